@@ -1,0 +1,51 @@
+// FusionContext: what an op's fuse rule works with: it looks for a pattern of
+// other ops around one anchor node and replaces it by fused ops. The pass that
+// calls the rules is placement/passes/fuse.
+#ifndef FACET_OPS_FUSION_H_
+#define FACET_OPS_FUSION_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "ops/graph_builder.h"
+
+namespace facet::ops {
+
+// The rule sees a finished graph and may add nodes (they read any tensor that
+// exists), redirect readers, and drop nodes. The pass then removes what nobody
+// needs and sorts topologically.
+class FusionContext {
+ public:
+  explicit FusionContext(GraphBuilder* builder);
+
+  const Graph& graph() const { return builder_->graph(); }
+  // Nodes that read the tensor now; updated by Redirect and Drop.
+  std::vector<NodeId> Consumers(TensorId tensor) const;
+  // True for a node that Drop removed.
+  bool dropped(NodeId node) const;
+
+  // Adds a node with the origin of `like`, named "<like>/<op>".
+  absl::StatusOr<std::vector<TensorId>> Add(absl::string_view op,
+                                            absl::Span<const TensorId> inputs,
+                                            Attributes attributes, NodeId like);
+  // All readers of `from` read `to` (same type) from now on.
+  void Redirect(TensorId from, TensorId to);
+  // The node is gone; nobody may read its outputs any more when the rule ends.
+  void Drop(NodeId node);
+
+  // One line per rewrite, for the dump: what became what.
+  void Log(std::string line) { log_.push_back(std::move(line)); }
+  const std::vector<std::string>& log() const { return log_; }
+
+ private:
+  GraphBuilder* builder_;
+  std::vector<bool> dropped_;
+  std::vector<std::string> log_;
+};
+
+}  // namespace facet::ops
+
+#endif  // FACET_OPS_FUSION_H_

@@ -1,0 +1,37 @@
+#include "ops/gradient.h"
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+
+namespace facet::ops {
+
+GradientContext::GradientContext(GraphBuilder* builder, NodeId node,
+                                 std::vector<TensorId> output_gradients)
+    : builder_(builder),
+      node_(builder->graph().nodes[node]),
+      output_gradients_(std::move(output_gradients)),
+      wanted_(node_.inputs.size(), true),
+      input_gradients_(node_.inputs.size(), kNone) {
+  CHECK_EQ(output_gradients_.size(), node_.outputs.size());
+}
+
+absl::StatusOr<std::vector<TensorId>> GradientContext::Add(
+    absl::string_view op, absl::Span<const TensorId> inputs,
+    Attributes attributes) {
+  Origin origin = node_.origin;
+  origin.phase = Phase::kBackward;
+  builder_->set_origin(std::move(origin));
+  return builder_->Add(op, absl::StrCat(node_.name, "/", op), inputs,
+                       std::move(attributes));
+}
+
+void GradientContext::set_input_gradient(int i, TensorId gradient) {
+  CHECK_EQ(input_gradients_[i], kNone) << node_.name << " input " << i;
+  const TensorType& want = builder_->type(node_.inputs[i]);
+  const TensorType& got = builder_->type(gradient);
+  CHECK(want == got) << node_.name << " input " << i << ": gradient is "
+                     << got.ToString() << ", input is " << want.ToString();
+  input_gradients_[i] = gradient;
+}
+
+}  // namespace facet::ops

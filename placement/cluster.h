@@ -1,0 +1,61 @@
+// Cluster: the devices a graph is compiled for, and what they can do. The
+// compiler's only knowledge of hardware; the devices need not exist.
+#ifndef FACET_PLACEMENT_CLUSTER_H_
+#define FACET_PLACEMENT_CLUSTER_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ops/graph/data_type.h"
+#include "ops/kernel.h"
+
+namespace facet::placement {
+
+struct DeviceSpec {
+  std::string kind = "cpu";
+  std::string name;  // "cpu:0", for people.
+  int cores = 1;     // CPU: the cores its team runs on. Others: 0.
+  // Sustained rates of one device, for the cost model.
+  double float32_flops_per_second = 1e11;
+  double half_flops_per_second = 1e11;
+  double memory_bytes_per_second = 20e9;
+  double launch_seconds = 2e-6;  // Fixed cost of starting one task.
+  // Memory of its own (a GPU's); 0: it shares Cluster::host_memory_bytes.
+  int64_t memory_bytes = 0;
+
+  double flops_per_second(ops::DataType dtype) const {
+    return ops::IsHalf(dtype) ? half_flops_per_second
+                              : float32_flops_per_second;
+  }
+};
+
+// One axis of the mesh. A message of n bytes between neighbours along it takes
+// latency_seconds + n / bytes_per_second (alpha-beta model).
+struct MeshAxis {
+  std::string name = "device";
+  int size = 1;
+  double latency_seconds = 5e-6;
+  double bytes_per_second = 10e9;
+};
+
+struct Cluster {
+  // Row-major over the mesh: the last axis varies fastest.
+  std::vector<MeshAxis> mesh;
+  std::vector<DeviceSpec> devices;
+  // For all devices without memory of their own together. 0: not limited.
+  int64_t host_memory_bytes = 0;
+  // Asked for workspace sizes and layouts. Null (hardware that is not here):
+  // no workspace, row-major. Not owned.
+  const ops::KernelLibrary* kernels = nullptr;
+
+  int num_devices() const { return static_cast<int>(devices.size()); }
+};
+
+// `count` equal devices on a mesh of one axis.
+Cluster UniformCluster(int count, const DeviceSpec& device,
+                       const MeshAxis& axis);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_CLUSTER_H_

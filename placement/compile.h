@@ -1,0 +1,46 @@
+// Compile: from a model to a plan. The only place that knows the order of the
+// passes (compile.cc, with the reason for each constraint).
+#ifndef FACET_PLACEMENT_COMPILE_H_
+#define FACET_PLACEMENT_COMPILE_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "ops/graph/graph.h"
+#include "ops/graph/sbp.h"
+#include "placement/cluster.h"
+#include "placement/passes/append_optimizer.h"
+#include "placement/plan/plan.pb.h"
+
+namespace facet::placement {
+
+enum class Precision { kFloat32, kFloat16, kBFloat16 };
+
+struct CompileOptions {
+  // The loss to train for; kNone: the graph is run as it is (inference).
+  ops::TensorId loss = ops::kNone;
+  OptimizerOptions optimizer;
+  Precision precision = Precision::kFloat32;
+  // First value of the dynamic loss scale (float16 only).
+  double initial_loss_scale = 65536;
+  bool fuse = true;
+  // Tensor name -> SBP it must be produced in.
+  std::map<std::string, ops::Sbp> pins;
+  // Slots of the registers that the data stream fills: how far it works ahead.
+  int data_credits = 2;
+  // If not empty: the graph after each pass that changed it is written to
+  // "<dump_dir>/NN_pass.txt".
+  std::string dump_dir;
+};
+
+// InvalidArgument for what the user asked and cannot be had (an impossible
+// pin); ResourceExhausted if the plan needs more memory than there is: says
+// how much it needs, how much is there, and what would help. The same input
+// gives a byte-identical plan.
+absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
+                             const CompileOptions& options);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_COMPILE_H_

@@ -1,0 +1,36 @@
+// AppendOptimizer: the update of every trainable variable: SGD with momentum,
+// learning-rate schedule, gradient clipping, and for float16 the handling of
+// the dynamic loss scale.
+#ifndef FACET_PLACEMENT_PASSES_APPEND_OPTIMIZER_H_
+#define FACET_PLACEMENT_PASSES_APPEND_OPTIMIZER_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "placement/passes/autodiff.h"
+
+namespace facet::placement {
+
+// Defaults: as arcface_torch trains (design.md section 7).
+struct OptimizerOptions {
+  double learning_rate = 0.1;  // At the end of the warm-up.
+  double momentum = 0.9;
+  double weight_decay = 5e-4;
+  int64_t warmup_steps = 0;
+  int64_t total_steps = 0;  // End of the polynomial decay; 0: constant rate.
+  double decay_power = 1;
+  // The norm over the gradients of all variables with the attribute clip is
+  // limited to this; 0: no clipping.
+  double clip_norm = 5;
+  // Loss scale (only with DifferentiatedGraph::loss_scale): doubled after this
+  // many good steps; halved, and the step skipped, on overflow.
+  int64_t loss_scale_growth_interval = 100;
+};
+
+absl::StatusOr<ops::Graph> AppendOptimizer(DifferentiatedGraph graph,
+                                           const OptimizerOptions& options,
+                                           ops::OpLookup lookup);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_PASSES_APPEND_OPTIMIZER_H_

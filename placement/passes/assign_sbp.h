@@ -1,0 +1,46 @@
+// AssignSbp: chooses a signature for every node so that the modelled time of a
+// step (compute, and communication where neighbours disagree) is least.
+#ifndef FACET_PLACEMENT_PASSES_ASSIGN_SBP_H_
+#define FACET_PLACEMENT_PASSES_ASSIGN_SBP_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ops/graph/graph.h"
+#include "ops/op_def.h"
+#include "placement/cluster.h"
+
+namespace facet::placement {
+
+// A signature that was possible, and what the step would cost with the best
+// choice for everything else left as chosen (seconds; the chosen one's own
+// entry is the total).
+struct SbpOption {
+  ops::Signature signature;
+  double compute_seconds = 0;        // Of this node.
+  double communication_seconds = 0;  // On its edges, with the neighbours' choice.
+};
+
+struct SbpAssignment {
+  std::vector<ops::Signature> chosen;           // By node.
+  std::vector<ops::Sbp> produced;               // By tensor.
+  std::vector<std::vector<SbpOption>> options;  // By node: all of them.
+  double seconds = 0;      // Modelled step time.
+  double lower_bound = 0;  // No assignment has less; == seconds: exact.
+};
+
+// Pins: by tensor name, the SBP in which it must be produced. InvalidArgument
+// for an unknown tensor, or a pin that no signature of its producer offers
+// (names the tensor, its shape and the SBPs that were possible).
+//
+// A variable lies as its mutator needs it, and its other readers take it as it
+// lies: parameters are not moved between devices within a step.
+absl::StatusOr<SbpAssignment> AssignSbp(
+    const ops::Graph& graph, const Cluster& cluster,
+    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_PASSES_ASSIGN_SBP_H_

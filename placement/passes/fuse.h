@@ -1,0 +1,19 @@
+// Fuse: runs the fuse rule of every op that has one (OpDef::fuse), in the
+// order of the op table, until nothing changes.
+#ifndef FACET_PLACEMENT_PASSES_FUSE_H_
+#define FACET_PLACEMENT_PASSES_FUSE_H_
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "ops/graph/graph.h"
+#include "ops/op_def.h"
+
+namespace facet::placement {
+
+absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
+                                absl::Span<const ops::OpDef> ops,
+                                ops::OpLookup lookup);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_PASSES_FUSE_H_

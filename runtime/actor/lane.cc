@@ -1,0 +1,250 @@
+#include "runtime/actor/lane.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "glog/logging.h"
+#include "ops/status_macros.h"
+
+namespace facet::runtime {
+namespace {
+
+using placement::FiringEdge;
+
+// The lane whose thread this is.
+thread_local Lane* current_lane = nullptr;
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Most tokens that can wait in the mailbox of a lane: an edge never carries
+// more than the tokens of a cycle through it, at most those at the start of
+// its register's credit edges, or one.
+size_t MailboxCapacity(const LaneShared& shared,
+                       const std::vector<int>& tasks) {
+  size_t capacity = 1;
+  for (int task : tasks) {
+    for (int edge : shared.firing->in_edges(task)) {
+      const FiringEdge& e = shared.edges[edge];
+      const int credits =
+          e.reg >= 0 ? shared.plan->registers(e.reg).credits() : 1;
+      capacity += 1 + std::max(credits, e.tokens);
+    }
+  }
+  return capacity;
+}
+
+absl::Status WithTask(const absl::Status& status,
+                      const placement::Plan& plan, int task, int64_t step) {
+  if (status.ok()) return status;
+  const placement::Task& t = plan.tasks(task);
+  return absl::Status(
+      status.code(),
+      absl::StrCat(plan.devices(t.device()).name(), ", task ", t.name(),
+                   t.op().empty() ? "" : absl::StrCat(" (", t.op(), ")"),
+                   step >= 0 ? absl::StrCat(", step ", step) : "", ": ",
+                   status.message()));
+}
+
+}  // namespace
+
+Lane::Lane(LaneShared* shared, Device* device, ops::StreamKind kind,
+           std::vector<int> tasks,
+           std::function<absl::Status(int, std::vector<TaskRunner>*)> prepare)
+    : shared_(shared),
+      device_(device),
+      kind_(kind),
+      tasks_(std::move(tasks)),
+      prepare_(std::move(prepare)),
+      mailbox_(MailboxCapacity(*shared, tasks_)) {
+  received_.reserve(mailbox_.capacity());
+}
+
+Lane::~Lane() { CHECK(!thread_.joinable()); }
+
+void Lane::Join() {
+  if (!thread_.joinable()) return;
+  CHECK(shared_->stop.load());
+  mailbox_.Wake();
+  thread_.join();
+}
+
+void Lane::Start() {
+  thread_ = std::thread([this] { Main(); });
+}
+
+void Lane::Advance(int64_t steps) {
+  target_.store(steps, std::memory_order_release);
+  mailbox_.Wake();
+}
+
+void Lane::Main() {
+  current_lane = this;
+  const absl::Status status = RunSteps();
+  current_task_.store(-1);
+  // Cancelled: somebody else failed first and has reported it.
+  if (!status.ok() && !shared_->stop.load()) shared_->fail(status);
+  stopped_.store(true, std::memory_order_release);
+  shared_->on_progress();
+}
+
+absl::Status Lane::RunSteps() {
+  RETURN_IF_ERROR(device_->EnterStream(kind_));
+  ASSIGN_OR_RETURN(stream_, device_->CreateStream(kind_));
+  const placement::Plan& plan = *shared_->plan;
+  for (int task : tasks_) {
+    if (shared_->stop.load()) return absl::OkStatus();
+    RETURN_IF_ERROR(WithTask(prepare_(task, &runners_), plan, task, -1));
+  }
+  for (size_t i = 0; i < tasks_.size(); ++i) {
+    if (!plan.tasks(tasks_[i]).once()) continue;
+    if (shared_->stop.load()) return absl::OkStatus();
+    RETURN_IF_ERROR(Fire(static_cast<int>(i), -1, NowNs()));
+  }
+  for (int64_t step = 0;; ++step) {
+    steps_done_.store(step, std::memory_order_release);
+    if (step >= target_.load(std::memory_order_acquire)) {
+      current_task_.store(-1);
+      shared_->on_progress();
+    }
+    while (step >= target_.load(std::memory_order_acquire)) {
+      if (shared_->stop.load()) return absl::OkStatus();
+      Receive();
+    }
+    for (size_t i = 0; i < tasks_.size(); ++i) {
+      const int task = tasks_[i];
+      if (plan.tasks(task).once()) continue;
+      if (!Await(task)) return absl::OkStatus();
+      shared_->firing->Begin(task);
+      RETURN_IF_ERROR(Fire(static_cast<int>(i), step, NowNs()));
+    }
+  }
+}
+
+bool Lane::Await(int task) {
+  if (shared_->stop.load(std::memory_order_relaxed)) return false;
+  if (shared_->firing->CanFire(task)) return true;
+  current_since_ns_.store(NowNs());
+  current_task_.store(task);
+  waiting_.store(true);
+  while (!shared_->firing->CanFire(task)) {
+    Receive();
+    if (shared_->stop.load()) return false;
+  }
+  waiting_.store(false);
+  return true;
+}
+
+void Lane::Receive() {
+  mailbox_.Take(&received_);
+  for (int edge : received_) shared_->firing->Arrive(edge);
+  std::lock_guard<std::mutex> lock(report_mutex_);
+  if (!report_wanted_) return;
+  report_wanted_ = false;
+  const int task = current_task_.load();
+  report_ = task >= 0 ? MissingTokens(task) : "";
+  report_ready_.notify_one();
+}
+
+absl::Status Lane::Fire(int position, int64_t step, int64_t ready_ns) {
+  const int task = tasks_[position];
+  TaskRunner& runner = runners_[position];
+  const int64_t start_ns = NowNs();
+  current_since_ns_.store(start_ns, std::memory_order_relaxed);
+  current_task_.store(task, std::memory_order_relaxed);
+  // Small enough for std::function's own storage: nothing is allocated.
+  struct Call {
+    TaskRunner* runner;
+    int64_t step;
+    absl::Status status;
+  } call{&runner, step, absl::OkStatus()};
+  struct Done {
+    Lane* lane;
+    int task;
+    absl::Status status;
+  } done{this, task, absl::OkStatus()};
+  stream_->Run([&call] { return call.runner->Run(call.step); },
+               [&done](absl::Status status) {
+                 done.status = std::move(status);
+                 if (done.status.ok()) done.lane->Finish(done.task);
+               });
+  if (shared_->timeline != nullptr && step >= 0) {
+    shared_->timeline->Record({task, step, ready_ns, start_ns, NowNs()});
+  }
+  return WithTask(done.status, *shared_->plan, task, step);
+}
+
+void Lane::Finish(int task) {
+  shared_->finished.fetch_add(1, std::memory_order_relaxed);
+  if (shared_->plan->tasks(task).once()) return;
+  for (int edge : shared_->firing->out_edges(task)) {
+    shared_->lane_of_task[shared_->edges[edge].to]->Deliver(edge);
+  }
+}
+
+void Lane::Deliver(int edge) {
+  if (current_lane == this) {
+    shared_->firing->Arrive(edge);
+  } else {
+    mailbox_.Post(edge);
+  }
+}
+
+std::string Lane::MissingTokens(int task) const {
+  const placement::Plan& plan = *shared_->plan;
+  std::vector<std::string> missing;
+  for (int edge : shared_->firing->in_edges(task)) {
+    if (shared_->firing->tokens(edge) > 0) continue;
+    const FiringEdge& e = shared_->edges[edge];
+    const std::string& from = plan.tasks(e.from).name();
+    switch (e.kind) {
+      case FiringEdge::Kind::kData:
+        missing.push_back(absl::StrCat("register ", plan.registers(e.reg).name(),
+                                       " from ", from));
+        break;
+      case FiringEdge::Kind::kCredit:
+        missing.push_back(absl::StrCat("a free slot of register ",
+                                       plan.registers(e.reg).name(), " from ",
+                                       from));
+        break;
+      case FiringEdge::Kind::kWait:
+      case FiringEdge::Kind::kStream:
+        missing.push_back(absl::StrCat("the end of ", from));
+        break;
+    }
+  }
+  return absl::StrJoin(missing, ", ");
+}
+
+std::string Lane::Describe() {
+  const int task = current_task_.load();
+  if (stopped() || task < 0) return "";
+  const double seconds = (NowNs() - current_since_ns_.load()) * 1e-9;
+  const placement::Plan& plan = *shared_->plan;
+  const std::string where =
+      absl::StrCat(device_->name(), "/", ops::StreamKindName(kind_));
+  const std::string& name = plan.tasks(task).name();
+  if (!waiting_.load()) {
+    const bool collective = plan.tasks(task).has_collective();
+    return absl::StrFormat("%s: %s %s for %.1f s", where,
+                           collective ? "in collective" : "running", name,
+                           seconds);
+  }
+  std::unique_lock<std::mutex> lock(report_mutex_);
+  report_.clear();
+  report_wanted_ = true;
+  mailbox_.Wake();
+  report_ready_.wait_for(lock, std::chrono::seconds(1),
+                         [&] { return !report_wanted_; });
+  return absl::StrFormat("%s: %s waits %.1f s for %s", where, name, seconds,
+                         report_.empty() ? "its tokens" : report_);
+}
+
+}  // namespace facet::runtime

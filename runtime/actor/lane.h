@@ -1,0 +1,122 @@
+// Lane: the thread of one (device, stream) and the actors that live on it. The
+// only place of the runtime that starts threads.
+//
+// An actor is a task with its tokens (placement/plan/firing.h). A lane runs
+// its actors in the plan's order, each when its tokens have come, and sends
+// tokens on: directly to actors of its own, through the mailbox to others.
+#ifndef FACET_RUNTIME_ACTOR_LANE_H_
+#define FACET_RUNTIME_ACTOR_LANE_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "placement/plan/firing.h"
+#include "placement/plan/plan.pb.h"
+#include "runtime/actor/mailbox.h"
+#include "runtime/actor/task_runner.h"
+#include "runtime/device/device.h"
+#include "runtime/trace/timeline.h"
+
+namespace facet::runtime {
+
+class Lane;
+
+// What the lanes of a session share. Set up before the threads start.
+struct LaneShared {
+  const placement::Plan* plan = nullptr;
+  std::vector<placement::FiringEdge> edges;
+  // Every task's tokens are touched by the thread of its lane only.
+  std::unique_ptr<placement::FiringState> firing;
+  std::vector<Lane*> lane_of_task;
+  Timeline* timeline = nullptr;
+  // Called once by each lane that fails; stops the others.
+  std::function<void(absl::Status)> fail;
+  // Called when a lane has reached what Advance asked for, or stops.
+  std::function<void()> on_progress;
+  std::atomic<bool> stop{false};
+  // Tasks finished so far, for the watch over stalls.
+  std::atomic<int64_t> finished{0};
+};
+
+class Lane {
+ public:
+  // `tasks`: of this lane, in plan order, `once` tasks among them. `prepare`
+  // makes their runners (by position in `tasks`); it is called on the lane's
+  // thread, pinned and with its OpenMP team, since kernels are made for a team.
+  Lane(LaneShared* shared, Device* device, ops::StreamKind kind,
+       std::vector<int> tasks,
+       std::function<absl::Status(int task, std::vector<TaskRunner>*)> prepare);
+  ~Lane();  // Its thread must not run: see Join.
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // Starts the thread: it prepares, runs the `once` tasks and is idle.
+  void Start();
+  // Waits for the thread's end (LaneShared::stop must be set). All lanes must
+  // be joined before any is destroyed: they post to each other.
+  void Join();
+  // Runs until `steps` steps are done since the start.
+  void Advance(int64_t steps);
+  // Steps done since the start; -1 until it is prepared and the `once` tasks
+  // have run.
+  int64_t steps_done() const {
+    return steps_done_.load(std::memory_order_acquire);
+  }
+  // True when the thread has ended: the session stops.
+  bool stopped() const { return stopped_.load(std::memory_order_acquire); }
+
+  // A token has come on an edge into one of this lane's tasks. Any thread.
+  void Deliver(int edge);
+  void Wake() { mailbox_.Wake(); }
+
+  // What the lane is doing, for the report of a stalled run: "cpu:0/compute:
+  // conv1 waits 10.2 s for register images from image_source". Empty if it is
+  // idle. Any thread; asks the lane's thread and waits up to a second.
+  std::string Describe();
+
+ private:
+  void Main();
+  absl::Status RunSteps();
+  // Waits until the task may fire; false if the session stops.
+  bool Await(int task);
+  void Receive();
+  absl::Status Fire(int position, int64_t step, int64_t ready_ns);
+  void Finish(int task);
+  std::string MissingTokens(int task) const;
+
+  LaneShared* shared_;
+  Device* device_;
+  ops::StreamKind kind_;
+  std::vector<int> tasks_;
+  std::function<absl::Status(int, std::vector<TaskRunner>*)> prepare_;
+  std::vector<TaskRunner> runners_;
+  std::unique_ptr<Stream> stream_;
+  Mailbox mailbox_;
+  std::vector<int> received_;
+  std::atomic<int64_t> target_{0};
+  std::atomic<int64_t> steps_done_{-1};
+  std::atomic<bool> stopped_{false};
+
+  // For Describe.
+  std::atomic<int> current_task_{-1};
+  std::atomic<int64_t> current_since_ns_{0};
+  std::atomic<bool> waiting_{false};
+  std::mutex report_mutex_;
+  std::condition_variable report_ready_;
+  bool report_wanted_ = false;  // Guarded by report_mutex_, and the next.
+  std::string report_;
+
+  std::thread thread_;
+};
+
+}  // namespace facet::runtime
+
+#endif  // FACET_RUNTIME_ACTOR_LANE_H_

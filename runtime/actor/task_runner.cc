@@ -1,0 +1,143 @@
+#include "runtime/actor/task_runner.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "glog/logging.h"
+#include "ops/status_macros.h"
+#include "placement/plan/attribute.h"
+
+namespace facet::runtime {
+namespace {
+
+template <typename Repeated>
+ops::Shape ToShape(const Repeated& dims) {
+  ops::Shape shape;
+  for (int64_t dim : dims) shape.push_back(dim);
+  return shape;
+}
+
+}  // namespace
+
+ops::TensorSlice RegisterSlice(const placement::Register& reg) {
+  const absl::StatusOr<ops::DataType> dtype = ops::ParseDataType(reg.dtype());
+  const absl::StatusOr<ops::Layout> layout = ops::ParseLayout(reg.layout());
+  CHECK(dtype.ok() && layout.ok()) << reg.name();
+  ops::TensorSlice slice;
+  slice.dtype = *dtype;
+  slice.layout = *layout;
+  slice.shape = ToShape(reg.shape());
+  slice.global_shape = ToShape(reg.global_shape());
+  slice.offset = ToShape(reg.offset());
+  return slice;
+}
+
+absl::StatusOr<TaskRunner> TaskRunner::Create(
+    const placement::Plan& plan, int task_id, const Device& device, char* arena,
+    Communicator* communicator, const TaskEnvironment& environment) {
+  const placement::Task& task = plan.tasks(task_id);
+  TaskRunner runner;
+  auto add = [&](int register_id, bool is_input) {
+    const placement::Register& reg = plan.registers(register_id);
+    char* base = arena + reg.arena_offset();
+    std::vector<ops::TensorView>& views =
+        is_input ? runner.inputs_ : runner.outputs_;
+    if (reg.credits() > 1) {
+      runner.rotating_.push_back({is_input, static_cast<int>(views.size()),
+                                  base, reg.slot_stride_bytes(),
+                                  reg.credits()});
+    }
+    views.push_back({RegisterSlice(reg), base});
+  };
+  for (int id : task.inputs()) add(id, true);
+  for (int id : task.outputs()) add(id, false);
+  runner.context_.workspace =
+      task.workspace_bytes() > 0 ? arena + task.workspace_offset() : nullptr;
+  runner.context_.seed = environment.seed;
+  runner.context_.data_source = environment.data_source;
+  runner.context_.fetch_sink = environment.fetch_sink;
+
+  if (task.has_collective()) {
+    CHECK(communicator != nullptr) << task.name();
+    const placement::Collective& collective = task.collective();
+    runner.communicator_ = communicator;
+    runner.collective_ = collective.kind();
+    runner.reduce_ = collective.reduce() == placement::Collective::MAX
+                         ? ReduceOp::kMax
+                         : ReduceOp::kSum;
+    runner.counts_.assign(collective.counts().begin(),
+                          collective.counts().end());
+    runner.receive_counts_.assign(collective.receive_counts().begin(),
+                                  collective.receive_counts().end());
+    const std::vector<ops::TensorView>& views =
+        runner.inputs_.empty() ? runner.outputs_ : runner.inputs_;
+    // A member of an all-to-all that neither sends nor receives has none.
+    if (!views.empty()) runner.dtype_ = views[0].dtype();
+    return runner;
+  }
+
+  const ops::KernelDef* def = device.kernels().find(task.op());
+  if (def == nullptr || def->create == nullptr) {
+    return absl::UnimplementedError(
+        absl::StrCat("task ", task.name(), ": op ", task.op(), " has no ",
+                     device.kernels().device_kind, " kernel"));
+  }
+  ops::KernelSpec spec;
+  ASSIGN_OR_RETURN(spec.attributes, placement::ReadAttributes(task));
+  for (const ops::TensorView& view : runner.inputs_) {
+    spec.inputs.push_back(view.slice);
+  }
+  for (const ops::TensorView& view : runner.outputs_) {
+    spec.outputs.push_back(view.slice);
+  }
+  spec.rank = task.rank();
+  spec.num_ranks = task.num_ranks();
+  if (def->workspace_bytes != nullptr) {
+    ASSIGN_OR_RETURN(const int64_t needed, def->workspace_bytes(spec));
+    if (needed > task.workspace_bytes()) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "task %s needs a workspace of %d bytes on this machine, the plan has "
+          "%d: it was compiled for another machine; compile it again here",
+          task.name(), needed, task.workspace_bytes()));
+    }
+  }
+  ASSIGN_OR_RETURN(runner.kernel_, def->create(spec));
+  return runner;
+}
+
+absl::Status TaskRunner::Run(int64_t step) {
+  for (const Rotating& rotating : rotating_) {
+    std::vector<ops::TensorView>& views =
+        rotating.is_input ? inputs_ : outputs_;
+    views[rotating.operand].data =
+        rotating.base + step % rotating.credits * rotating.stride;
+  }
+  if (communicator_ != nullptr) return RunCollective();
+  context_.inputs = inputs_;
+  context_.outputs = outputs_;
+  context_.step = step;
+  return kernel_(context_);
+}
+
+absl::Status TaskRunner::RunCollective() {
+  const void* in = inputs_.empty() ? nullptr : inputs_[0].data;
+  void* out = outputs_.empty() ? nullptr : outputs_[0].data;
+  switch (collective_) {
+    case placement::Collective::ALL_REDUCE:
+      return communicator_->AllReduce(reduce_, dtype_, in, out,
+                                      inputs_[0].slice.num_elements());
+    case placement::Collective::ALL_GATHER:
+      return communicator_->AllGather(dtype_, in, out, counts_);
+    case placement::Collective::REDUCE_SCATTER:
+      return communicator_->ReduceScatter(reduce_, dtype_, in, out, counts_);
+    case placement::Collective::ALL_TO_ALL:
+      return communicator_->AllToAll(dtype_, in, out, counts_,
+                                     receive_counts_);
+    default:
+      LOG(FATAL) << "collective kind " << collective_;
+      return absl::OkStatus();
+  }
+}
+
+}  // namespace facet::runtime

@@ -1,0 +1,74 @@
+// TaskRunner: one task of a plan, made ready to run on one device: its
+// kernel or communicator, and the addresses of its registers.
+#ifndef FACET_RUNTIME_ACTOR_TASK_RUNNER_H_
+#define FACET_RUNTIME_ACTOR_TASK_RUNNER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ops/kernel.h"
+#include "placement/plan/plan.pb.h"
+#include "runtime/collectives/communicator.h"
+#include "runtime/device/device.h"
+
+namespace facet::runtime {
+
+// The share of a tensor that a plan's register holds. The plan is valid.
+ops::TensorSlice RegisterSlice(const placement::Register& reg);
+
+// What a task is given besides its registers; constant for a session.
+struct TaskEnvironment {
+  int64_t seed = 0;
+  ops::DataSource* data_source = nullptr;
+  ops::FetchSink* fetch_sink = nullptr;
+};
+
+class TaskRunner {
+ public:
+  // Of a validated plan. `arena` is the task's device's; `communicator` that
+  // of the collective's group on this device, null for a kernel. Call on a
+  // thread with the team that will run it (Device::EnterStream).
+  // FailedPrecondition if this machine's kernel needs more workspace than was
+  // planned: the plan was compiled for another one.
+  static absl::StatusOr<TaskRunner> Create(const placement::Plan& plan,
+                                           int task, const Device& device,
+                                           char* arena,
+                                           Communicator* communicator,
+                                           const TaskEnvironment& environment);
+
+  // Allocates nothing, if the kernel does not. `step` selects the slots.
+  absl::Status Run(int64_t step);
+
+ private:
+  TaskRunner() = default;
+
+  // A register with several slots: its address depends on the step.
+  struct Rotating {
+    bool is_input = false;
+    int operand = 0;
+    char* base = nullptr;
+    int64_t stride = 0;
+    int credits = 1;
+  };
+
+  absl::Status RunCollective();
+
+  std::vector<ops::TensorView> inputs_;
+  std::vector<ops::TensorView> outputs_;
+  std::vector<Rotating> rotating_;
+  ops::KernelContext context_;
+  ops::Kernel kernel_;  // Null for a collective.
+
+  Communicator* communicator_ = nullptr;
+  placement::Collective::Kind collective_ = placement::Collective::INVALID;
+  ReduceOp reduce_ = ReduceOp::kSum;
+  std::vector<int64_t> counts_;
+  std::vector<int64_t> receive_counts_;
+  ops::DataType dtype_ = ops::DataType::kFloat32;
+};
+
+}  // namespace facet::runtime
+
+#endif  // FACET_RUNTIME_ACTOR_TASK_RUNNER_H_

@@ -1,0 +1,56 @@
+// Communicator: one rank's end of a group of devices that compute collectives
+// together. On contiguous memory of the device; the compiler packs what is
+// not. Implementations: shared_memory.h (CPU devices of one process); MPI and
+// NCCL ones have the same shape.
+#ifndef FACET_RUNTIME_COLLECTIVES_COMMUNICATOR_H_
+#define FACET_RUNTIME_COLLECTIVES_COMMUNICATOR_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "ops/graph/data_type.h"
+
+namespace facet::runtime {
+
+enum class ReduceOp { kSum, kMax };
+
+// Every rank calls the same collectives in the same order, each from one
+// thread at a time. A call returns when this rank's output is complete and its
+// input may be overwritten. Reductions add in rank order, the same on every
+// rank: same inputs, same bits, on all ranks. 16-bit types are reduced in
+// float32 and rounded once.
+//
+// After Abort (by anybody, any thread) calls that wait, and all later ones,
+// return its status: a failure elsewhere ends the job instead of hanging it.
+// Counts are in elements. In and out may not overlap, except that AllReduce
+// may have in == out.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  virtual absl::Status AllReduce(ReduceOp op, ops::DataType dtype,
+                                 const void* in, void* out,
+                                 int64_t count) = 0;
+  // out: the ranks' inputs in rank order, counts[r] elements each.
+  virtual absl::Status AllGather(ops::DataType dtype, const void* in,
+                                 void* out,
+                                 absl::Span<const int64_t> counts) = 0;
+  // in: one piece per rank in rank order; out: the reduced piece of this rank.
+  virtual absl::Status ReduceScatter(ReduceOp op, ops::DataType dtype,
+                                     const void* in, void* out,
+                                     absl::Span<const int64_t> counts) = 0;
+  // in: by destination, send_counts[r] each; out: by source. Zero counts are
+  // fine, and `in` or `out` may be null if all of its counts are zero.
+  virtual absl::Status AllToAll(ops::DataType dtype, const void* in, void* out,
+                                absl::Span<const int64_t> send_counts,
+                                absl::Span<const int64_t> receive_counts) = 0;
+
+  virtual void Abort(absl::Status status) = 0;
+};
+
+}  // namespace facet::runtime
+
+#endif  // FACET_RUNTIME_COLLECTIVES_COMMUNICATOR_H_

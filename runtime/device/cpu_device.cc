@@ -1,0 +1,193 @@
+#include "runtime/device/cpu_device.h"
+
+#include <hwloc.h>
+#include <omp.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "glog/logging.h"
+#include "ops/cpu_kernels.h"
+#include "ops/graph/shard.h"
+#include "runtime/device/host_memory.h"
+
+namespace facet::runtime {
+namespace {
+
+// The machine's cores, read once and shared by all devices.
+class CpuTopology {
+ public:
+  static const CpuTopology& Get() {
+    static const CpuTopology& topology = *new CpuTopology;
+    return topology;
+  }
+
+  hwloc_topology_t handle() const { return handle_; }
+  int num_cores() const { return static_cast<int>(cores_.size()); }
+  hwloc_const_cpuset_t cpuset(int core) const { return cores_[core]; }
+
+ private:
+  CpuTopology() {
+    CHECK_EQ(hwloc_topology_init(&handle_), 0);
+    CHECK_EQ(hwloc_topology_load(handle_), 0);
+    // What the process may use can be less than what the machine has (taskset,
+    // containers).
+    hwloc_cpuset_t allowed = hwloc_bitmap_alloc();
+    if (hwloc_get_cpubind(handle_, allowed, HWLOC_CPUBIND_PROCESS) != 0) {
+      hwloc_bitmap_copy(allowed, hwloc_topology_get_allowed_cpuset(handle_));
+    }
+    const int count = hwloc_get_nbobjs_by_type(handle_, HWLOC_OBJ_CORE);
+    for (int i = 0; i < count; ++i) {
+      hwloc_obj_t core = hwloc_get_obj_by_type(handle_, HWLOC_OBJ_CORE, i);
+      if (!hwloc_bitmap_intersects(core->cpuset, allowed)) continue;
+      hwloc_bitmap_t usable = hwloc_bitmap_alloc();
+      hwloc_bitmap_and(usable, core->cpuset, allowed);
+      cores_.push_back(usable);
+    }
+    // Some virtual machines report no cores.
+    if (cores_.empty()) cores_.push_back(hwloc_bitmap_dup(allowed));
+    hwloc_bitmap_free(allowed);
+  }
+
+  hwloc_topology_t handle_ = nullptr;
+  std::vector<hwloc_bitmap_t> cores_;
+};
+
+// Anonymous memory in huge pages where the system gives them. Its pages exist
+// once they are touched, so the first writer decides their NUMA node.
+class MappedArena : public Arena {
+ public:
+  MappedArena(void* data, int64_t size_bytes)
+      : data_(data), size_bytes_(size_bytes) {}
+  ~MappedArena() override {
+    if (size_bytes_ > 0) munmap(data_, size_bytes_);
+  }
+  void* data() const override { return data_; }
+  int64_t size_bytes() const override { return size_bytes_; }
+
+ private:
+  void* data_;
+  int64_t size_bytes_;
+};
+
+class CpuStream : public Stream {
+ public:
+  void Run(const std::function<absl::Status()>& work,
+           const std::function<void(absl::Status)>& done) override {
+    done(work());
+  }
+};
+
+class CpuDevice : public Device {
+ public:
+  // `cores`: empty for a device that is not pinned.
+  CpuDevice(std::string name, std::vector<int> cores)
+      : name_(std::move(name)), cores_(std::move(cores)) {}
+
+  const std::string& name() const override { return name_; }
+  const ops::KernelLibrary& kernels() const override {
+    return ops::CpuKernels();
+  }
+
+  absl::StatusOr<std::unique_ptr<Arena>> Allocate(int64_t size_bytes) override {
+    CHECK_GE(size_bytes, 0);
+    if (size_bytes == 0) return std::make_unique<MappedArena>(nullptr, 0);
+    const int64_t available = AvailableHostMemoryBytes();
+    auto error = [&](absl::string_view why) {
+      return absl::ResourceExhaustedError(absl::StrFormat(
+          "%s: cannot allocate its arena of %.2f GiB: %s (%.2f GiB available)",
+          name_, size_bytes / double{1 << 30}, why,
+          available / double{1 << 30}));
+    };
+    if (available > 0 && size_bytes > available) return error("too large");
+    void* data = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) return error(strerror(errno));
+    // Advice: without huge pages it is slower, not wrong.
+    (void)madvise(data, size_bytes, MADV_HUGEPAGE);
+    return std::make_unique<MappedArena>(data, size_bytes);
+  }
+
+  absl::Status EnterStream(ops::StreamKind kind) override {
+    if (!cores_.empty()) {
+      const CpuTopology& topology = CpuTopology::Get();
+      hwloc_cpuset_t cpuset = hwloc_bitmap_alloc();
+      for (int core : cores_) {
+        hwloc_bitmap_or(cpuset, cpuset, topology.cpuset(core));
+      }
+      // Where the system does not let us pin, we run unpinned.
+      if (hwloc_set_cpubind(topology.handle(), cpuset, HWLOC_CPUBIND_THREAD) !=
+          0) {
+        LOG_FIRST_N(WARNING, 1)
+            << name_ << ": cannot pin threads to cores: " << strerror(errno);
+      }
+      hwloc_bitmap_free(cpuset);
+    }
+    // Only compute needs a team; idle OpenMP threads of other streams would
+    // spin on the cores that compute.
+    const bool team = kind == ops::StreamKind::kCompute && !cores_.empty();
+    omp_set_num_threads(team ? static_cast<int>(cores_.size()) : 1);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Stream>> CreateStream(
+      ops::StreamKind) override {
+    return std::make_unique<CpuStream>();
+  }
+
+  absl::Status CopyToHost(const void* device, void* host,
+                          int64_t size_bytes) override {
+    if (size_bytes > 0) std::memcpy(host, device, size_bytes);
+    return absl::OkStatus();
+  }
+  absl::Status CopyFromHost(const void* host, void* device,
+                            int64_t size_bytes) override {
+    if (size_bytes > 0) std::memcpy(device, host, size_bytes);
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string name_;
+  std::vector<int> cores_;
+};
+
+}  // namespace
+
+int AvailableCores() { return CpuTopology::Get().num_cores(); }
+
+int CoresOfCpuDevice(int count, int index) {
+  const int cores = AvailableCores();
+  if (count > cores) return 1;
+  return static_cast<int>(ops::ShardRange(cores, count, index).size());
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<Device>>> CreateCpuDevices(
+    int count) {
+  if (count < 1 || count > 1024) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cannot make ", count, " CPU devices: use 1 to 1024, best at most ",
+        AvailableCores(), " here (one core each)"));
+  }
+  const int available = AvailableCores();
+  std::vector<std::unique_ptr<Device>> devices;
+  for (int i = 0; i < count; ++i) {
+    std::vector<int> cores;
+    if (count <= available) {
+      const ops::Range range = ops::ShardRange(available, count, i);
+      for (int64_t c = range.begin; c < range.end; ++c) {
+        cores.push_back(static_cast<int>(c));
+      }
+    }
+    devices.push_back(
+        std::make_unique<CpuDevice>(absl::StrCat("cpu:", i), std::move(cores)));
+  }
+  return devices;
+}
+
+}  // namespace facet::runtime

@@ -1,0 +1,21 @@
+// How much memory this machine can give this process, and how much it took.
+#ifndef FACET_RUNTIME_DEVICE_HOST_MEMORY_H_
+#define FACET_RUNTIME_DEVICE_HOST_MEMORY_H_
+
+#include <cstdint>
+
+namespace facet::runtime {
+
+// Bytes that can still be used without swapping: MemAvailable of
+// /proc/meminfo, or what the cgroup leaves if that is less. 0: unknown.
+int64_t AvailableHostMemoryBytes();
+
+// The most resident memory this process has had (VmHWM). 0: unknown.
+int64_t ProcessPeakBytes();
+
+// Bytes of [data, data + size) that are resident: pages that were touched.
+int64_t ResidentBytes(const void* data, int64_t size_bytes);
+
+}  // namespace facet::runtime
+
+#endif  // FACET_RUNTIME_DEVICE_HOST_MEMORY_H_

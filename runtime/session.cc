@@ -1,0 +1,375 @@
+#include "runtime/session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "glog/logging.h"
+#include "ops/graph/sbp.h"
+#include "ops/graph/shard.h"
+#include "ops/status_macros.h"
+#include "placement/plan/firing.h"
+#include "placement/plan/validate.h"
+#include "runtime/actor/lane.h"
+#include "runtime/collectives/shared_memory.h"
+#include "runtime/device/host_memory.h"
+
+namespace facet::runtime {
+namespace {
+
+// Copies a box between a whole row-major tensor and one share of it.
+void CopyBox(const ops::TensorSlice& slice, char* whole, char* share,
+             bool to_whole) {
+  const int64_t element = ops::SizeInBytes(slice.dtype);
+  const int rank = slice.shape.rank();
+  if (slice.num_elements() == 0) return;
+  if (rank == 0) {
+    std::memcpy(to_whole ? whole : share, to_whole ? share : whole, element);
+    return;
+  }
+  const int64_t row = slice.shape[rank - 1];
+  const int64_t rows = slice.num_elements() / row;
+  for (int64_t r = 0; r < rows; ++r) {
+    // Where row r of the share begins in the whole.
+    int64_t position = slice.offset[rank - 1];
+    int64_t stride = slice.global_shape[rank - 1];
+    int64_t rest = r;
+    for (int d = rank - 2; d >= 0; --d) {
+      position += (slice.offset[d] + rest % slice.shape[d]) * stride;
+      rest /= slice.shape[d];
+      stride *= slice.global_shape[d];
+    }
+    char* in_whole = whole + position * element;
+    char* in_share = share + r * row * element;
+    std::memcpy(to_whole ? in_whole : in_share, to_whole ? in_share : in_whole,
+                row * element);
+  }
+}
+
+class PlanSession : public Session {
+ public:
+  PlanSession(const placement::Plan& plan, std::vector<Device*> devices,
+              const SessionOptions& options)
+      : plan_(plan), devices_(std::move(devices)), options_(options) {}
+
+  ~PlanSession() override {
+    Stop(absl::CancelledError("the session ends"));
+    for (const std::unique_ptr<Lane>& lane : lanes_) lane->Join();
+  }
+
+  absl::Status Start();
+
+  absl::Status Run(int64_t steps) override;
+  int64_t steps_done() const override { return steps_done_; }
+  absl::StatusOr<HostTensor> ReadVariable(absl::string_view name) override;
+  absl::Status WriteVariable(absl::string_view name,
+                             const HostTensor& value) override;
+  std::vector<std::string> VariableNames() const override;
+  std::vector<DeviceMemory> memory() const override;
+
+ private:
+  // Registers that hold a variable, one per device that has a share.
+  using Shares = std::vector<int>;
+
+  absl::Status AllocateArenas();
+  void CreateCommunicators();
+  void CreateLanes();
+  // Waits until every lane has done `steps` steps, or the first error.
+  absl::Status WaitForLanes(int64_t steps);
+  absl::Status DescribeStall();
+  void Fail(absl::Status status);
+  void Stop(absl::Status status);
+  absl::StatusOr<const Shares*> FindVariable(absl::string_view name) const;
+  char* Address(const placement::Register& reg) const {
+    return static_cast<char*>(arenas_[reg.device()]->data()) +
+           reg.arena_offset();
+  }
+
+  const placement::Plan plan_;
+  const std::vector<Device*> devices_;
+  const SessionOptions options_;
+  std::vector<std::unique_ptr<Arena>> arenas_;
+  // By group, by device: null where the device is not a member.
+  std::vector<std::vector<std::unique_ptr<Communicator>>> communicators_;
+  std::map<std::string, Shares, std::less<>> variables_;
+  LaneShared shared_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  int64_t steps_done_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable progress_;
+  absl::Status status_;  // Guarded by mutex_: the first error.
+};
+
+absl::Status PlanSession::AllocateArenas() {
+  int64_t total_bytes = 0;
+  for (const placement::Device& device : plan_.devices()) {
+    total_bytes += device.arena_bytes();
+  }
+  const int64_t available = AvailableHostMemoryBytes();
+  if (available > 0 && total_bytes > available) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "the plan needs %.2f GiB for its %d devices, %.2f GiB are available on "
+        "this machine; a smaller --batch_size or --classes needs less",
+        total_bytes / double{1 << 30}, plan_.devices_size(),
+        available / double{1 << 30}));
+  }
+  for (int d = 0; d < plan_.devices_size(); ++d) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Arena> arena,
+                     devices_[d]->Allocate(plan_.devices(d).arena_bytes()));
+    arenas_.push_back(std::move(arena));
+  }
+  return absl::OkStatus();
+}
+
+void PlanSession::CreateCommunicators() {
+  for (const placement::Group& group : plan_.groups()) {
+    std::vector<std::unique_ptr<Communicator>> by_device(devices_.size());
+    std::vector<std::unique_ptr<Communicator>> by_rank =
+        CreateSharedMemoryCommunicators(group.devices_size());
+    for (int rank = 0; rank < group.devices_size(); ++rank) {
+      by_device[group.devices(rank)] = std::move(by_rank[rank]);
+    }
+    communicators_.push_back(std::move(by_device));
+  }
+}
+
+void PlanSession::CreateLanes() {
+  shared_.plan = &plan_;
+  shared_.edges = placement::FiringEdges(plan_);
+  shared_.firing = std::make_unique<placement::FiringState>(
+      shared_.edges, plan_.tasks_size());
+  shared_.lane_of_task.resize(plan_.tasks_size(), nullptr);
+  shared_.timeline = options_.timeline;
+  shared_.fail = [this](absl::Status status) { Fail(std::move(status)); };
+  shared_.on_progress = [this] {
+    std::lock_guard<std::mutex> lock(mutex_);
+    progress_.notify_all();
+  };
+
+  // Lanes in the order of first appearance among the tasks.
+  std::map<std::pair<int, std::string>, size_t> lane_ids;
+  std::vector<std::vector<int>> tasks_of_lane;
+  for (int t = 0; t < plan_.tasks_size(); ++t) {
+    const placement::Task& task = plan_.tasks(t);
+    auto [it, is_new] = lane_ids.emplace(
+        std::make_pair(task.device(), task.stream()), tasks_of_lane.size());
+    if (is_new) tasks_of_lane.emplace_back();
+    tasks_of_lane[it->second].push_back(t);
+  }
+  const TaskEnvironment environment = {options_.seed, options_.data_source,
+                                       options_.fetch_sink};
+  for (std::vector<int>& tasks : tasks_of_lane) {
+    const placement::Task& first = plan_.tasks(tasks.front());
+    const int device = first.device();
+    ops::StreamKind kind = ops::StreamKind::kCompute;
+    for (ops::StreamKind candidate :
+         {ops::StreamKind::kCompute, ops::StreamKind::kCommunication,
+          ops::StreamKind::kData, ops::StreamKind::kHost}) {
+      if (ops::StreamKindName(candidate) == first.stream()) kind = candidate;
+    }
+    auto prepare = [this, device, environment](
+                       int task, std::vector<TaskRunner>* runners) {
+      const placement::Task& t = plan_.tasks(task);
+      Communicator* communicator =
+          t.has_collective()
+              ? communicators_[t.collective().group()][device].get()
+              : nullptr;
+      ASSIGN_OR_RETURN(
+          TaskRunner runner,
+          TaskRunner::Create(plan_, task, *devices_[device],
+                             static_cast<char*>(arenas_[device]->data()),
+                             communicator, environment));
+      runners->push_back(std::move(runner));
+      return absl::OkStatus();
+    };
+    lanes_.push_back(std::make_unique<Lane>(&shared_, devices_[device], kind,
+                                            tasks, std::move(prepare)));
+    for (int task : tasks) shared_.lane_of_task[task] = lanes_.back().get();
+  }
+}
+
+absl::Status PlanSession::Start() {
+  RETURN_IF_ERROR(placement::ValidatePlan(plan_));
+  if (plan_.devices_size() != static_cast<int>(devices_.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the plan is for ", plan_.devices_size(), " devices, ",
+                     devices_.size(), " were given"));
+  }
+  for (int d = 0; d < plan_.devices_size(); ++d) {
+    if (plan_.devices(d).kind() != devices_[d]->kernels().device_kind) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "device ", d, " of the plan is a ", plan_.devices(d).kind(), ", ",
+          devices_[d]->name(), " was given"));
+    }
+  }
+  for (int r = 0; r < plan_.registers_size(); ++r) {
+    const placement::Register& reg = plan_.registers(r);
+    if (!reg.persistent() || reg.tensor() < 0) continue;
+    variables_[plan_.tensors(reg.tensor()).name()].push_back(r);
+  }
+  RETURN_IF_ERROR(AllocateArenas());
+  CreateCommunicators();
+  CreateLanes();
+  for (const std::unique_ptr<Lane>& lane : lanes_) lane->Start();
+  return WaitForLanes(0);
+}
+
+absl::Status PlanSession::Run(int64_t steps) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!status_.ok()) return status_;
+  }
+  if (steps < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot run ", steps, " steps"));
+  }
+  const int64_t target = steps_done_ + steps;
+  for (const std::unique_ptr<Lane>& lane : lanes_) lane->Advance(target);
+  RETURN_IF_ERROR(WaitForLanes(target));
+  steps_done_ = target;
+  return absl::OkStatus();
+}
+
+absl::Status PlanSession::WaitForLanes(int64_t steps) {
+  auto done = [&] {
+    return std::all_of(
+        lanes_.begin(), lanes_.end(), [&](const std::unique_ptr<Lane>& lane) {
+          return lane->stopped() || lane->steps_done() >= steps;
+        });
+  };
+  const auto timeout = absl::ToChronoNanoseconds(options_.stall_timeout);
+  std::unique_lock<std::mutex> lock(mutex_);
+  int64_t finished = shared_.finished.load();
+  while (!progress_.wait_for(lock, timeout, done)) {
+    const int64_t now = shared_.finished.load();
+    if (now == finished) {
+      lock.unlock();
+      Fail(DescribeStall());
+      lock.lock();
+    }
+    finished = now;
+  }
+  return status_;
+}
+
+absl::Status PlanSession::DescribeStall() {
+  std::vector<std::string> lines;
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    std::string line = lane->Describe();
+    if (!line.empty()) lines.push_back(std::move(line));
+  }
+  return absl::DeadlineExceededError(absl::StrCat(
+      "no task has finished for ", absl::FormatDuration(options_.stall_timeout),
+      ":\n  ", absl::StrJoin(lines, "\n  ")));
+}
+
+void PlanSession::Fail(absl::Status status) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!status_.ok()) return;
+    status_ = status;
+  }
+  Stop(std::move(status));
+}
+
+void PlanSession::Stop(absl::Status status) {
+  shared_.stop.store(true);
+  for (const auto& group : communicators_) {
+    for (const std::unique_ptr<Communicator>& communicator : group) {
+      if (communicator != nullptr) communicator->Abort(status);
+    }
+  }
+  for (const std::unique_ptr<Lane>& lane : lanes_) lane->Wake();
+}
+
+absl::StatusOr<const PlanSession::Shares*> PlanSession::FindVariable(
+    absl::string_view name) const {
+  auto it = variables_.find(std::string(name));
+  if (it != variables_.end()) return &it->second;
+  std::vector<std::string> some;
+  for (const auto& [known, shares] : variables_) {
+    if (some.size() < 10) some.push_back(known);
+  }
+  return absl::NotFoundError(
+      absl::StrCat("the plan has no variable \"", name, "\"; it has ",
+                   variables_.size(), ", such as ", absl::StrJoin(some, ", ")));
+}
+
+absl::StatusOr<HostTensor> PlanSession::ReadVariable(absl::string_view name) {
+  ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
+  HostTensor result;
+  for (int id : *shares) {
+    const placement::Register& reg = plan_.registers(id);
+    const ops::TensorSlice slice = RegisterSlice(reg);
+    const bool first = id == shares->front();
+    if (first) {
+      result.dtype = slice.dtype;
+      result.shape = slice.global_shape;
+      result.data.resize(slice.global_shape.num_elements() *
+                         ops::SizeInBytes(slice.dtype));
+    } else if (slice.shape == slice.global_shape) {
+      break;  // Broadcast: the first device's copy is enough.
+    }
+    std::vector<char> share(slice.size_bytes());
+    RETURN_IF_ERROR(devices_[reg.device()]->CopyToHost(
+        Address(reg), share.data(), slice.size_bytes()));
+    CopyBox(slice, result.data.data(), share.data(), /*to_whole=*/true);
+  }
+  return result;
+}
+
+absl::Status PlanSession::WriteVariable(absl::string_view name,
+                                        const HostTensor& value) {
+  ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
+  for (int id : *shares) {
+    const placement::Register& reg = plan_.registers(id);
+    const ops::TensorSlice slice = RegisterSlice(reg);
+    if (slice.dtype != value.dtype || slice.global_shape != value.shape) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "variable ", name, " is ", ops::DataTypeName(slice.dtype),
+          slice.global_shape.ToString(), ", the value is ",
+          ops::DataTypeName(value.dtype), value.shape.ToString()));
+    }
+    std::vector<char> share(slice.size_bytes());
+    CopyBox(slice, const_cast<char*>(value.data.data()), share.data(),
+            /*to_whole=*/false);
+    RETURN_IF_ERROR(devices_[reg.device()]->CopyFromHost(
+        share.data(), Address(reg), slice.size_bytes()));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> PlanSession::VariableNames() const {
+  std::vector<std::string> names;
+  for (const auto& [name, shares] : variables_) names.push_back(name);
+  return names;
+}
+
+std::vector<Session::DeviceMemory> PlanSession::memory() const {
+  std::vector<DeviceMemory> memory;
+  for (const std::unique_ptr<Arena>& arena : arenas_) {
+    memory.push_back({arena->size_bytes(),
+                      ResidentBytes(arena->data(), arena->size_bytes())});
+  }
+  return memory;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(
+    const placement::Plan& plan, const std::vector<Device*>& devices,
+    const SessionOptions& options) {
+  auto session = std::make_unique<PlanSession>(plan, devices, options);
+  RETURN_IF_ERROR(session->Start());
+  return session;
+}
+
+}  // namespace facet::runtime

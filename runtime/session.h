@@ -1,0 +1,90 @@
+// Session: a plan being run: its devices' arenas, kernels, communicators,
+// actors and threads. It executes and never decides: all choices stand in the
+// plan.
+#ifndef FACET_RUNTIME_SESSION_H_
+#define FACET_RUNTIME_SESSION_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ops/data_source.h"
+#include "ops/fetch_sink.h"
+#include "ops/graph/data_type.h"
+#include "ops/graph/shape.h"
+#include "placement/plan/plan.pb.h"
+#include "runtime/device/device.h"
+#include "runtime/trace/timeline.h"
+
+namespace facet::runtime {
+
+// A logical tensor on the host, row-major.
+struct HostTensor {
+  ops::DataType dtype = ops::DataType::kFloat32;
+  ops::Shape shape;
+  std::vector<char> data;
+
+  template <typename T>
+  T* as() {
+    return reinterpret_cast<T*>(data.data());
+  }
+  template <typename T>
+  const T* as() const {
+    return reinterpret_cast<const T*>(data.data());
+  }
+};
+
+struct SessionOptions {
+  int64_t seed = 0;
+  ops::DataSource* data_source = nullptr;  // Not owned; outlives the session.
+  ops::FetchSink* fetch_sink = nullptr;    // Not owned; outlives the session.
+  Timeline* timeline = nullptr;  // If set, every task is recorded. Not owned.
+  // A step in which nothing finishes for this long ends the run with an error
+  // that names the tasks that wait and for what.
+  absl::Duration stall_timeout = absl::Minutes(10);
+};
+
+// Thread-compatible: one caller at a time.
+class Session {
+ public:
+  // Validates the plan, allocates, makes the kernels, starts the threads and
+  // runs the tasks marked `once` (variables get their first values). `devices`
+  // by plan device id, of matching kinds, not owned, outliving the session.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(
+      const placement::Plan& plan, const std::vector<Device*>& devices,
+      const SessionOptions& options);
+  virtual ~Session() = default;
+
+  // Runs `steps` more steps and waits for their end. The data stream works
+  // ahead within a call, not beyond it. After an error (the first one, of any
+  // task) the session stays failed: every later Run returns it.
+  virtual absl::Status Run(int64_t steps) = 0;
+  virtual int64_t steps_done() const = 0;
+
+  // The logical value of a variable, put together from its shares (a partial
+  // or broadcast one: of the first device). Not while Run runs.
+  // NotFound names it and says which there are.
+  virtual absl::StatusOr<HostTensor> ReadVariable(absl::string_view name) = 0;
+  // Type and shape must be the variable's.
+  virtual absl::Status WriteVariable(absl::string_view name,
+                                     const HostTensor& value) = 0;
+  virtual std::vector<std::string> VariableNames() const = 0;
+
+  // Bytes of each device's arena: what the plan predicted, and the most of it
+  // that was resident (touched) so far.
+  struct DeviceMemory {
+    int64_t planned_bytes = 0;
+    int64_t resident_bytes = 0;
+  };
+  virtual std::vector<DeviceMemory> memory() const = 0;
+};
+
+}  // namespace facet::runtime
+
+#endif  // FACET_RUNTIME_SESSION_H_

@@ -1,0 +1,60 @@
+"""Every dependency of Facet. All come from the system's packages (bazelw
+installs them), so that a build needs no network."""
+
+load("//third_party:system_library.bzl", "system_library")
+
+def facet_dependencies():
+    # Bazel 4 would download these; here are the parts of them that are used.
+    native.local_repository(
+        name = "rules_cc",
+        path = "third_party/rules_cc",
+    )
+    native.local_repository(
+        name = "remote_coverage_tools",
+        path = "third_party/remote_coverage_tools",
+    )
+
+    # Debian's packages bazel-rules-java and bazel-rules-proto.
+    native.local_repository(
+        name = "rules_java",
+        path = "/usr/share/bazel/rules/java",
+    )
+    native.local_repository(
+        name = "rules_proto",
+        path = "/usr/share/bazel/rules/proto",
+    )
+
+    system_library(
+        name = "system_absl",
+        pkg_config = [
+            "absl_flat_hash_map",
+            "absl_inlined_vector",
+            "absl_span",
+            "absl_status",
+            "absl_statusor",
+            "absl_str_format",
+            "absl_strings",
+            "absl_time",
+        ],
+    )
+    system_library(name = "system_benchmark", pkg_config = ["benchmark"])
+    system_library(
+        name = "system_eigen",
+        pkg_config = ["eigen3"],
+    )
+    system_library(name = "system_gflags", pkg_config = ["gflags"])
+    system_library(name = "system_glog", pkg_config = ["libglog"])
+    system_library(name = "system_gtest", pkg_config = ["gmock", "gtest"])
+    system_library(name = "system_gtest_main", pkg_config = ["gmock_main", "gmock", "gtest"])
+    system_library(name = "system_hwloc", pkg_config = ["hwloc"])
+    system_library(
+        name = "system_onednn",
+        linkopts = ["-ldnnl"],  # Has no pkg-config file.
+    )
+    system_library(
+        name = "system_opencv",
+        linkopts = ["-lopencv_imgcodecs", "-lopencv_imgproc", "-lopencv_core"],
+        pkg_config = ["opencv4"],  # Its include path; it would link everything.
+        use_pkg_config_libs = False,
+    )
+    system_library(name = "system_protobuf", pkg_config = ["protobuf"])
