@@ -1,6 +1,7 @@
 #include "runtime/session.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -72,6 +73,7 @@ class PlanSession : public Session {
   absl::Status WriteVariable(absl::string_view name,
                              const HostTensor& value) override;
   std::vector<std::string> VariableNames() const override;
+  std::string FirstNonFinite() const override;
   std::vector<DeviceMemory> memory() const override;
 
  private:
@@ -103,9 +105,11 @@ class PlanSession : public Session {
   std::vector<std::unique_ptr<Lane>> lanes_;
   int64_t steps_done_ = 0;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable progress_;
-  absl::Status status_;  // Guarded by mutex_: the first error.
+  absl::Status status_;            // Guarded by mutex_: the first error.
+  std::string first_non_finite_;   // Guarded by mutex_.
+  std::atomic<bool> was_non_finite_{false};
 };
 
 absl::Status PlanSession::AllocateArenas() {
@@ -149,6 +153,15 @@ void PlanSession::CreateLanes() {
   shared_.lane_of_task.resize(plan_.tasks_size(), nullptr);
   shared_.timeline = options_.timeline;
   shared_.fail = [this](absl::Status status) { Fail(std::move(status)); };
+  shared_.on_non_finite = [this](int task, int reg, int64_t step) {
+    if (was_non_finite_.exchange(true)) return;
+    const placement::Task& t = plan_.tasks(task);
+    std::lock_guard<std::mutex> lock(mutex_);
+    first_non_finite_ = absl::StrCat(
+        "step ", step, ": ", plan_.registers(reg).name(), " on ",
+        plan_.devices(t.device()).name(), ", written by ", t.name(),
+        t.layer().empty() ? "" : absl::StrCat(" of layer ", t.layer()));
+  };
   shared_.on_progress = [this] {
     std::lock_guard<std::mutex> lock(mutex_);
     progress_.notify_all();
@@ -351,6 +364,11 @@ std::vector<std::string> PlanSession::VariableNames() const {
   std::vector<std::string> names;
   for (const auto& [name, shares] : variables_) names.push_back(name);
   return names;
+}
+
+std::string PlanSession::FirstNonFinite() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return first_non_finite_;
 }
 
 std::vector<Session::DeviceMemory> PlanSession::memory() const {

@@ -76,6 +76,12 @@ class Session {
                                      const HostTensor& value) = 0;
   virtual std::vector<std::string> VariableNames() const = 0;
 
+  // The first small tensor (see TaskRunner::NonFiniteOutput) that was not
+  // finite so far, by time: "step 12: layer3.4.bn2/statistics on cpu:1, from
+  // layer3.4.bn2". Empty if there was none. Any thread: a FetchSink that sees
+  // a bad loss asks this. For collectives and copies: where it first appeared.
+  virtual std::string FirstNonFinite() const = 0;
+
   // Bytes of each device's arena: what the plan predicted, and the most of it
   // that was resident (touched) so far.
   struct DeviceMemory {

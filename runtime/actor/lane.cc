@@ -167,13 +167,14 @@ absl::Status Lane::Fire(int position, int64_t step, int64_t ready_ns) {
   } call{&runner, step, absl::OkStatus()};
   struct Done {
     Lane* lane;
-    int task;
+    int position;
+    int64_t step;
     absl::Status status;
-  } done{this, task, absl::OkStatus()};
+  } done{this, position, step, absl::OkStatus()};
   stream_->Run([&call] { return call.runner->Run(call.step); },
                [&done](absl::Status status) {
                  done.status = std::move(status);
-                 if (done.status.ok()) done.lane->Finish(done.task);
+                 if (done.status.ok()) done.lane->Finish(done.position, done.step);
                });
   if (shared_->timeline != nullptr && step >= 0) {
     shared_->timeline->Record({task, step, ready_ns, start_ns, NowNs()});
@@ -181,7 +182,12 @@ absl::Status Lane::Fire(int position, int64_t step, int64_t ready_ns) {
   return WithTask(done.status, *shared_->plan, task, step);
 }
 
-void Lane::Finish(int task) {
+void Lane::Finish(int position, int64_t step) {
+  const int task = tasks_[position];
+  // Before the tokens leave: then the output may be overwritten.
+  if (const int bad = runners_[position].NonFiniteOutput(); bad >= 0) {
+    shared_->on_non_finite(task, shared_->plan->tasks(task).outputs(bad), step);
+  }
   shared_->finished.fetch_add(1, std::memory_order_relaxed);
   if (shared_->plan->tasks(task).once()) return;
   for (int edge : shared_->firing->out_edges(task)) {

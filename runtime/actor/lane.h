@@ -39,6 +39,9 @@ struct LaneShared {
   Timeline* timeline = nullptr;
   // Called once by each lane that fails; stops the others.
   std::function<void(absl::Status)> fail;
+  // Called when a task has written a value that is not finite to `reg`; may be
+  // called often once it has happened.
+  std::function<void(int task, int reg, int64_t step)> on_non_finite;
   // Called when a lane has reached what Advance asked for, or stops.
   std::function<void()> on_progress;
   std::atomic<bool> stop{false};
@@ -89,7 +92,7 @@ class Lane {
   bool Await(int task);
   void Receive();
   absl::Status Fire(int position, int64_t step, int64_t ready_ns);
-  void Finish(int task);
+  void Finish(int position, int64_t step);
   std::string MissingTokens(int task) const;
 
   LaneShared* shared_;

@@ -1,5 +1,7 @@
 #include "runtime/actor/task_runner.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -38,6 +40,7 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
     Communicator* communicator, const TaskEnvironment& environment) {
   const placement::Task& task = plan.tasks(task_id);
   TaskRunner runner;
+  runner.outputs_readable_ = device.host_accessible();
   auto add = [&](int register_id, bool is_input) {
     const placement::Register& reg = plan.registers(register_id);
     char* base = arena + reg.arena_offset();
@@ -118,6 +121,22 @@ absl::Status TaskRunner::Run(int64_t step) {
   context_.outputs = outputs_;
   context_.step = step;
   return kernel_(context_);
+}
+
+int TaskRunner::NonFiniteOutput() const {
+  constexpr int64_t kFew = 4096;
+  if (!outputs_readable_) return -1;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const ops::TensorView& view = outputs_[i];
+    const int64_t count = view.slice.num_elements();
+    if (view.dtype() != ops::DataType::kFloat32 || count > kFew) continue;
+    const float* values = view.as<float>();
+    if (!std::all_of(values, values + count,
+                     [](float x) { return std::isfinite(x); })) {
+      return static_cast<int>(i);
+    }
+  }
+  return -1;
 }
 
 absl::Status TaskRunner::RunCollective() {

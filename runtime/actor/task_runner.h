@@ -41,6 +41,13 @@ class TaskRunner {
   // Allocates nothing, if the kernel does not. `step` selects the slots.
   absl::Status Run(int64_t step);
 
+  // After Run: the first float32 output that holds a value that is not finite,
+  // -1 if there is none. Looks only at outputs of a few thousand elements:
+  // losses, norms, and the statistics that every layer's batch norm takes of
+  // its input, so it costs nothing and yet finds the layer. Always -1 on a
+  // device whose memory the host cannot read.
+  int NonFiniteOutput() const;
+
  private:
   TaskRunner() = default;
 
@@ -57,6 +64,7 @@ class TaskRunner {
 
   std::vector<ops::TensorView> inputs_;
   std::vector<ops::TensorView> outputs_;
+  bool outputs_readable_ = false;  // By host code.
   std::vector<Rotating> rotating_;
   ops::KernelContext context_;
   ops::Kernel kernel_;  // Null for a collective.

@@ -95,6 +95,8 @@ class CpuDevice : public Device {
     return ops::CpuKernels();
   }
 
+  bool host_accessible() const override { return true; }
+
   absl::StatusOr<std::unique_ptr<Arena>> Allocate(int64_t size_bytes) override {
     CHECK_GE(size_bytes, 0);
     if (size_bytes == 0) return std::make_unique<MappedArena>(nullptr, 0);

@@ -46,6 +46,9 @@ class Device {
   virtual const std::string& name() const = 0;  // "cpu:0"
   virtual const ops::KernelLibrary& kernels() const = 0;
 
+  // True if host code may read and write the device's memory directly.
+  virtual bool host_accessible() const = 0;
+
   // ResourceExhausted with the size asked for and what was there.
   virtual absl::StatusOr<std::unique_ptr<Arena>> Allocate(
       int64_t size_bytes) = 0;

@@ -1,0 +1,112 @@
+#include "benchmarks/hardware.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "ops/cpu_kernels.h"
+#include "runtime/device/cpu_device.h"
+#include "runtime/device/host_memory.h"
+
+namespace facet::benchmarks {
+namespace {
+
+// The value of the first "key : value" line of /proc/cpuinfo.
+std::string CpuInfo(absl::string_view key) {
+  std::ifstream file("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(file, line)) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos || line.rfind(std::string(key), 0) != 0) {
+      continue;
+    }
+    return std::string(
+        absl::StripAsciiWhitespace(absl::string_view(line).substr(colon + 1)));
+  }
+  return "";
+}
+
+// Bytes per second that one thread reads and writes (a copy that no cache
+// holds). Threads of a machine share more than that, but not much more each.
+double MeasureCopyRate() {
+  constexpr size_t kBytes = size_t{64} << 20;
+  auto from = std::make_unique<char[]>(kBytes);
+  auto to = std::make_unique<char[]>(kBytes);
+  std::fill_n(from.get(), kBytes, 1);
+  std::fill_n(to.get(), kBytes, 2);
+  double best = 1e300;
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    const auto start = std::chrono::steady_clock::now();
+    std::copy_n(from.get(), kBytes, to.get());
+    const std::chrono::duration<double> time =
+        std::chrono::steady_clock::now() - start;
+    best = std::min(best, time.count());
+  }
+  return 2.0 * kBytes / best;
+}
+
+}  // namespace
+
+bool CpuMultipliesBFloat16() {
+  return __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq");
+}
+
+std::string CpuDescription() {
+  std::string text = CpuInfo("model name");
+  if (text.empty()) text = "unknown CPU";
+  if (__builtin_cpu_supports("avx512bf16")) {
+    absl::StrAppend(&text, ", AVX-512 with bfloat16");
+  } else if (__builtin_cpu_supports("avx512f")) {
+    absl::StrAppend(&text, ", AVX-512");
+  } else if (__builtin_cpu_supports("avx2")) {
+    absl::StrAppend(&text, ", AVX2");
+  }
+  return text;
+}
+
+placement::Cluster LocalCpuCluster(int count) {
+  double megahertz = 0;
+  if (!absl::SimpleAtod(CpuInfo("cpu MHz"), &megahertz) || megahertz < 500) {
+    megahertz = 2500;
+  }
+  const bool wide = __builtin_cpu_supports("avx512f");
+  // Two fused multiply-adds per cycle on 8 (AVX2) or 16 lanes; Zen 4 and
+  // client cores do one 16-lane one, so AVX-512 counts as 1.5 times AVX2.
+  // Convolutions reach about two thirds of that (docs/cost_model.md).
+  const double flops_per_cycle = 2 * 2 * 8 * (wide ? 1.5 : 1.0) * 0.65;
+  const double copy_rate = MeasureCopyRate();
+
+  placement::MeshAxis axis;
+  axis.name = "device";
+  axis.latency_seconds = 10e-6;  // Two wake-ups of a waiting thread.
+  axis.bytes_per_second = copy_rate / 2;
+
+  placement::DeviceSpec spec;
+  spec.kind = "cpu";
+  placement::Cluster cluster = placement::UniformCluster(count, spec, axis);
+  for (int i = 0; i < count; ++i) {
+    placement::DeviceSpec& device = cluster.devices[i];
+    device.cores = runtime::CoresOfCpuDevice(count, i);
+    // More devices than cores share them.
+    const double cores =
+        device.cores *
+        std::min(1.0, runtime::AvailableCores() / static_cast<double>(count));
+    device.float32_flops_per_second = cores * megahertz * 1e6 * flops_per_cycle;
+    device.half_flops_per_second =
+        device.float32_flops_per_second * (CpuMultipliesBFloat16() ? 1.7 : 0.9);
+    device.memory_bytes_per_second = cores * copy_rate;
+    device.launch_seconds = 3e-6;
+  }
+  cluster.host_memory_bytes = runtime::AvailableHostMemoryBytes();
+  cluster.kernels = &ops::CpuKernels();
+  return cluster;
+}
+
+}  // namespace facet::benchmarks

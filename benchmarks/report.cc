@@ -1,0 +1,126 @@
+#include "benchmarks/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "benchmarks/hardware.h"
+#include "benchmarks/step_times.h"
+#include "placement/plan/write_file.h"
+
+namespace facet::benchmarks {
+namespace {
+
+double GiB(int64_t bytes) { return bytes / double{1 << 30}; }
+
+std::string JsonString(const std::string& text) {
+  return absl::StrCat(
+      "\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
+}
+
+// JSON has no NaN or infinity: null.
+std::string JsonNumber(double value) {
+  return std::isfinite(value) ? absl::StrFormat("%.9g", value) : "null";
+}
+
+std::string JsonList(const std::vector<double>& values) {
+  return absl::StrCat(
+      "[",
+      absl::StrJoin(values, ", ",
+                    [](std::string* out, double v) {
+                      absl::StrAppend(out, JsonNumber(v));
+                    }),
+      "]");
+}
+
+std::string JsonMap(const std::vector<std::pair<std::string, double>>& map) {
+  return absl::StrCat(
+      "{",
+      absl::StrJoin(map, ", ",
+                    [](std::string* out, const auto& entry) {
+                      absl::StrAppend(out, JsonString(entry.first), ": ",
+                                      JsonNumber(entry.second));
+                    }),
+      "}");
+}
+
+}  // namespace
+
+double SamplesPerSecond(const Results& results) {
+  return results.batch_size / Median(results.step_seconds);
+}
+
+std::string PrecisionText(const Settings& settings) {
+  if (!settings.half.has_value()) return "float32";
+  const bool native = CpuMultipliesBFloat16();
+  if (*settings.half == ops::DataType::kBFloat16) {
+    return absl::StrCat(
+        "bfloat16, float32 master weights (CPUs have no float16 arithmetic",
+        native ? ")"
+               : "; this one multiplies bfloat16 in float32: less memory, not "
+                 "more speed)");
+  }
+  return "float16, float32 master weights, dynamic loss scaling (kept in "
+         "float16, multiplied in float32)";
+}
+
+void PrintResults(const Results& r) {
+  const auto [fastest, slowest] =
+      std::minmax_element(r.step_seconds.begin(), r.step_seconds.end());
+  const double median = Median(r.step_seconds);
+  std::printf("\n%-34s%.2f samples/s  (steps %.2f to %.2f)\n", "speed (median)",
+              SamplesPerSecond(r), r.batch_size / *slowest,
+              r.batch_size / *fastest);
+  std::printf("%-34s%.3f s  (predicted %.3f s)\n", "step", median,
+              r.predicted_step_seconds);
+  for (const auto& [phase, seconds] : r.phases) {
+    std::printf("  %-32s%.3f s  %4.1f %%\n", phase.c_str(), seconds,
+                100 * seconds / median);
+  }
+  for (const DeviceBytes& device : r.device_bytes) {
+    std::printf("%-34spredicted %.2f GiB, measured %.2f GiB\n",
+                absl::StrCat("memory of ", device.name).c_str(),
+                GiB(device.predicted), GiB(device.measured));
+  }
+  std::printf("%-34spredicted %.2f GiB, measured %.2f GiB\n",
+              "peak memory of the process", GiB(r.predicted_peak_bytes),
+              GiB(r.process_peak_bytes));
+  for (const auto& [name, value] : r.measures) {
+    std::printf("%-34s%.4f\n", absl::StrReplaceAll(name, {{"_", " "}}).c_str(),
+                value);
+  }
+  if (!r.published.empty()) {
+    std::printf("%-34s%s samples/s\n", "published, arcface_torch, 8 x V100",
+                r.published.c_str());
+  }
+}
+
+absl::Status WriteJson(const Results& r, const std::string& path) {
+  std::vector<std::string> fields = {
+      absl::StrCat("\"samples_per_second\": ", JsonNumber(SamplesPerSecond(r))),
+      absl::StrCat("\"step_seconds\": ", JsonList(r.step_seconds)),
+      absl::StrCat("\"losses\": ", JsonList(r.losses)),
+      absl::StrCat("\"classes\": ", r.classes),
+      absl::StrCat("\"batch_size\": ", r.batch_size),
+      absl::StrCat("\"devices\": ", r.devices),
+      absl::StrCat("\"precision\": ", JsonString(r.precision)),
+      absl::StrCat("\"process_peak_bytes\": ", r.process_peak_bytes),
+      absl::StrCat("\"predicted_peak_bytes\": ", r.predicted_peak_bytes),
+      absl::StrCat("\"phases\": ", JsonMap(r.phases)),
+      absl::StrCat("\"hardware\": ", JsonString(r.hardware)),
+      absl::StrCat("\"predicted_step_seconds\": ",
+                   JsonNumber(r.predicted_step_seconds)),
+      absl::StrCat("\"compile_seconds\": ", JsonNumber(r.compile_seconds)),
+  };
+  for (const auto& [name, value] : r.measures) {
+    fields.push_back(absl::StrCat(JsonString(name), ": ", JsonNumber(value)));
+  }
+  return placement::WriteFileAtomically(
+      path, absl::StrCat("{\n  ", absl::StrJoin(fields, ",\n  "), "\n}\n"));
+}
+
+}  // namespace facet::benchmarks

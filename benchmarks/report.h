@@ -1,0 +1,51 @@
+// What a training program prints and writes when it is done.
+#ifndef FACET_BENCHMARKS_REPORT_H_
+#define FACET_BENCHMARKS_REPORT_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "benchmarks/settings.h"
+
+namespace facet::benchmarks {
+
+struct DeviceBytes {
+  std::string name;
+  int64_t predicted = 0;
+  int64_t measured = 0;  // Resident.
+};
+
+struct Results {
+  std::string hardware;
+  std::string precision;  // "bfloat16"
+  int64_t classes = 0;
+  int64_t batch_size = 0;
+  int devices = 0;
+  std::vector<double> step_seconds;  // Of the measured steps.
+  std::vector<double> losses;        // Of all steps, warm-up included.
+  std::vector<std::pair<std::string, double>> phases;  // Seconds per step.
+  std::vector<DeviceBytes> device_bytes;
+  int64_t predicted_peak_bytes = 0;  // Of the process.
+  int64_t process_peak_bytes = 0;    // Measured.
+  double predicted_step_seconds = 0;
+  double compile_seconds = 0;
+  // "8 x V100 ..." and its figures; empty if the row was not published.
+  std::string published;
+  // Further fields at the top level: rank1_accuracy and the like.
+  std::vector<std::pair<std::string, double>> measures;
+};
+
+double SamplesPerSecond(const Results& results);  // By the median step.
+
+// "bfloat16 (this CPU has no float16 arithmetic ...)", for the first line.
+std::string PrecisionText(const Settings& settings);
+
+void PrintResults(const Results& results);
+absl::Status WriteJson(const Results& results, const std::string& path);
+
+}  // namespace facet::benchmarks
+
+#endif  // FACET_BENCHMARKS_REPORT_H_

@@ -1,0 +1,130 @@
+#include "benchmarks/train_main.h"
+
+#include <cstdio>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "benchmarks/evaluation.h"
+#include "benchmarks/report.h"
+#include "benchmarks/training_run.h"
+#include "gflags/gflags.h"
+#include "glog/logging.h"
+#include "ops/status_macros.h"
+#include "runtime/data/image_folder.h"
+
+namespace facet::benchmarks {
+namespace {
+
+constexpr int64_t kEmbedding = 512;
+
+struct Split {
+  std::vector<runtime::Photograph> training;
+  std::vector<runtime::Photograph> held_out;
+};
+
+// The last `held_out` photographs of each person, who must keep at least one.
+absl::StatusOr<Split> HoldOut(const runtime::ImageFolder& folder,
+                              int64_t held_out) {
+  std::vector<int64_t> left(folder.people.size(), 0);
+  for (const runtime::Photograph& p : folder.photographs) ++left[p.person];
+  Split split;
+  for (size_t person = 0; person < left.size(); ++person) {
+    if (left[person] <= held_out) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--held_out=", held_out, ": ", folder.people[person], " has only ",
+          left[person], " readable photographs; use fewer"));
+    }
+  }
+  for (const runtime::Photograph& p : folder.photographs) {
+    (left[p.person]-- > held_out ? split.training : split.held_out)
+        .push_back(p);
+  }
+  return split;
+}
+
+absl::Status Evaluate(const Split& split, int64_t people, TrainingRun& run,
+                      Results* results) {
+  ASSIGN_OR_RETURN(const Embeddings embeddings,
+                   Embed(run.settings().network, kEmbedding, split.held_out,
+                         run.devices(), run.session()));
+  ASSIGN_OR_RETURN(const runtime::HostTensor centres,
+                   run.session().ReadVariable("head.weight"));
+  results->measures.emplace_back(
+      "rank1_accuracy",
+      Rank1Accuracy(embeddings, split.held_out, centres, people));
+  const Verification verification =
+      VerifyAllPairs(embeddings, split.held_out);
+  results->measures.emplace_back("verification_balanced_accuracy",
+                                 verification.balanced_accuracy);
+  results->measures.emplace_back("verification_accuracy",
+                                 verification.accuracy);
+  results->measures.emplace_back("held_out_photographs",
+                                 split.held_out.size());
+  results->measures.emplace_back(
+      "verification_pairs", verification.same_pairs + verification.other_pairs);
+  return absl::OkStatus();
+}
+
+absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
+  ASSIGN_OR_RETURN(Settings settings, ParseSettings(&argc, &argv, preset));
+  Split split;
+  int64_t people = 0;
+  if (settings.data != "synthetic") {
+    ASSIGN_OR_RETURN(const runtime::ImageFolder folder,
+                     runtime::ScanImageFolder(settings.data));
+    people = static_cast<int64_t>(folder.people.size());
+    if (evaluate) {
+      ASSIGN_OR_RETURN(split, HoldOut(folder, settings.held_out));
+    } else {
+      split.training = folder.photographs;
+    }
+    if (settings.classes == 0) settings.classes = people;
+    if (people > settings.classes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--classes=", settings.classes, ": ", settings.data, " has ", people,
+          " people; use --classes=", people, " or more"));
+    }
+    if (settings.classes < settings.devices) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(settings.data, " has ", people, " people, fewer than ",
+                       settings.devices, " devices; use fewer --devices"));
+    }
+    std::printf("%s: %d people, %d photographs to train on, %d held out, %d "
+                "unreadable\n",
+                settings.data.c_str(), static_cast<int>(people),
+                static_cast<int>(split.training.size()),
+                static_cast<int>(split.held_out.size()),
+                static_cast<int>(folder.unreadable.size()));
+  } else if (evaluate) {
+    return absl::InvalidArgumentError(
+        "--data=synthetic: there is nothing to recognise in it; give a folder "
+        "of photographs");
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<TrainingRun> run,
+                   TrainingRun::Create(settings, split.training));
+  ASSIGN_OR_RETURN(Results results, run->Train());
+  if (evaluate) RETURN_IF_ERROR(Evaluate(split, people, *run, &results));
+  PrintResults(results);
+  if (!settings.json.empty()) {
+    RETURN_IF_ERROR(WriteJson(results, settings.json));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int TrainMain(int argc, char** argv, const Preset& preset, bool evaluate) {
+  // Logs of warnings and errors go to the terminal, not to files in /tmp.
+  FLAGS_logtostderr = true;
+  google::InitGoogleLogging(argv[0]);
+  const absl::Status status = Main(argc, argv, preset, evaluate);
+  if (status.ok()) return 0;
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: error: %s\n", preset.program.c_str(),
+               std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace facet::benchmarks

@@ -1,0 +1,179 @@
+#include "benchmarks/training_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "benchmarks/hardware.h"
+#include "benchmarks/published.h"
+#include "benchmarks/step_times.h"
+#include "glog/logging.h"
+#include "models/train_graph.h"
+#include "ops/op_table.h"
+#include "ops/status_macros.h"
+#include "placement/compile.h"
+#include "placement/plan/plan_io.h"
+#include "placement/plan/plan_text.h"
+#include "runtime/data/synthetic.h"
+#include "runtime/device/cpu_device.h"
+#include "runtime/device/host_memory.h"
+
+namespace facet::benchmarks {
+namespace {
+
+// Every task of this many steps is recorded; later ones only count.
+constexpr int64_t kRecordedSteps = 200;
+
+placement::CompileOptions ToCompileOptions(const Settings& s,
+                                           ops::TensorId loss) {
+  placement::CompileOptions options;
+  options.loss = loss;
+  options.optimizer.learning_rate = s.learning_rate;
+  options.optimizer.momentum = s.momentum;
+  options.optimizer.weight_decay = s.weight_decay;
+  options.optimizer.clip_norm = s.clip_norm;
+  options.optimizer.warmup_steps = s.lr_warmup;
+  options.optimizer.total_steps = s.lr_decay ? s.warmup + s.steps : 0;
+  if (s.half.has_value()) {
+    options.precision = *s.half == ops::DataType::kFloat16
+                            ? placement::Precision::kFloat16
+                            : placement::Precision::kBFloat16;
+  }
+  options.fuse = s.fuse;
+  options.pins = s.pins;
+  options.dump_dir = s.dump_passes;
+  return options;
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const Settings& settings)
+    : settings_(settings),
+      progress_(settings.warmup + settings.steps, settings.batch_size,
+                settings.keep_going) {}
+
+absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
+    const Settings& s, std::vector<runtime::Photograph> photographs) {
+  std::unique_ptr<TrainingRun> run(new TrainingRun(s));
+  std::printf("%s, %d cores, %.1f GiB free; %d CPU devices; %s\n",
+              CpuDescription().c_str(), runtime::AvailableCores(),
+              runtime::AvailableHostMemoryBytes() / double{1 << 30}, s.devices,
+              PrecisionText(s).c_str());
+  std::fflush(stdout);
+  if (s.devices > runtime::AvailableCores()) {
+    LOG(WARNING) << s.devices << " devices share "
+                 << runtime::AvailableCores()
+                 << " cores: this is right for trying things out, not for "
+                    "speed";
+  }
+  ASSIGN_OR_RETURN(run->owned_devices_, runtime::CreateCpuDevices(s.devices));
+  for (const auto& device : run->owned_devices_) {
+    run->devices_.push_back(device.get());
+  }
+
+  if (photographs.empty()) {
+    ASSIGN_OR_RETURN(run->data_, runtime::CreateSyntheticSource(
+                                     {.classes = s.classes, .seed = s.seed}));
+  } else {
+    ASSIGN_OR_RETURN(run->data_,
+                     runtime::CreateFolderSource(
+                         std::move(photographs),
+                         {.seed = s.seed, .batch_size = s.batch_size}));
+  }
+
+  const auto start = std::chrono::steady_clock::now();
+  models::TrainConfig config;
+  config.network = s.network;
+  config.classes = s.classes;
+  config.batch_size = s.batch_size;
+  config.bn_groups = s.sync_bn ? 1 : s.devices;
+  config.dropout = s.dropout;
+  config.margin = s.margin;
+  config.margin_gradient = s.margin_gradient;
+  ASSIGN_OR_RETURN(const models::TrainModel model,
+                   models::BuildTrainGraph(config, ops::FindOp));
+  if (!s.dump_passes.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(s.dump_passes, error);
+    if (error) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--dump_passes=", s.dump_passes,
+                       ": cannot make the folder: ", error.message()));
+    }
+  }
+  ASSIGN_OR_RETURN(
+      run->plan_,
+      placement::Compile(model.graph, LocalCpuCluster(s.devices),
+                         ToCompileOptions(s, model.loss)));
+  run->compile_seconds_ = std::chrono::duration<double>(
+                              std::chrono::steady_clock::now() - start)
+                              .count();
+  std::printf("\n%s\n", placement::PlacementTable(run->plan_).c_str());
+  std::printf("compiled in %.2f s; initialising ...\n", run->compile_seconds_);
+  std::fflush(stdout);
+  if (!s.plan_out.empty()) {
+    RETURN_IF_ERROR(placement::WritePlan(run->plan_, s.plan_out));
+  }
+
+  run->resident_before_bytes_ = runtime::ProcessPeakBytes();
+  const int64_t steps = std::min(s.warmup + s.steps, kRecordedSteps);
+  run->timeline_ = std::make_unique<runtime::Timeline>(
+      run->plan_, steps * run->plan_.tasks_size() / s.devices);
+  runtime::SessionOptions options;
+  options.seed = s.seed;
+  options.data_source = run->data_.get();
+  options.fetch_sink = &run->progress_;
+  options.timeline = run->timeline_.get();
+  ASSIGN_OR_RETURN(run->session_, runtime::Session::Create(
+                                      run->plan_, run->devices_, options));
+  run->progress_.set_first_non_finite(
+      [session = run->session_.get()] { return session->FirstNonFinite(); });
+  return run;
+}
+
+absl::StatusOr<Results> TrainingRun::Train() {
+  const absl::Status status = session_->Run(settings_.warmup + settings_.steps);
+  progress_.Finish();
+  RETURN_IF_ERROR(status);
+
+  Results r;
+  r.hardware = CpuDescription();
+  r.precision =
+      settings_.half.has_value()
+          ? std::string(ops::DataTypeName(*settings_.half))
+          : "float32";
+  r.classes = settings_.classes;
+  r.batch_size = settings_.batch_size;
+  r.devices = settings_.devices;
+  const std::vector<double> all = StepSeconds(plan_, *timeline_);
+  // The warm-up is left out unless the record ended within it.
+  const int64_t first = std::min<int64_t>(
+      settings_.warmup, static_cast<int64_t>(all.size()) - 1);
+  r.step_seconds.assign(all.begin() + first, all.end());
+  r.phases = PhaseSeconds(plan_, *timeline_, first,
+                          static_cast<int64_t>(all.size()));
+  r.losses = progress_.losses();
+  const auto memory = session_->memory();
+  r.predicted_peak_bytes = resident_before_bytes_;
+  for (size_t d = 0; d < memory.size(); ++d) {
+    r.device_bytes.push_back({plan_.devices(static_cast<int>(d)).name(),
+                              memory[d].planned_bytes,
+                              memory[d].resident_bytes});
+    r.predicted_peak_bytes += memory[d].planned_bytes;
+  }
+  r.process_peak_bytes = runtime::ProcessPeakBytes();
+  r.predicted_step_seconds = plan_.predicted_step_seconds();
+  r.compile_seconds = compile_seconds_;
+  r.published = PublishedFigures(settings_.network, settings_.classes,
+                                 settings_.half.has_value());
+  if (!settings_.trace_out.empty()) {
+    RETURN_IF_ERROR(timeline_->WriteTrace(plan_, settings_.trace_out));
+  }
+  return r;
+}
+
+}  // namespace facet::benchmarks

@@ -1,0 +1,55 @@
+// TrainingRun: one training, from settings to results: data, model, plan,
+// session, report. The programs (r50_2m, r50_600k, faces) are presets of it.
+#ifndef FACET_BENCHMARKS_TRAINING_RUN_H_
+#define FACET_BENCHMARKS_TRAINING_RUN_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "benchmarks/progress.h"
+#include "benchmarks/report.h"
+#include "benchmarks/settings.h"
+#include "ops/data_source.h"
+#include "placement/plan/plan.pb.h"
+#include "runtime/data/image_folder.h"
+#include "runtime/device/device.h"
+#include "runtime/session.h"
+
+namespace facet::benchmarks {
+
+class TrainingRun {
+ public:
+  // Prints hardware, precision and placement; compiles; allocates; initialises.
+  // `photographs`: what to train on; empty: synthetic data. settings.classes
+  // is known by now.
+  static absl::StatusOr<std::unique_ptr<TrainingRun>> Create(
+      const Settings& settings,
+      std::vector<runtime::Photograph> photographs);
+
+  // Trains with live progress, then measures. Writes the trace if asked.
+  absl::StatusOr<Results> Train();
+
+  runtime::Session& session() { return *session_; }
+  const std::vector<runtime::Device*>& devices() const { return devices_; }
+  const Settings& settings() const { return settings_; }
+
+ private:
+  explicit TrainingRun(const Settings& settings);
+
+  const Settings settings_;
+  std::vector<std::unique_ptr<runtime::Device>> owned_devices_;
+  std::vector<runtime::Device*> devices_;
+  std::unique_ptr<ops::DataSource> data_;
+  placement::Plan plan_;
+  double compile_seconds_ = 0;
+  int64_t resident_before_bytes_ = 0;
+  std::unique_ptr<runtime::Timeline> timeline_;
+  Progress progress_;
+  std::unique_ptr<runtime::Session> session_;  // Last: uses all of the above.
+};
+
+}  // namespace facet::benchmarks
+
+#endif  // FACET_BENCHMARKS_TRAINING_RUN_H_
