@@ -87,6 +87,7 @@ placement::Cluster LocalCpuCluster(int count) {
   axis.name = "device";
   axis.latency_seconds = 10e-6;  // Two wake-ups of a waiting thread.
   axis.bytes_per_second = copy_rate / 2;
+  axis.blocking_seconds = 200e-6;
 
   placement::DeviceSpec spec;
   spec.kind = "cpu";

@@ -72,29 +72,29 @@ void PrintResults(const Results& r) {
   const auto [fastest, slowest] =
       std::minmax_element(r.step_seconds.begin(), r.step_seconds.end());
   const double median = Median(r.step_seconds);
-  std::printf("\n%-34s%.2f samples/s  (steps %.2f to %.2f)\n", "speed (median)",
+  std::printf("\n%-40s%.2f samples/s  (steps %.2f to %.2f)\n", "speed (median)",
               SamplesPerSecond(r), r.batch_size / *slowest,
               r.batch_size / *fastest);
-  std::printf("%-34s%.3f s  (predicted %.3f s)\n", "step", median,
+  std::printf("%-40s%.3f s  (predicted %.3f s)\n", "step", median,
               r.predicted_step_seconds);
   for (const auto& [phase, seconds] : r.phases) {
-    std::printf("  %-32s%.3f s  %4.1f %%\n", phase.c_str(), seconds,
+    std::printf("  %-38s%.3f s  %4.1f %%\n", phase.c_str(), seconds,
                 100 * seconds / median);
   }
   for (const DeviceBytes& device : r.device_bytes) {
-    std::printf("%-34spredicted %.2f GiB, measured %.2f GiB\n",
+    std::printf("%-40spredicted %.2f GiB, measured %.2f GiB\n",
                 absl::StrCat("memory of ", device.name).c_str(),
                 GiB(device.predicted), GiB(device.measured));
   }
-  std::printf("%-34spredicted %.2f GiB, measured %.2f GiB\n",
+  std::printf("%-40spredicted %.2f GiB, measured %.2f GiB\n",
               "peak memory of the process", GiB(r.predicted_peak_bytes),
               GiB(r.process_peak_bytes));
   for (const auto& [name, value] : r.measures) {
-    std::printf("%-34s%.4f\n", absl::StrReplaceAll(name, {{"_", " "}}).c_str(),
+    std::printf("%-40s%.4f\n", absl::StrReplaceAll(name, {{"_", " "}}).c_str(),
                 value);
   }
   if (!r.published.empty()) {
-    std::printf("%-34s%s samples/s\n", "published, arcface_torch, 8 x V100",
+    std::printf("%-40s%s samples/s\n", "published, arcface_torch, 8 x V100",
                 r.published.c_str());
   }
 }

@@ -54,4 +54,14 @@ Signature Uniform(int num_inputs, int num_outputs, Sbp sbp) {
           std::vector<Sbp>(num_outputs, sbp)};
 }
 
+std::vector<Signature> UniformSignatures(int num_inputs, int num_outputs,
+                                         int rank) {
+  std::vector<Signature> signatures = {
+      Uniform(num_inputs, num_outputs, Sbp::B())};
+  for (int axis = 0; axis < rank; ++axis) {
+    signatures.push_back(Uniform(num_inputs, num_outputs, Sbp::S(axis)));
+  }
+  return signatures;
+}
+
 }  // namespace facet::ops

@@ -162,6 +162,13 @@ struct OpDef {
   bool physical = false;
 
   std::vector<OpExample> examples;
+
+  // The operand that input i is: rules name the last one of a variadic op once
+  // and mean all that repeat it.
+  int OperandOfInput(int i) const {
+    const int last = static_cast<int>(inputs.size()) - 1;
+    return variadic && i > last ? last : i;
+  }
 };
 
 // def.signatures, less those that leave a device with an empty share.
@@ -173,6 +180,11 @@ Cost LocalCost(const OpDef& def, const OpCall& local);
 
 // Signatures that many ops share: every input and output with this SBP.
 Signature Uniform(int num_inputs, int num_outputs, Sbp sbp);
+
+// Uniform with B and with every split of operands of this rank: what
+// elementwise ops have.
+std::vector<Signature> UniformSignatures(int num_inputs, int num_outputs,
+                                         int rank);
 
 // How ops are found by name; nullptr for an unknown one. op_table.h has the
 // real one; tests may pass others.

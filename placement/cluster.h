@@ -37,6 +37,10 @@ struct MeshAxis {
   int size = 1;
   double latency_seconds = 5e-6;
   double bytes_per_second = 10e9;
+  // What a collective costs besides when compute needs its result: devices do
+  // not arrive at the same time. Gradient exchanges, which only the optimizer
+  // reads, do not pay it.
+  double blocking_seconds = 50e-6;
 };
 
 struct Cluster {

@@ -20,11 +20,17 @@
 namespace facet::ops {
 
 // A tensor on the host: 64-byte aligned, row-major unless the slice says so.
+// New memory is full of NaN (integers: -1).
 class HostValue {
  public:
   HostValue() = default;
   explicit HostValue(TensorSlice slice);
   static HostValue Whole(const TensorType& type);
+
+  // The same memory as another slice of the same size in bytes.
+  HostValue Alias(TensorSlice slice) const;
+  // The same values in memory of its own (copying a HostValue shares it).
+  HostValue Copy() const;
 
   const TensorSlice& slice() const { return slice_; }
   TensorView view() const;  // Writable, like a register.
@@ -56,10 +62,15 @@ struct RunOptions {
   int num_ranks = 1;
   DataSource* data_source = nullptr;
   FetchSink* fetch_sink = nullptr;
+  // RunOp: outputs that shall be written over an input (of OpDef::in_place).
+  std::vector<InPlacePair> in_place;
 };
 
 // Runs one op on given inputs; outputs have the slices asked for. Mutated
-// inputs are changed in place.
+// inputs are changed in place. Missing attributes get their defaults. Outputs
+// and workspace are full of NaN before, so that a kernel that reads what it
+// did not write shows; a kernel that writes past its memory or over an input
+// that it does not mutate is an Internal error.
 absl::StatusOr<std::vector<HostValue>> RunOp(
     const OpDef& def, const Attributes& attributes,
     const std::vector<HostValue>& inputs,
@@ -67,20 +78,25 @@ absl::StatusOr<std::vector<HostValue>> RunOp(
     const KernelLibrary& kernels);
 
 // Runs a whole graph on one device, step by step. Variables are initialised by
-// their kernels at construction and keep their values.
+// their kernels at construction and keep their values. What an op mutates
+// changes at the end of the step: until then everybody reads the old value.
 class Interpreter {
  public:
-  static absl::StatusOr<Interpreter> Create(const Graph* graph,
-                                            OpLookup lookup,
+  static absl::StatusOr<Interpreter> Create(const Graph* graph, OpLookup lookup,
                                             const KernelLibrary* kernels,
                                             const RunOptions& options);
-  // Overrides a tensor's value (a variable's, or any node's output, whose node
-  // is then not run).
+  // Overrides a tensor's value: a variable's, or any node's output. A node
+  // whose outputs are all overridden is not run.
   void Set(TensorId tensor, HostValue value);
   absl::Status Step();  // Uses and increments the step number.
   const HostValue& value(TensorId tensor) const { return values_[tensor]; }
 
  private:
+  using Updates = std::map<TensorId, HostValue>;
+  // `updates` receives the new values of what the node mutates.
+  absl::Status Run(const Node& node, const OpDef& def,
+                   const RunOptions& options, Updates* updates);
+
   const Graph* graph_ = nullptr;
   OpLookup lookup_ = nullptr;
   const KernelLibrary* kernels_ = nullptr;

@@ -37,6 +37,12 @@ struct SbpAssignment {
 //
 // A variable lies as its mutator needs it, and its other readers take it as it
 // lies: parameters are not moved between devices within a step.
+//
+// The parameters of one part of the model (backbone, head) are either all
+// whole on every device or all split. Mixtures per layer may move fewer bytes
+// when the batch is small (a layer with more weights than activations), but
+// they put exchanges of activations between the layers, where devices wait for
+// each other, in place of gradient exchanges that can overlap with compute.
 absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
     const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup);

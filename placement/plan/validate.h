@@ -4,9 +4,14 @@
 #define FACET_PLACEMENT_PLAN_VALIDATE_H_
 
 #include "absl/status/status.h"
+#include "ops/op_def.h"
+#include "ops/op_table.h"
 #include "placement/plan/plan.pb.h"
 
 namespace facet::placement {
+
+// Of the plans that this program writes and reads.
+inline constexpr int kPlanVersion = 1;
 
 // InvalidArgument names the first task, register or group that is wrong and
 // why. Checked: version; all ids in range; names of types, layouts, streams;
@@ -16,8 +21,9 @@ namespace facet::placement {
 // that can be live at the same time overlap, but for in-place pairs; updates
 // ordered after the readers; collectives of each group in the same sequence,
 // kind and sizes on all members; every cycle of the firing graph (collectives
-// joined over their group) has a token: no deadlock.
-absl::Status ValidatePlan(const Plan& plan);
+// joined over their group) has a token: no deadlock; ops known, with their
+// attributes, operands that they accept, and shares that belong together.
+absl::Status ValidatePlan(const Plan& plan, ops::OpLookup lookup = ops::FindOp);
 
 }  // namespace facet::placement
 

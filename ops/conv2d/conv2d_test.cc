@@ -1,0 +1,357 @@
+// conv2d and its gradients against plain loops in float64.
+
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "ops/cpu_kernels.h"
+#include "ops/op_table.h"
+#include "ops/testing/interpreter.h"
+#include "ops/testing/op_test.h"
+
+namespace facet::ops {
+namespace {
+
+struct Sizes {
+  int64_t batch, channels, height, width;
+  int64_t outputs, kernel_height, kernel_width;
+  int64_t stride, padding;
+
+  int64_t out_height() const {
+    return (height + 2 * padding - kernel_height) / stride + 1;
+  }
+  int64_t out_width() const {
+    return (width + 2 * padding - kernel_width) / stride + 1;
+  }
+  TensorType x() const {
+    return {DataType::kFloat32, {batch, channels, height, width}};
+  }
+  TensorType w() const {
+    return {DataType::kFloat32,
+            {outputs, channels, kernel_height, kernel_width}};
+  }
+  TensorType y() const {
+    return {DataType::kFloat32, {batch, outputs, out_height(), out_width()}};
+  }
+  Attributes attributes() const {
+    return {{"stride", stride}, {"padding", padding}};
+  }
+  Attributes grad_input_attributes() const {
+    Attributes result = attributes();
+    result.Set("height", height);
+    result.Set("width", width);
+    return result;
+  }
+  Attributes grad_weight_attributes() const {
+    Attributes result = attributes();
+    result.Set("kernel_height", kernel_height);
+    result.Set("kernel_width", kernel_width);
+    return result;
+  }
+};
+
+// Calls f(index into x, into w, into y) for every multiply-add.
+template <typename F>
+void ForEachProduct(const Sizes& s, const F& f) {
+  const int64_t oh = s.out_height(), ow = s.out_width();
+  for (int64_t n = 0; n < s.batch; ++n)
+    for (int64_t o = 0; o < s.outputs; ++o)
+      for (int64_t c = 0; c < s.channels; ++c)
+        for (int64_t i = 0; i < oh; ++i)
+          for (int64_t j = 0; j < ow; ++j)
+            for (int64_t kh = 0; kh < s.kernel_height; ++kh)
+              for (int64_t kw = 0; kw < s.kernel_width; ++kw) {
+                const int64_t h = i * s.stride - s.padding + kh;
+                const int64_t w = j * s.stride - s.padding + kw;
+                if (h < 0 || h >= s.height || w < 0 || w >= s.width) continue;
+                f(((n * s.channels + c) * s.height + h) * s.width + w,
+                  ((o * s.channels + c) * s.kernel_height + kh) *
+                          s.kernel_width +
+                      kw,
+                  ((n * s.outputs + o) * oh + i) * ow + j);
+              }
+}
+
+Reference Forward(const Sizes& s) {
+  return [s](const Attributes&, const std::vector<TensorType>&,
+             const std::vector<Values>& inputs) {
+    Values y(s.y().shape.num_elements());
+    ForEachProduct(s, [&](int64_t x, int64_t w, int64_t out) {
+      y[out] += inputs[0][x] * inputs[1][w];
+    });
+    return std::vector<Values>{y};
+  };
+}
+
+Reference GradInput(const Sizes& s) {
+  return [s](const Attributes&, const std::vector<TensorType>&,
+             const std::vector<Values>& inputs) {
+    Values dx(s.x().shape.num_elements());
+    ForEachProduct(s, [&](int64_t x, int64_t w, int64_t out) {
+      dx[x] += inputs[0][out] * inputs[1][w];
+    });
+    return std::vector<Values>{dx};
+  };
+}
+
+Reference GradWeight(const Sizes& s) {
+  return [s](const Attributes&, const std::vector<TensorType>&,
+             const std::vector<Values>& inputs) {
+    Values dw(s.w().shape.num_elements());
+    ForEachProduct(s, [&](int64_t x, int64_t w, int64_t out) {
+      dw[w] += inputs[0][x] * inputs[1][out];
+    });
+    return std::vector<Values>{dw};
+  };
+}
+
+std::vector<Sizes> AllSizes() {
+  return {
+      {2, 3, 9, 11, 16, 3, 3, 1, 1},   // The stem: 3 channels.
+      {2, 16, 7, 5, 16, 3, 3, 1, 1},   // A block.
+      {3, 16, 9, 7, 32, 3, 3, 2, 1},   // Its stride, odd extents.
+      {2, 16, 8, 6, 32, 1, 1, 2, 0},   // The shortcut.
+      {2, 16, 6, 5, 16, 1, 1, 1, 0},   //
+      {1, 8, 4, 4, 24, 3, 3, 1, 0},    // Blocks of 8 only, no padding.
+      {2, 5, 7, 6, 9, 3, 2, 2, 1},     // Channels that no block divides.
+      {1, 1, 1, 1, 1, 1, 1, 1, 0},     //
+      {1, 16, 112, 3, 8, 3, 3, 1, 1},  // Longer than any register blocking.
+  };
+}
+
+class Conv2dTest : public testing::TestWithParam<Sizes> {};
+
+TEST_P(Conv2dTest, ForwardIsTheDefinition) {
+  const Sizes s = GetParam();
+  ExpectMatchesReference({"conv2d", s.attributes(), {s.x(), s.w()}},
+                         Forward(s));
+}
+
+TEST_P(Conv2dTest, GradientByInputIsTheDefinition) {
+  const Sizes s = GetParam();
+  ExpectMatchesReference(
+      {"conv2d_grad_input", s.grad_input_attributes(), {s.y(), s.w()}},
+      GradInput(s));
+}
+
+TEST_P(Conv2dTest, GradientByWeightIsTheDefinition) {
+  const Sizes s = GetParam();
+  ExpectMatchesReference(
+      {"conv2d_grad_weight", s.grad_weight_attributes(), {s.x(), s.y()}},
+      GradWeight(s));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Conv2dTest, testing::ValuesIn(AllSizes()));
+
+TEST(Conv2d, GradientRuleIsTheDerivative) {
+  for (const Sizes& s :
+       {Sizes{2, 3, 5, 4, 4, 3, 3, 1, 1}, Sizes{2, 4, 5, 6, 3, 3, 3, 2, 1},
+        Sizes{2, 4, 4, 5, 3, 1, 1, 2, 0}}) {
+    ExpectGradientMatches({"conv2d", s.attributes(), {s.x(), s.w()}},
+                          Forward(s));
+  }
+}
+
+HostValue Random(const TensorType& type, Layout layout, int64_t seed) {
+  TensorSlice slice = HostValue::Whole(type).slice();
+  slice.layout = layout;
+  HostValue value(slice);
+  value.FromDoubles(RandomValues(type, InputDomain(), seed));
+  return value;
+}
+
+Values MustRun(const std::string& op, const Attributes& attributes,
+               const std::vector<HostValue>& inputs, const TensorType& output,
+               Layout layout) {
+  TensorSlice slice = HostValue::Whole(output).slice();
+  slice.layout = layout;
+  absl::StatusOr<std::vector<HostValue>> outputs =
+      RunOp(*FindOp(op), attributes, inputs, {slice}, {}, CpuKernels());
+  EXPECT_TRUE(outputs.ok()) << outputs.status();
+  return outputs.ok() ? outputs->front().ToDoubles() : Values();
+}
+
+// The layouts that the shared test does not go through.
+TEST(Conv2d, ChannelsLastEqualsRowMajor) {
+  constexpr Layout kLast = Layout::kChannelsLast;
+  constexpr Layout kFirst = Layout::kRowMajor;
+  for (const Sizes& s :
+       {Sizes{2, 16, 7, 5, 24, 3, 3, 2, 1}, Sizes{2, 3, 6, 5, 7, 3, 3, 1, 1}}) {
+    const HostValue w = Random(s.w(), kFirst, 1);
+    auto expect_near = [](const Values& a, const Values& b) {
+      ASSERT_EQ(a.size(), b.size());
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-4);
+    };
+    auto forward = [&](Layout x, Layout y) {
+      return MustRun("conv2d", s.attributes(), {Random(s.x(), x, 0), w}, s.y(),
+                     y);
+    };
+    auto grad_input = [&](Layout x, Layout y) {
+      return MustRun("conv2d_grad_input", s.grad_input_attributes(),
+                     {Random(s.y(), y, 2), w}, s.x(), x);
+    };
+    auto grad_weight = [&](Layout x, Layout y) {
+      return MustRun("conv2d_grad_weight", s.grad_weight_attributes(),
+                     {Random(s.x(), x, 0), Random(s.y(), y, 2)}, s.w(), kFirst);
+    };
+    for (Layout x : {kFirst, kLast}) {
+      for (Layout y : {kFirst, kLast}) {
+        expect_near(forward(x, y), forward(kFirst, kFirst));
+        expect_near(grad_input(x, y), grad_input(kFirst, kFirst));
+        expect_near(grad_weight(x, y), grad_weight(kFirst, kFirst));
+      }
+    }
+  }
+}
+
+TEST(Conv2d, WeightGradientRepeatsItsBits) {
+  const Sizes s{4, 16, 14, 14, 32, 3, 3, 1, 1};
+  auto run = [&] {
+    return MustRun("conv2d_grad_weight", s.grad_weight_attributes(),
+                   {Random(s.x(), Layout::kBlocked8, 0),
+                    Random(s.y(), Layout::kBlocked8, 1)},
+                   s.w(), Layout::kRowMajor);
+  };
+  const Values first = run();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(run(), first);
+}
+
+// A kernel object is run step after step, on buffers that may move.
+TEST(Conv2d, KernelRunsAgainOnOtherBuffers) {
+  const Sizes s{2, 16, 7, 5, 16, 3, 3, 1, 1};
+  const KernelDef* def = CpuKernels().find("conv2d");
+  ASSERT_NE(def, nullptr);
+  KernelSpec spec;
+  spec.attributes = s.attributes();
+  spec.attributes.Set("algorithm", std::string("direct"));
+  spec.inputs = {Random(s.x(), Layout::kBlocked8, 0).slice(),
+                 Random(s.w(), Layout::kRowMajor, 0).slice()};
+  spec.outputs = {Random(s.y(), Layout::kBlocked8, 0).slice()};
+  absl::StatusOr<int64_t> bytes = def->workspace_bytes(spec);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_EQ(*bytes, *def->workspace_bytes(spec));
+  EXPECT_GE(*bytes, s.w().size_bytes());  // Room for the reordered weights.
+  absl::StatusOr<Kernel> kernel = def->create(spec);
+  ASSERT_TRUE(kernel.ok()) << kernel.status();
+
+  const TensorType scratch = {DataType::kFloat32, {*bytes / 4 + 1}};
+  for (int step = 0; step < 3; ++step) {
+    const HostValue x = Random(s.x(), Layout::kBlocked8, 10 + step);
+    const HostValue w = Random(s.w(), Layout::kRowMajor, 20 + step);
+    const HostValue y(spec.outputs[0]);
+    const HostValue workspace = HostValue::Whole(scratch);  // Full of NaN.
+    const TensorView inputs[] = {x.view(), w.view()};
+    const TensorView outputs[] = {y.view()};
+    KernelContext context;
+    context.inputs = inputs;
+    context.outputs = outputs;
+    context.workspace = workspace.view().data;
+    ASSERT_TRUE((*kernel)(context).ok());
+    const Values want = Forward(s)({}, {}, {x.ToDoubles(), w.ToDoubles()})[0];
+    const Values got = y.ToDoubles();
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_NEAR(got[i], want[i], 1e-4) << "step " << step;
+    }
+  }
+}
+
+TEST(Conv2d, WinogradComputesTheSameOrSaysWhyNot) {
+  const Sizes s{2, 16, 16, 16, 16, 3, 3, 1, 1};
+  Attributes attributes = s.attributes();
+  attributes.Set("algorithm", std::string("winograd"));
+  const HostValue x = Random(s.x(), Layout::kBlocked16, 0);
+  const HostValue w = Random(s.w(), Layout::kRowMajor, 1);
+  TensorSlice y = HostValue::Whole(s.y()).slice();
+  y.layout = Layout::kBlocked16;
+  absl::StatusOr<std::vector<HostValue>> outputs =
+      RunOp(*FindOp("conv2d"), attributes, {x, w}, {y}, {}, CpuKernels());
+  if (!outputs.ok()) {
+    EXPECT_EQ(outputs.status().code(), absl::StatusCode::kUnimplemented);
+    EXPECT_NE(outputs.status().message().find("no Winograd for x [2, 16, 16"),
+              absl::string_view::npos)
+        << outputs.status();
+    return;
+  }
+  const Values want = Forward(s)({}, {}, {x.ToDoubles(), w.ToDoubles()})[0];
+  const Values got = outputs->front().ToDoubles();
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_NEAR(got[i], want[i], 1e-3);
+  }
+}
+
+TEST(Conv2d, BlockedLayoutNeedsWholeBlocks) {
+  const Sizes s{1, 12, 4, 4, 8, 1, 1, 1, 0};
+  KernelSpec spec;
+  spec.attributes = s.attributes();
+  spec.attributes.Set("algorithm", std::string("auto"));
+  spec.inputs = {HostValue::Whole(s.x()).slice(),
+                 HostValue::Whole(s.w()).slice()};
+  spec.inputs[0].layout = Layout::kBlocked8;
+  spec.outputs = {HostValue::Whole(s.y()).slice()};
+  const absl::Status status =
+      CpuKernels().find("conv2d")->create(spec).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("nChw8c needs channels in multiples of 8"),
+            absl::string_view::npos)
+      << status;
+}
+
+std::string InferError(const std::string& op, const Attributes& attributes,
+                       const std::vector<Shape>& shapes) {
+  std::vector<TensorType> types;
+  for (const Shape& shape : shapes)
+    types.push_back({DataType::kFloat32, shape});
+  Attributes completed = attributes;
+  for (const AttributeSpec& spec : FindOp(op)->attributes) {
+    if (!completed.Has(spec.name)) completed.Set(spec.name, spec.initial);
+  }
+  std::vector<TensorType> outputs;
+  return std::string(
+      FindOp(op)->infer({completed, types, {}}, &outputs).message());
+}
+
+TEST(Conv2d, RefusesWhatDoesNotFit) {
+  const Shape x{2, 3, 8, 8}, w{4, 3, 3, 3};
+  EXPECT_EQ(InferError("conv2d", {}, {x, w}), "");
+  EXPECT_EQ(InferError("conv2d", {}, {x, {4, 5, 3, 3}}),
+            "x [2, 3, 8, 8] has 3 channels but w [4, 5, 3, 3] takes 5");
+  EXPECT_EQ(InferError("conv2d", {}, {{2, 3, 8}, w}),
+            "x is float32[2, 3, 8]; expected floating [N, C, H, W]");
+  EXPECT_EQ(InferError("conv2d", {{"stride", int64_t{0}}}, {x, w}),
+            "stride is 0; expected at least 1");
+  EXPECT_EQ(InferError("conv2d", {{"algorithm", std::string("fft")}}, {x, w}),
+            "algorithm is \"fft\"; expected \"auto\", \"direct\" or "
+            "\"winograd\"");
+  EXPECT_EQ(InferError("conv2d", {}, {{2, 3, 2, 8}, w}),
+            "the kernel's height is 3; expected from 1 to 2, the padded "
+            "image's");
+  EXPECT_EQ(InferError("conv2d_grad_input",
+                       {{"height", int64_t{9}}, {"width", int64_t{8}}},
+                       {{2, 4, 6, 6}, w}),
+            "dy has the shape [2, 4, 6, 6] but the convolution's output is "
+            "[2, 4, 7, 6]");
+}
+
+TEST(Conv2d, CostCountsMultiplyAdds) {
+  // The second convolution of IResNet-50, per image: 112x112x64x64x9.
+  const Sizes s{1, 64, 112, 112, 64, 3, 3, 1, 1};
+  const double flops = 2.0 * 112 * 112 * 64 * 64 * 9;
+  auto cost = [](const std::string& op, const Attributes& attributes,
+                 const std::vector<TensorType>& inputs, TensorType output) {
+    return FindOp(op)->cost({attributes, inputs, {&output, 1}});
+  };
+  EXPECT_EQ(cost("conv2d", s.attributes(), {s.x(), s.w()}, s.y()).flops, flops);
+  EXPECT_EQ(cost("conv2d_grad_input", s.grad_input_attributes(), {s.y(), s.w()},
+                 s.x())
+                .flops,
+            flops);
+  EXPECT_EQ(cost("conv2d_grad_weight", s.grad_weight_attributes(),
+                 {s.x(), s.y()}, s.w())
+                .flops,
+            flops);
+  EXPECT_EQ(cost("conv2d", s.attributes(), {s.x(), s.w()}, s.y()).bytes,
+            4.0 * (2 * 112 * 112 * 64 + 64 * 64 * 9));
+}
+
+}  // namespace
+}  // namespace facet::ops

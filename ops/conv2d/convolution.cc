@@ -1,0 +1,155 @@
+#include "ops/conv2d/convolution.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "ops/status_macros.h"
+
+namespace facet::ops {
+namespace {
+
+using dnnl::memory;
+
+struct Formats {
+  memory::desc x, w, y;
+};
+
+absl::string_view DirectionName(ConvolutionDirection direction) {
+  switch (direction) {
+    case ConvolutionDirection::kForward:
+      return "convolution forward";
+    case ConvolutionDirection::kGradInput:
+      return "convolution backward by data";
+    case ConvolutionDirection::kGradWeight:
+      return "convolution backward by weights";
+  }
+  return "convolution";
+}
+
+// The same extents and element type in a format of oneDNN's choice.
+memory::desc AnyFormat(const memory::desc& desc) {
+  return memory::desc(desc.dims(), desc.data_type(), memory::format_tag::any);
+}
+
+template <typename Convolution>
+ConvolutionPrimitive Describe(
+    const typename Convolution::primitive_desc& descriptor) {
+  ConvolutionPrimitive result;
+  result.scratchpad = descriptor.scratchpad_desc();
+  result.implementation = descriptor.impl_info_str();
+  result.make = [descriptor] { return Convolution(descriptor); };
+  return result;
+}
+
+// Throws dnnl::error if there is no implementation.
+ConvolutionPrimitive MakeConvolution(const ConvolutionProblem& problem,
+                                     const Formats& formats,
+                                     dnnl::algorithm algorithm) {
+  const dnnl::engine& engine = OnednnEngine();
+  const dnnl::primitive_attr attributes = OnednnUserScratchpad();
+  const memory::dims strides(2, problem.stride);
+  const memory::dims padding(2, problem.padding);
+
+  using Forward = dnnl::convolution_forward;
+  if (problem.direction == ConvolutionDirection::kForward) {
+    Forward::primitive_desc descriptor(
+        Forward::desc(dnnl::prop_kind::forward_training, algorithm, formats.x,
+                      formats.w, formats.y, strides, padding, padding),
+        attributes, engine);
+    ConvolutionPrimitive result = Describe<Forward>(descriptor);
+    result.x = descriptor.src_desc();
+    result.w = descriptor.weights_desc();
+    result.y = descriptor.dst_desc();
+    return result;
+  }
+
+  // oneDNN wants to see the forward convolution that a gradient belongs to;
+  // for convolutions it takes nothing but the algorithm from it.
+  const memory::data_type type = formats.x.data_type();
+  const Forward::primitive_desc forward(
+      Forward::desc(
+          dnnl::prop_kind::forward_training, algorithm, AnyFormat(formats.x),
+          memory::desc(formats.w.dims(), type, memory::format_tag::any),
+          AnyFormat(formats.y), strides, padding, padding),
+      attributes, engine);
+
+  if (problem.direction == ConvolutionDirection::kGradInput) {
+    using Backward = dnnl::convolution_backward_data;
+    Backward::primitive_desc descriptor(
+        Backward::desc(algorithm, formats.x, formats.w, formats.y, strides,
+                       padding, padding),
+        attributes, engine, forward);
+    ConvolutionPrimitive result = Describe<Backward>(descriptor);
+    result.x = descriptor.diff_src_desc();
+    result.w = descriptor.weights_desc();
+    result.y = descriptor.diff_dst_desc();
+    return result;
+  }
+
+  using Backward = dnnl::convolution_backward_weights;
+  Backward::primitive_desc descriptor(
+      Backward::desc(algorithm, formats.x, formats.w, formats.y, strides,
+                     padding, padding),
+      attributes, engine, forward);
+  ConvolutionPrimitive result = Describe<Backward>(descriptor);
+  result.x = descriptor.src_desc();
+  result.w = descriptor.diff_weights_desc();
+  result.y = descriptor.diff_dst_desc();
+  return result;
+}
+
+absl::StatusOr<ConvolutionPrimitive> TryConvolution(
+    const ConvolutionProblem& problem, const Formats& formats,
+    dnnl::algorithm algorithm) {
+  ConvolutionPrimitive result;
+  RETURN_IF_ERROR(TryOnednn(DirectionName(problem.direction), [&] {
+    result = MakeConvolution(problem, formats, algorithm);
+  }));
+  return result;
+}
+
+bool IsFast(const absl::StatusOr<ConvolutionPrimitive>& primitive) {
+  return primitive.ok() && !absl::StartsWith(primitive->implementation, "ref");
+}
+
+}  // namespace
+
+DataType ConvolutionComputeType(const ConvolutionProblem& problem) {
+  const bool native =
+      problem.x.dtype == DataType::kBFloat16 && OnednnHasBFloat16();
+  return native ? DataType::kBFloat16 : DataType::kFloat32;
+}
+
+absl::StatusOr<ConvolutionPrimitive> ChooseConvolution(
+    const ConvolutionProblem& problem) {
+  const DataType dtype = ConvolutionComputeType(problem);
+  const DataType w_dtype =
+      problem.direction == ConvolutionDirection::kGradWeight
+          ? DataType::kFloat32
+          : dtype;
+  Formats given;
+  ASSIGN_OR_RETURN(given.x, OnednnDescriptor(problem.x, dtype));
+  ASSIGN_OR_RETURN(given.w, OnednnDescriptor(problem.w, w_dtype));
+  ASSIGN_OR_RETURN(given.y, OnednnDescriptor(problem.y, dtype));
+  given.w = AnyFormat(given.w);
+  const Formats free = {AnyFormat(given.x), given.w, AnyFormat(given.y)};
+
+  const bool winograd = problem.algorithm == "winograd";
+  const dnnl::algorithm algorithm = winograd
+                                        ? dnnl::algorithm::convolution_winograd
+                                        : dnnl::algorithm::convolution_direct;
+  absl::StatusOr<ConvolutionPrimitive> as_given =
+      TryConvolution(problem, given, algorithm);
+  if (IsFast(as_given)) return as_given;
+  absl::StatusOr<ConvolutionPrimitive> reordered =
+      TryConvolution(problem, free, algorithm);
+  if (IsFast(reordered)) return reordered;
+  if (as_given.ok() || !winograd) return as_given;
+  return absl::UnimplementedError(absl::StrCat(
+      as_given.status().message(), ": no Winograd for x ",
+      problem.x.shape.ToString(), ", w ", problem.w.shape.ToString(),
+      ", stride ", problem.stride,
+      " on this CPU (it needs AVX-512, 3x3 and stride 1): use algorithm "
+      "\"direct\" or \"auto\""));
+}
+
+}  // namespace facet::ops

@@ -1,0 +1,50 @@
+// Which oneDNN primitive computes a convolution, and the formats it wants its
+// operands in. What surrounds it (conversions, workspace): cpu.cc.
+#ifndef FACET_OPS_CONV2D_CONVOLUTION_H_
+#define FACET_OPS_CONV2D_CONVOLUTION_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "ops/onednn.h"
+
+namespace facet::ops {
+
+enum class ConvolutionDirection { kForward, kGradInput, kGradWeight };
+
+// The roles are those of the forward convolution: x images, w kernel, y
+// result; a gradient computes the gradient of x or w in its place.
+struct ConvolutionProblem {
+  ConvolutionDirection direction = ConvolutionDirection::kForward;
+  // Local shares, as the caller holds them.
+  TensorSlice x;  // [N, C, H, W]
+  TensorSlice w;  // [O, C, KH, KW], row-major
+  TensorSlice y;  // [N, O, OH, OW]
+  int64_t stride = 1;
+  int64_t padding = 0;
+  std::string algorithm = "auto";
+};
+
+struct ConvolutionPrimitive {
+  // As the primitive takes them. The element types are those it computes in:
+  // bfloat16 only where the CPU has it, else float32.
+  dnnl::memory::desc x, w, y;
+  dnnl::memory::desc scratchpad;
+  std::string implementation;  // oneDNN's name: "jit:avx2".
+  // Compiles it, if oneDNN has not yet in this process. Throws dnnl::error.
+  std::function<dnnl::primitive()> make;
+};
+
+// The element type the problem is computed in.
+DataType ConvolutionComputeType(const ConvolutionProblem& problem);
+
+// Takes x and y as they lie if that gives a fast implementation, else whatever
+// formats do. w is always free. "auto" is direct convolution. Unimplemented
+// for "winograd" where oneDNN has none (it needs AVX-512, 3x3, stride 1).
+absl::StatusOr<ConvolutionPrimitive> ChooseConvolution(
+    const ConvolutionProblem& problem);
+
+}  // namespace facet::ops
+
+#endif  // FACET_OPS_CONV2D_CONVOLUTION_H_

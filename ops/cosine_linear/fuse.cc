@@ -1,0 +1,208 @@
+// From
+//
+//   wn = l2_normalize(w)                      w: a variable
+//   y  = matmul(x, wn, transpose_b)           -> cosine_linear(x, w)
+//   dx = matmul(dy, wn)                       -> cosine_linear_grad_input(dy,
+//   w) dwn = matmul(dy, x, transpose_a) dw = l2_normalize_grad(dwn, w)
+//   sgd_update(w, m, dw, scalars...)          -> cosine_linear_sgd(w, m, x, dy,
+//                                                                  scalars...)
+//   overflow(... square_norm(dw) ...)         -> overflow(... square_norm(dy)
+//                                                         ...)
+//
+// dx and the last four lines may be absent (no training of x, or of w, or
+// inference). The last line is dynamic loss scaling: dw does not exist any
+// more, but a finite dy makes a finite dw, as wn and x are finite. Any other
+// use of wn, dwn or dw, as clipping by the norm of dw, needs the values, and
+// then nothing is rewritten.
+#include "ops/cosine_linear/fuse.h"
+
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ops/status_macros.h"
+
+namespace facet::ops {
+namespace {
+
+struct Pattern {
+  NodeId normalize = kNone;
+  NodeId forward = kNone;
+  NodeId grad_input = kNone;      // kNone: x gets no gradient.
+  NodeId weight_product = kNone;  // dwn. kNone: w gets no gradient.
+  NodeId weight_gradient = kNone;
+  NodeId sgd = kNone;
+  std::vector<NodeId> square_norms;  // Of dw.
+  TensorId dy = kNone;
+};
+
+class Matcher {
+ public:
+  explicit Matcher(const FusionContext& context) : context_(context) {}
+
+  // The pattern around this matmul.
+  std::optional<Pattern> Match(NodeId forward) const {
+    Pattern p;
+    p.forward = forward;
+    if (!IsMatmul(forward, false, true)) return std::nullopt;
+    const TensorId x = node(forward).inputs[0];
+    const TensorId wn = node(forward).inputs[1];
+    p.normalize = producer(wn);
+    if (x == wn || node(p.normalize).op != "l2_normalize") return std::nullopt;
+    const TensorId w = node(p.normalize).inputs[0];
+    if (node(producer(w)).op != "variable") return std::nullopt;
+    // With fewer classes than rows the gradient is smaller than x and dy, and
+    // data parallelism, which the unfused ops allow, wants it.
+    if (type(wn).shape[0] <= type(x).shape[0]) return std::nullopt;
+    for (NodeId reader : context_.Consumers(wn)) {
+      if (reader == forward) continue;
+      if (p.grad_input != kNone || !IsMatmul(reader, false, false) ||
+          node(reader).inputs[1] != wn || node(reader).inputs[0] == wn) {
+        return std::nullopt;
+      }
+      p.grad_input = reader;
+      p.dy = node(reader).inputs[0];
+    }
+    if (!MatchWeightGradient(x, w, &p)) return std::nullopt;
+    return p;
+  }
+
+ private:
+  const Node& node(NodeId id) const { return context_.graph().nodes[id]; }
+  const TensorType& type(TensorId id) const {
+    return context_.graph().tensors[id].type;
+  }
+  NodeId producer(TensorId id) const {
+    return context_.graph().tensors[id].producer;
+  }
+  bool IsMatmul(NodeId id, bool transpose_a, bool transpose_b) const {
+    return node(id).op == "matmul" &&
+           type(node(id).outputs[0]).dtype == DataType::kFloat32 &&
+           node(id).attributes.Bool("transpose_a") == transpose_a &&
+           node(id).attributes.Bool("transpose_b") == transpose_b;
+  }
+
+  // Fills in the rest; true if it is complete or not there at all.
+  bool MatchWeightGradient(TensorId x, TensorId w, Pattern* p) const {
+    for (NodeId reader : context_.Consumers(w)) {
+      if (node(reader).op != "l2_normalize_grad") continue;
+      if (p->weight_gradient != kNone || node(reader).inputs[1] != w ||
+          node(reader).inputs[0] == w) {
+        return false;
+      }
+      p->weight_gradient = reader;
+    }
+    if (p->weight_gradient == kNone) return true;
+    const Node& gradient = node(p->weight_gradient);
+    if (gradient.attributes.Float("eps") !=
+        node(p->normalize).attributes.Float("eps")) {
+      return false;
+    }
+    const TensorId dwn = gradient.inputs[0];
+    p->weight_product = producer(dwn);
+    if (!IsMatmul(p->weight_product, true, false) ||
+        node(p->weight_product).inputs[1] != x ||
+        context_.Consumers(dwn).size() != 1) {
+      return false;
+    }
+    const TensorId dy = node(p->weight_product).inputs[0];
+    if (p->dy != kNone && p->dy != dy) return false;
+    p->dy = dy;
+    return MatchUpdate(w, gradient.outputs[0], p);
+  }
+
+  bool MatchUpdate(TensorId w, TensorId dw, Pattern* p) const {
+    for (NodeId reader : context_.Consumers(dw)) {
+      const Node& n = node(reader);
+      if (n.op == "square_norm" && OnlyFindsOverflow(n.outputs[0])) {
+        p->square_norms.push_back(reader);
+      } else if (n.op == "sgd_update" && p->sgd == kNone && n.inputs[0] == w &&
+                 n.inputs[2] == dw) {
+        p->sgd = reader;
+      } else {
+        return false;
+      }
+    }
+    return p->sgd != kNone;
+  }
+
+  // True if all that becomes of the value, added to others or not, is whether
+  // it is finite.
+  bool OnlyFindsOverflow(TensorId value) const {
+    for (NodeId reader : context_.Consumers(value)) {
+      const Node& n = node(reader);
+      if (n.op == "overflow") continue;
+      if ((n.op == "add" || n.op == "add_n") &&
+          OnlyFindsOverflow(n.outputs[0])) {
+        continue;
+      }
+      return false;
+    }
+    return true;
+  }
+
+  const FusionContext& context_;
+};
+
+absl::Status Rewrite(const Pattern& p, FusionContext* context) {
+  // Copies: adding nodes moves the graph's storage.
+  const Node forward = context->graph().nodes[p.forward];
+  const Node normalize = context->graph().nodes[p.normalize];
+  const TensorId x = forward.inputs[0];
+  const TensorId w = normalize.inputs[0];
+  const double eps = normalize.attributes.Float("eps");
+  auto replace = [&](NodeId old, absl::string_view op,
+                     absl::Span<const TensorId> inputs,
+                     Attributes attributes) -> absl::Status {
+    ASSIGN_OR_RETURN(std::vector<TensorId> outputs,
+                     context->Add(op, inputs, std::move(attributes), old));
+    const std::vector<TensorId> old_outputs =
+        context->graph().nodes[old].outputs;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      context->Redirect(old_outputs[i], outputs[i]);
+    }
+    context->Drop(old);
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(replace(p.forward, "cosine_linear", {x, w}, {{"eps", eps}}));
+  std::string what = "cosine_linear";
+  if (p.grad_input != kNone) {
+    RETURN_IF_ERROR(replace(p.grad_input, "cosine_linear_grad_input", {p.dy, w},
+                            {{"eps", eps}}));
+    absl::StrAppend(&what, ", cosine_linear_grad_input");
+  }
+  if (p.sgd != kNone) {
+    const Node sgd = context->graph().nodes[p.sgd];
+    std::vector<TensorId> inputs = {w, sgd.inputs[1], x, p.dy};
+    inputs.insert(inputs.end(), sgd.inputs.begin() + 3, sgd.inputs.end());
+    Attributes attributes = sgd.attributes;
+    attributes.Set("eps", eps);
+    RETURN_IF_ERROR(
+        replace(p.sgd, "cosine_linear_sgd", inputs, std::move(attributes)));
+    for (NodeId square_norm : p.square_norms) {
+      RETURN_IF_ERROR(replace(square_norm, "square_norm", {p.dy}, {}));
+    }
+    context->Drop(p.weight_gradient);
+    context->Drop(p.weight_product);
+    absl::StrAppend(&what, ", cosine_linear_sgd");
+  }
+  context->Drop(p.normalize);
+  context->Log(
+      absl::StrCat(forward.name, " and ", normalize.name, " became: ", what));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status FuseCosineLinear(FusionContext* context) {
+  // Nodes that the rewrites add are no anchors.
+  const NodeId num_nodes = static_cast<NodeId>(context->graph().nodes.size());
+  for (NodeId n = 0; n < num_nodes; ++n) {
+    if (context->dropped(n)) continue;
+    const std::optional<Pattern> pattern = Matcher(*context).Match(n);
+    if (pattern.has_value()) RETURN_IF_ERROR(Rewrite(*pattern, context));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace facet::ops

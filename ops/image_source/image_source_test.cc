@@ -1,0 +1,88 @@
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "ops/cpu_kernels.h"
+#include "ops/data_source.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "ops/testing/interpreter.h"
+
+namespace facet::ops {
+namespace {
+
+// The first pixel of image i of step s is 100 s + i, its label i.
+class CountingSource : public DataSource {
+ public:
+  absl::Status Read(int64_t step, int64_t begin, int64_t end, float* images,
+                    int32_t* labels) override {
+    for (int64_t i = begin; i < end; ++i) {
+      images[(i - begin) * 3 * 112 * 112] = static_cast<float>(100 * step + i);
+      labels[i - begin] = static_cast<int32_t>(i);
+    }
+    return step == 9 ? absl::DataLossError("torn file") : absl::OkStatus();
+  }
+};
+
+absl::StatusOr<std::vector<HostValue>> Read(const Range& range, int64_t step,
+                                            DataSource* source) {
+  RunOptions options;
+  options.step = step;
+  options.data_source = source;
+  return RunOp(*FindOp("image_source"), {{"batch_size", int64_t{7}}}, {},
+               {{DataType::kFloat32,
+                 Layout::kRowMajor,
+                 {range.size(), 3, 112, 112},
+                 {7, 3, 112, 112},
+                 {range.begin, 0, 0, 0}},
+                {DataType::kInt32,
+                 Layout::kRowMajor,
+                 {range.size()},
+                 {7},
+                 {range.begin}}},
+               options, CpuKernels());
+}
+
+TEST(ImageSourceTest, EveryDeviceReadsItsRange) {
+  CountingSource source;
+  for (const Range& range : {Range{0, 7}, Range{0, 4}, Range{4, 7}}) {
+    const absl::StatusOr<std::vector<HostValue>> outputs =
+        Read(range, 2, &source);
+    ASSERT_TRUE(outputs.ok()) << outputs.status();
+    for (int64_t i = 0; i < range.size(); ++i) {
+      EXPECT_EQ((*outputs)[0].as<float>()[i * 3 * 112 * 112],
+                200 + range.begin + i);
+      EXPECT_EQ((*outputs)[1].as<int32_t>()[i], range.begin + i);
+    }
+  }
+}
+
+TEST(ImageSourceTest, PassesOnWhatTheSourceSays) {
+  CountingSource source;
+  EXPECT_EQ(Read({0, 7}, 9, &source).status(),
+            absl::DataLossError("torn file"));
+}
+
+TEST(ImageSourceTest, NeedsASource) {
+  EXPECT_EQ(Read({0, 7}, 0, nullptr).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(ImageSourceTest, Types) {
+  Graph graph;
+  GraphBuilder builder(&graph, FindOp);
+  const absl::StatusOr<std::vector<TensorId>> outputs =
+      builder.Add("image_source", "data", {}, {{"batch_size", int64_t{16}}});
+  ASSERT_TRUE(outputs.ok()) << outputs.status();
+  EXPECT_EQ(builder.type((*outputs)[0]).ToString(), "float32[16, 3, 112, 112]");
+  EXPECT_EQ(builder.type((*outputs)[1]).ToString(), "int32[16]");
+  EXPECT_THAT(
+      std::string(
+          builder.Add("image_source", "data", {}, {{"batch_size", int64_t{0}}})
+              .status()
+              .message()),
+      ::testing::HasSubstr("\"batch_size\" is 0"));
+}
+
+}  // namespace
+}  // namespace facet::ops

@@ -1,0 +1,29 @@
+// Dynamic loss scaling (as torch.cuda.amp.GradScaler): the scale grows after a
+// number of good steps and shrinks after one whose gradients overflowed.
+#ifndef FACET_OPS_LOSS_SCALE_LOSS_SCALE_H_
+#define FACET_OPS_LOSS_SCALE_LOSS_SCALE_H_
+
+#include <cmath>
+
+namespace facet::ops {
+
+// Updates both after a step; `skip`: it overflowed.
+inline void UpdateLossScale(bool skip, float growth_interval, float* scale,
+                            float* good_steps) {
+  float next = *scale;
+  if (skip) {
+    next = *scale / 2;
+    *good_steps = 0;
+  } else if (*good_steps + 1 >= growth_interval) {
+    next = *scale * 2;
+    *good_steps = 0;
+  } else {
+    *good_steps += 1;
+  }
+  // From 0 or infinity there is no way back.
+  if (std::isnormal(next)) *scale = next;
+}
+
+}  // namespace facet::ops
+
+#endif  // FACET_OPS_LOSS_SCALE_LOSS_SCALE_H_

@@ -1,0 +1,44 @@
+// What every op that takes an SGD step has in common: its attributes, and the
+// scalars (learning_rate, [gradient_scale], [skip]) that end its inputs.
+#ifndef FACET_OPS_SGD_UPDATE_OPTIMIZER_OPERANDS_H_
+#define FACET_OPS_SGD_UPDATE_OPTIMIZER_OPERANDS_H_
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "ops/expect_type.h"
+#include "ops/op_def.h"
+#include "ops/status_macros.h"
+
+namespace facet::ops {
+
+inline std::vector<AttributeSpec> SgdAttributes() {
+  return {{"momentum", 0.9, false, "what remains of the last step, [0, 1)"},
+          {"weight_decay", 5e-4, false, "added to the gradient, times weight"}};
+}
+
+// Checks those attributes and the scalar inputs from `first_scalar` on.
+inline absl::Status CheckSgdOperands(const OpCall& call, size_t first_scalar) {
+  static constexpr absl::string_view kNames[] = {"learning_rate",
+                                                 "gradient_scale", "skip"};
+  for (size_t i = first_scalar; i < call.inputs.size(); ++i) {
+    RETURN_IF_ERROR(ExpectScalar(kNames[i - first_scalar], call.inputs[i]));
+  }
+  const double momentum = call.attributes.Float("momentum");
+  if (!(momentum >= 0 && momentum < 1)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attribute \"momentum\" is ", momentum, "; it must be in [0, 1)"));
+  }
+  const double weight_decay = call.attributes.Float("weight_decay");
+  if (!(weight_decay >= 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("attribute \"weight_decay\" is ", weight_decay,
+                     "; it must be 0 or more"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace facet::ops
+
+#endif  // FACET_OPS_SGD_UPDATE_OPTIMIZER_OPERANDS_H_

@@ -1,0 +1,75 @@
+// sgd_update: the optimizer's step for one variable.
+#include "absl/strings/str_cat.h"
+#include "ops/expect_type.h"
+#include "ops/op_def.h"
+#include "ops/sgd_update/optimizer_operands.h"
+#include "ops/status_macros.h"
+
+namespace facet::ops {
+namespace {
+
+absl::Status Infer(const OpCall& call, std::vector<TensorType>*) {
+  const TensorType& weight = call.inputs[0];
+  if (weight.dtype != DataType::kFloat32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("weight is ", weight.ToString(),
+                     "; expected float32: the master copy is updated"));
+  }
+  RETURN_IF_ERROR(
+      ExpectSameType("momentum", call.inputs[1], weight, "the type of weight"));
+  RETURN_IF_ERROR(
+      ExpectSameType("gradient", call.inputs[2], weight, "the type of weight"));
+  return CheckSgdOperands(call, /*first_scalar=*/3);
+}
+
+}  // namespace
+
+OpDef SgdUpdateDef() {
+  OpDef def;
+  def.name = "sgd_update";
+  def.summary = "SGD with momentum and weight decay, in place";
+  def.attributes = SgdAttributes();
+  def.inputs = {"weight",        "momentum",       "gradient",
+                "learning_rate", "gradient_scale", "skip"};
+  def.num_optional_inputs = 2;
+  def.infer = Infer;
+  def.signatures = [](const OpCall& call, int) {
+    const int num_inputs = static_cast<int>(call.inputs.size());
+    std::vector<Signature> signatures =
+        UniformSignatures(num_inputs, 0, call.inputs[0].shape.rank());
+    for (Signature& signature : signatures) {
+      for (int i = 3; i < num_inputs; ++i) signature.inputs[i] = Sbp::B();
+    }
+    return signatures;
+  };
+  def.cost = [](const OpCall& local) {
+    Cost cost;
+    const TensorType& weight = local.inputs[0];
+    cost.flops = 7.0 * static_cast<double>(weight.shape.num_elements());
+    // Weight and momentum are read and written, the gradient is read.
+    cost.bytes = 5.0 * static_cast<double>(weight.size_bytes());
+    return cost;
+  };
+  def.mutates = {0, 1};
+  def.has_side_effect = true;
+  const DataType f32 = DataType::kFloat32;
+  const Attributes attributes = {{"momentum", 0.9}, {"weight_decay", 5e-4}};
+  auto like = [&](Shape shape) {
+    return std::vector<TensorType>(3, TensorType{f32, std::move(shape)});
+  };
+  auto example = [&](Shape shape, int scalars) {
+    OpExample example;
+    example.attributes = attributes;
+    example.inputs = like(std::move(shape));
+    example.inputs.insert(example.inputs.end(), scalars, {f32, {}});
+    example.domains.assign(example.inputs.size(), InputDomain{});
+    // skip: 0, or nothing would happen.
+    if (scalars == 3) example.domains.back() = {0, 0};
+    return example;
+  };
+  def.examples = {example({7, 6}, 1), example({13}, 2),
+                  example({5, 6, 3, 3}, 3)};
+  return def;
+}
+
+}  // namespace facet::ops

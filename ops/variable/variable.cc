@@ -1,0 +1,93 @@
+// variable: a tensor that lives from step to step: weights, optimizer state.
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "ops/op_def.h"
+#include "ops/status_macros.h"
+#include "ops/type_attributes.h"
+
+namespace facet::ops {
+namespace {
+
+absl::Status Infer(const OpCall& call, std::vector<TensorType>* outputs) {
+  const Attributes& attributes = call.attributes;
+  ASSIGN_OR_RETURN(TensorType type, TypeFromAttributes(attributes));
+  const std::string& init = attributes.String("init");
+  if (init == "constant") {
+    const double value = attributes.Float("value");
+    if (!IsFloating(type.dtype) && value != std::floor(value)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("attribute \"value\" is ", value,
+                       ", which is not an integer, but \"dtype\" is ",
+                       DataTypeName(type.dtype)));
+    }
+  } else if (init == "normal") {
+    if (!IsFloating(type.dtype)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "attribute \"init\" is \"normal\", but \"dtype\" is ",
+          DataTypeName(type.dtype), "; use float32, float16 or bfloat16"));
+    }
+    if (!(attributes.Float("stddev") >= 0)) {
+      return absl::InvalidArgumentError(absl::StrCat("attribute \"stddev\" is ",
+                                                     attributes.Float("stddev"),
+                                                     "; it must be 0 or more"));
+    }
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("attribute \"init\" is \"", init,
+                     "\"; use \"constant\" or \"normal\""));
+  }
+  const int64_t key = attributes.Int("key");
+  if (key < 0 || key > 0xFFFFFFFFll) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "attribute \"key\" is ", key, "; it must be in [0, 2^32)"));
+  }
+  outputs->push_back(std::move(type));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+OpDef VariableDef() {
+  OpDef def;
+  def.name = "variable";
+  def.summary = "a persistent tensor, initialised when the session starts";
+  def.attributes = {
+      {"dtype", std::string("float32"), false, "element type"},
+      {"shape", std::vector<int64_t>{}, true, "logical shape"},
+      {"init", std::string("constant"), false, "\"constant\" or \"normal\""},
+      {"value", 0.0, false, "initial value, if init is \"constant\""},
+      {"mean", 0.0, false, "of the initial values, if init is \"normal\""},
+      {"stddev", 1.0, false, "of the initial values, if init is \"normal\""},
+      {"key", int64_t{0}, false,
+       "tells the random values of this variable from those of others"},
+      {"trainable", true, false, "the optimizer updates it"},
+      {"clip", true, false, "its gradient takes part in gradient clipping"},
+  };
+  def.outputs = {"value"};
+  def.infer = Infer;
+  def.signatures = [](const OpCall& call, int) {
+    return UniformSignatures(0, 1, call.outputs[0].shape.rank());
+  };
+  // Once, before the first step.
+  def.cost = [](const OpCall&) { return Cost{}; };
+  def.is_variable = true;
+  auto example = [](std::vector<int64_t> shape, std::string init) {
+    OpExample example;
+    example.attributes = {{"dtype", std::string("float32")},
+                          {"shape", std::move(shape)},
+                          {"init", std::move(init)},
+                          {"value", 0.25},
+                          {"mean", 0.0},
+                          {"stddev", 0.1},
+                          {"key", int64_t{3}},
+                          {"trainable", true},
+                          {"clip", true}};
+    return example;
+  };
+  def.examples = {example({7, 9}, "constant"), example({9, 10}, "normal"),
+                  example({6, 5, 3, 3}, "normal")};
+  return def;
+}
+
+}  // namespace facet::ops

@@ -1,0 +1,546 @@
+#include "placement/boxing/boxing.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "glog/logging.h"
+#include "ops/status_macros.h"
+
+namespace facet::placement {
+namespace {
+
+using ops::LocalRegion;
+using ops::Region;
+using ops::Sbp;
+using ops::Shape;
+using ops::TensorType;
+
+std::string ToString(const Location& location) {
+  return absl::StrCat(location.sbp.ToString(), " on {",
+                      absl::StrJoin(location.devices, ", "), "}");
+}
+
+// How a transition between the same devices is done.
+struct Steps {
+  bool pack = false;
+  CollectiveKind kind = CollectiveKind::kNone;
+  ReduceKind reduce = ReduceKind::kNone;
+  bool unpack = false;
+};
+
+// True if box ranges along dimension `axis` are contiguous pieces in order:
+// nothing of extent > 1 lies outside of it.
+bool IsOutermost(const Shape& shape, int axis) {
+  return shape.num_elements(0, axis) == 1;
+}
+
+bool Exists(const TensorType& type, Sbp from, int from_count, Sbp to,
+            int to_count) {
+  return ops::IsShardable(type.shape, from, from_count) &&
+         ops::IsShardable(type.shape, to, to_count) &&
+         !(from.is_partial() && to.is_partial() && from != to);
+}
+
+ReduceKind ReduceOf(Sbp sbp) {
+  if (sbp.kind == Sbp::Kind::kPartialSum) return ReduceKind::kSum;
+  if (sbp.kind == Sbp::Kind::kPartialMax) return ReduceKind::kMax;
+  return ReduceKind::kNone;
+}
+
+Steps Classify(const Shape& shape, Sbp from, Sbp to, int k) {
+  Steps steps;
+  if (from == to) return steps;
+  if (k == 1) return steps;  // Every SBP of one device is the whole tensor.
+  if (from.is_split() && to.is_broadcast()) {
+    steps.kind = CollectiveKind::kAllGather;
+    steps.unpack = !IsOutermost(shape, from.axis);
+  } else if (from.is_split() && to.is_split()) {
+    steps.kind = CollectiveKind::kAllToAll;
+    // Of a rank's own share: its extent along from.axis may be more than 1.
+    steps.pack = true;
+    steps.unpack = true;
+  } else if (from.is_partial() && to.is_broadcast()) {
+    steps.kind = CollectiveKind::kAllReduce;
+    steps.reduce = ReduceOf(from);
+  } else if (from.is_partial() && to.is_split()) {
+    steps.kind = CollectiveKind::kReduceScatter;
+    steps.reduce = ReduceOf(from);
+    steps.pack = !IsOutermost(shape, to.axis);
+  } else if (from.is_broadcast() && to.is_split()) {
+    steps.pack = true;
+  } else {
+    CHECK(to.is_partial()) << from.ToString() << " -> " << to.ToString();
+    steps.unpack = true;
+  }
+  return steps;
+}
+
+// Elements of the share of rank 0, the largest, and of the last, the smallest.
+int64_t LargestShare(const Shape& shape, Sbp sbp, int k) {
+  return LocalRegion(shape, sbp, k, 0).shape.num_elements();
+}
+int64_t SmallestShare(const Shape& shape, Sbp sbp, int k) {
+  return LocalRegion(shape, sbp, k, k - 1).shape.num_elements();
+}
+
+// The most elements that one device sends to others.
+int64_t ElementsSent(const Shape& shape, Sbp from, Sbp to, int k,
+                     CollectiveKind kind) {
+  const int64_t total = shape.num_elements();
+  switch (kind) {
+    case CollectiveKind::kNone:
+      return 0;
+    case CollectiveKind::kAllGather:
+      return total - SmallestShare(shape, from, k);
+    case CollectiveKind::kReduceScatter:
+      return total - SmallestShare(shape, to, k);
+    case CollectiveKind::kAllReduce:
+      return 2 * (total - ops::ShardRange(total, k, k - 1).size());
+    case CollectiveKind::kAllToAll: {
+      // Rank 0 has the largest share; what stays is its part of its part.
+      const Shape share = LocalRegion(shape, from, k, 0).shape;
+      int64_t most = 0;
+      for (int stays : {0, k - 1}) {
+        const Shape mine = LocalRegion(shape, from, k, stays).shape;
+        const int64_t kept = mine.num_elements() / mine[to.axis] *
+                             ops::ShardRange(mine[to.axis], k, stays).size();
+        most = std::max(most, mine.num_elements() - kept);
+      }
+      return most;
+    }
+  }
+  return 0;
+}
+
+// Bytes of memory traffic of the local tasks on the busiest device.
+int64_t LocalBytes(const TensorType& type, Sbp from, Sbp to, int k,
+                   const Steps& steps) {
+  const int64_t in = LargestShare(type.shape, from, k);
+  const int64_t out = LargestShare(type.shape, to, k);
+  int64_t elements = 0;
+  if (steps.pack)
+    elements +=
+        2 * std::min(in, steps.kind == CollectiveKind::kNone ? out : in);
+  if (steps.unpack) elements += 2 * out;
+  return elements * ops::SizeInBytes(type.dtype);
+}
+
+void AppendBox(const Shape& offset, const Shape& extent,
+               std::vector<int64_t>* regions) {
+  regions->insert(regions->end(), offset.dims().begin(), offset.dims().end());
+  regions->insert(regions->end(), extent.dims().begin(), extent.dims().end());
+}
+
+// `box` in the coordinates of `share`.
+Shape Relative(const Region& box, const Region& share) {
+  Shape offset = box.offset;
+  for (int i = 0; i < offset.rank(); ++i) offset[i] -= share.offset[i];
+  return offset;
+}
+
+// The common part; extents are 0 where there is none.
+Region Intersect(const Region& a, const Region& b) {
+  Region both = a;
+  for (int i = 0; i < a.shape.rank(); ++i) {
+    const int64_t begin = std::max(a.offset[i], b.offset[i]);
+    const int64_t end =
+        std::min(a.offset[i] + a.shape[i], b.offset[i] + b.shape[i]);
+    both.offset[i] = begin;
+    both.shape[i] = std::max<int64_t>(0, end - begin);
+  }
+  return both;
+}
+
+// Builds a program value by value and task by task.
+class Lowering {
+ public:
+  Lowering(const TensorType& type, const Location& from, const Location& to)
+      : type_(type), from_(from), to_(to) {
+    for (int r = 0; r < from_count(); ++r) {
+      program_.inputs.push_back(AddValue(from.devices[r], SourceRegion(r)));
+    }
+  }
+
+  BoxingProgram SameDevices();
+  BoxingProgram OtherDevices();
+
+ private:
+  int from_count() const { return static_cast<int>(from_.devices.size()); }
+  int to_count() const { return static_cast<int>(to_.devices.size()); }
+  Region SourceRegion(int rank) const {
+    return LocalRegion(type_.shape, from_.sbp, from_count(), rank);
+  }
+  Region TargetRegion(int rank) const {
+    return LocalRegion(type_.shape, to_.sbp, to_count(), rank);
+  }
+
+  int AddValue(int device, Region region) {
+    program_.values.push_back({device, std::move(region), false});
+    return static_cast<int>(program_.values.size()) - 1;
+  }
+  int AddPackingBuffer(int device, int64_t elements) {
+    program_.values.push_back({device, {Shape{0}, Shape{elements}}, true});
+    return static_cast<int>(program_.values.size()) - 1;
+  }
+
+  void AddPack(int device, int input, int output,
+               std::vector<int64_t> regions) {
+    BoxingTask task;
+    task.device = device;
+    task.op = "pack_regions";
+    task.attributes.Set("regions", std::move(regions));
+    task.input = input;
+    task.output = output;
+    program_.tasks.push_back(std::move(task));
+  }
+
+  // Writes the pieces of `input` into boxes of `output`. Elements outside of
+  // the boxes get the identity of the target's partial kind.
+  void AddUnpack(int device, int input, int output,
+                 std::vector<int64_t> regions, ReduceKind reduce) {
+    const Region& region = program_.values[output].region;
+    BoxingTask task;
+    task.device = device;
+    task.op = "unpack_regions";
+    const ReduceKind partial = ReduceOf(to_.sbp);
+    const char* fill = "none";
+    if (partial == ReduceKind::kMax || reduce == ReduceKind::kMax) {
+      fill = "lowest";
+    } else if (partial == ReduceKind::kSum || reduce == ReduceKind::kSum) {
+      fill = "zero";
+    }
+    const char* combine = reduce == ReduceKind::kSum   ? "sum"
+                          : reduce == ReduceKind::kMax ? "max"
+                                                       : "assign";
+    task.attributes.Set("regions", std::move(regions));
+    task.attributes.Set("fill", std::string(fill));
+    task.attributes.Set("combine", std::string(combine));
+    task.attributes.Set("shape",
+                        std::vector<int64_t>(region.shape.dims().begin(),
+                                             region.shape.dims().end()));
+    task.attributes.Set("dtype", std::string(ops::DataTypeName(type_.dtype)));
+    task.input = input;
+    task.output = output;
+    program_.tasks.push_back(std::move(task));
+  }
+
+  void AddCollective(int device, int input, int output,
+                     std::vector<int64_t> counts,
+                     std::vector<int64_t> receive_counts) {
+    BoxingTask task;
+    task.device = device;
+    task.input = input;
+    task.output = output;
+    task.counts = std::move(counts);
+    task.receive_counts = std::move(receive_counts);
+    program_.tasks.push_back(std::move(task));
+  }
+
+  const TensorType& type_;
+  const Location& from_;
+  const Location& to_;
+  BoxingProgram program_;
+};
+
+BoxingProgram Lowering::SameDevices() {
+  const int k = from_count();
+  const Sbp from = from_.sbp, to = to_.sbp;
+  const Steps steps = Classify(type_.shape, from, to, k);
+  program_.kind = steps.kind;
+  program_.reduce = steps.reduce;
+  if (steps.kind != CollectiveKind::kNone) program_.group = from_.devices;
+  program_.bytes_per_device =
+      ElementsSent(type_.shape, from, to, k, steps.kind) *
+      ops::SizeInBytes(type_.dtype);
+  program_.local_bytes_per_device = LocalBytes(type_, from, to, k, steps);
+
+  // Where each stage's result is, by rank.
+  std::vector<int> at = program_.inputs;
+
+  // Pack: what goes to rank q is box q.
+  std::vector<std::vector<int64_t>> counts(k);
+  for (int r = 0; r < k; ++r) {
+    const Region share = SourceRegion(r);
+    if (to.is_split() && !from.is_broadcast()) {
+      std::vector<int64_t> regions;
+      for (int q = 0; q < k; ++q) {
+        const Region box = Intersect(share, TargetRegion(q));
+        counts[r].push_back(box.shape.num_elements());
+        AppendBox(Relative(box, share), box.shape, &regions);
+      }
+      if (steps.pack && !IsOutermost(share.shape, to.axis)) {
+        const int packed =
+            AddPackingBuffer(from_.devices[r], share.shape.num_elements());
+        AddPack(from_.devices[r], at[r], packed, std::move(regions));
+        at[r] = packed;
+      }
+    } else if (steps.pack) {  // B -> S: the slice is the result.
+      const Region box = TargetRegion(r);
+      const int output = AddValue(from_.devices[r], box);
+      std::vector<int64_t> regions;
+      AppendBox(box.offset, box.shape, &regions);
+      AddPack(from_.devices[r], at[r], output, std::move(regions));
+      at[r] = output;
+    } else if (from.is_split()) {
+      for (int q = 0; q < k; ++q) {
+        counts[r].push_back(SourceRegion(q).shape.num_elements());
+      }
+    }
+  }
+
+  if (steps.kind != CollectiveKind::kNone) {
+    for (int r = 0; r < k; ++r) {
+      const Region target = TargetRegion(r);
+      // Pieces that arrive in rank order may already be the target.
+      const bool unpack =
+          steps.unpack &&
+          !(to.is_split() && IsOutermost(target.shape, from.axis));
+      const int output = unpack ? AddPackingBuffer(from_.devices[r],
+                                                   target.shape.num_elements())
+                                : AddValue(from_.devices[r], target);
+      std::vector<int64_t> receive_counts;
+      if (steps.kind == CollectiveKind::kAllToAll) {
+        for (int q = 0; q < k; ++q) receive_counts.push_back(counts[q][r]);
+      }
+      // An all-reduce has no counts: everybody has everything.
+      AddCollective(from_.devices[r], at[r], output,
+                    steps.kind == CollectiveKind::kAllReduce
+                        ? std::vector<int64_t>{}
+                        : counts[r],
+                    std::move(receive_counts));
+      at[r] = output;
+    }
+  }
+
+  for (int r = 0; r < k && steps.unpack; ++r) {
+    const int device = from_.devices[r];
+    const Region target = TargetRegion(r);
+    std::vector<int64_t> regions;
+    if (to.is_partial()) {
+      if (from.is_broadcast() && r == 0) continue;  // It keeps the value.
+      const int output = AddValue(device, target);
+      if (from.is_broadcast()) {
+        AddUnpack(device, ops::kNone, output, {}, ReduceKind::kNone);
+      } else {
+        const Region share = SourceRegion(r);
+        AppendBox(share.offset, share.shape, &regions);
+        AddUnpack(device, at[r], output, std::move(regions), ReduceKind::kNone);
+      }
+      at[r] = output;
+      continue;
+    }
+    if (!program_.values[at[r]].packed) continue;
+    const int output = AddValue(device, target);
+    for (int q = 0; q < k; ++q) {
+      const Region box = Intersect(SourceRegion(q), target);
+      AppendBox(Relative(box, target), box.shape, &regions);
+    }
+    AddUnpack(device, at[r], output, std::move(regions), ReduceKind::kNone);
+    at[r] = output;
+  }
+  program_.outputs = at;
+  return std::move(program_);
+}
+
+// Other devices, or the same in another order: every target fetches the boxes
+// it needs in one all-to-all over the union of the devices.
+BoxingProgram Lowering::OtherDevices() {
+  const ReduceKind reduce = ReduceOf(from_.sbp);
+  program_.reduce = reduce;
+  // What source s sends to target t; empty if nothing.
+  auto box = [&](int s, int t) -> Region {
+    const Region none = {Shape{}, Shape{0}};
+    // Only the first holder of a partial result has the value.
+    if (to_.sbp.is_partial() && t != 0) return none;
+    const Region target = TargetRegion(t);
+    if (from_.sbp.is_broadcast()) {
+      // The target's own copy, else one that is spread over the holders.
+      const auto own =
+          std::find(from_.devices.begin(), from_.devices.end(), to_.devices[t]);
+      const int holder = own != from_.devices.end()
+                             ? static_cast<int>(own - from_.devices.begin())
+                             : t % from_count();
+      return s == holder ? target : none;
+    }
+    const Region both = Intersect(SourceRegion(s), target);
+    return both.shape.num_elements() > 0 ? both : none;
+  };
+  auto elements = [](const Region& region) {
+    return region.shape.num_elements();
+  };
+
+  std::set<int> members;
+  bool leaves_device = false;
+  for (int s = 0; s < from_count(); ++s) {
+    for (int t = 0; t < to_count(); ++t) {
+      if (elements(box(s, t)) == 0) continue;
+      members.insert(from_.devices[s]);
+      members.insert(to_.devices[t]);
+      leaves_device |= from_.devices[s] != to_.devices[t];
+    }
+  }
+  if (leaves_device) {
+    program_.kind = CollectiveKind::kAllToAll;
+    program_.group.assign(members.begin(), members.end());
+  }
+  auto rank_of = [](const std::vector<int>& devices, int device) {
+    const auto it = std::find(devices.begin(), devices.end(), device);
+    return it == devices.end() ? ops::kNone
+                               : static_cast<int>(it - devices.begin());
+  };
+
+  // Pack, by destination in the order of the group.
+  const std::vector<int> group(members.begin(), members.end());
+  std::vector<int> packed(group.size(), ops::kNone);
+  int64_t most_sent = 0, most_local = 0;
+  std::vector<std::vector<int64_t>> sent(group.size(),
+                                         std::vector<int64_t>(group.size(), 0));
+  for (size_t g = 0; g < group.size(); ++g) {
+    const int s = rank_of(from_.devices, group[g]);
+    if (s == ops::kNone) continue;
+    const Region share = SourceRegion(s);
+    std::vector<int64_t> regions;
+    int64_t total = 0, away = 0;
+    bool whole = false;
+    for (size_t h = 0; h < group.size(); ++h) {
+      const int t = rank_of(to_.devices, group[h]);
+      const Region part = t == ops::kNone ? Region{{}, {0}} : box(s, t);
+      if (elements(part) == 0) continue;
+      whole = elements(part) == elements(share);
+      sent[g][h] = elements(part);
+      total += elements(part);
+      if (g != h) away += elements(part);
+      AppendBox(Relative(part, share), part.shape, &regions);
+    }
+    if (total == 0) continue;
+    most_sent = std::max(most_sent, away);
+    if (whole && total == elements(share)) {
+      packed[g] = program_.inputs[s];
+      continue;
+    }
+    packed[g] = AddPackingBuffer(group[g], total);
+    AddPack(group[g], program_.inputs[s], packed[g], std::move(regions));
+    most_local = std::max(most_local, 2 * total);
+  }
+
+  if (leaves_device) {
+    std::vector<int> arrived(group.size(), ops::kNone);
+    for (size_t g = 0; g < group.size(); ++g) {
+      std::vector<int64_t> receive_counts;
+      int64_t total = 0;
+      for (size_t h = 0; h < group.size(); ++h) {
+        receive_counts.push_back(sent[h][g]);
+        total += sent[h][g];
+      }
+      if (total > 0) arrived[g] = AddPackingBuffer(group[g], total);
+      AddCollective(group[g], packed[g], arrived[g], sent[g],
+                    std::move(receive_counts));
+    }
+    packed = std::move(arrived);
+  }
+
+  for (int t = 0; t < to_count(); ++t) {
+    const int device = to_.devices[t];
+    const Region target = TargetRegion(t);
+    const int g = rank_of(group, device);
+    std::vector<int64_t> regions;
+    for (size_t h = 0; g != ops::kNone && h < group.size(); ++h) {
+      const int s = rank_of(from_.devices, group[h]);
+      const Region part = s == ops::kNone ? Region{{}, {0}} : box(s, t);
+      if (elements(part) > 0) {
+        AppendBox(Relative(part, target), part.shape, &regions);
+      }
+    }
+    // A target that gets nothing (all but the first of a partial result).
+    const int input = g == ops::kNone || (to_.sbp.is_partial() && t != 0)
+                          ? ops::kNone
+                          : packed[g];
+    if (input != ops::kNone && input < from_count()) {
+      program_.outputs.push_back(input);  // It is there already, whole.
+      continue;
+    }
+    const int output = AddValue(device, target);
+    AddUnpack(device, input, output, std::move(regions), reduce);
+    program_.outputs.push_back(output);
+    most_local = std::max(most_local, 2 * elements(target));
+  }
+  const int64_t size = ops::SizeInBytes(type_.dtype);
+  program_.bytes_per_device = most_sent * size;
+  program_.local_bytes_per_device = most_local * size;
+  return std::move(program_);
+}
+
+}  // namespace
+
+absl::string_view CollectiveKindName(CollectiveKind kind) {
+  switch (kind) {
+    case CollectiveKind::kNone:
+      return "local";
+    case CollectiveKind::kAllReduce:
+      return "all-reduce";
+    case CollectiveKind::kAllGather:
+      return "all-gather";
+    case CollectiveKind::kReduceScatter:
+      return "reduce-scatter";
+    case CollectiveKind::kAllToAll:
+      return "all-to-all";
+  }
+  LOG(FATAL) << "unknown CollectiveKind " << static_cast<int>(kind);
+  return "";
+}
+
+absl::StatusOr<BoxingProgram> LowerBoxing(const TensorType& type,
+                                          const Location& from,
+                                          const Location& to) {
+  for (const Location* location : {&from, &to}) {
+    const std::set<int> distinct(location->devices.begin(),
+                                 location->devices.end());
+    if (location->devices.empty() ||
+        distinct.size() != location->devices.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("boxing of ", type.ToString(), ": ", ToString(*location),
+                       " is not a list of different devices"));
+    }
+  }
+  if (!Exists(type, from.sbp, static_cast<int>(from.devices.size()), to.sbp,
+              static_cast<int>(to.devices.size()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("boxing of ", type.ToString(), " from ", ToString(from),
+                     " to ", ToString(to), " does not exist"));
+  }
+  Lowering lowering(type, from, to);
+  return from.devices == to.devices ? lowering.SameDevices()
+                                    : lowering.OtherDevices();
+}
+
+double BoxingSeconds(const TensorType& type, Sbp from, Sbp to,
+                     const Cluster& cluster, int axis) {
+  if (from == to) return 0;
+  const MeshAxis& mesh = cluster.mesh[axis];
+  const int k = mesh.size;
+  if (!Exists(type, from, k, to, k)) {
+    return std::numeric_limits<double>::infinity();
+  }
+  const Steps steps = Classify(type.shape, from, to, k);
+  const double bytes =
+      static_cast<double>(ElementsSent(type.shape, from, to, k, steps.kind)) *
+      ops::SizeInBytes(type.dtype);
+  double rounds = 0;
+  if (steps.kind == CollectiveKind::kAllReduce)
+    rounds = 2 * (k - 1);
+  else if (steps.kind != CollectiveKind::kNone)
+    rounds = k - 1;
+  const DeviceSpec& device = cluster.devices.front();
+  double seconds =
+      rounds * mesh.latency_seconds + bytes / mesh.bytes_per_second +
+      LocalBytes(type, from, to, k, steps) / device.memory_bytes_per_second;
+  seconds += (steps.pack + steps.unpack) * device.launch_seconds;
+  return seconds;
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,379 @@
+#include "placement/compile.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "glog/logging.h"
+#include "ops/graph/graph_text.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "ops/status_macros.h"
+#include "placement/memory_check.h"
+#include "placement/passes/apply_precision.h"
+#include "placement/passes/assign_layout.h"
+#include "placement/passes/assign_sbp.h"
+#include "placement/passes/autodiff.h"
+#include "placement/passes/fuse.h"
+#include "placement/passes/insert_boxing.h"
+#include "placement/passes/make_plan.h"
+#include "placement/passes/order_tasks.h"
+#include "placement/passes/plan_memory.h"
+#include "placement/passes/split_per_device.h"
+#include "placement/plan/plan_text.h"
+#include "placement/plan/validate.h"
+#include "placement/plan/write_file.h"
+
+namespace facet::placement {
+namespace {
+
+absl::string_view PrecisionName(Precision precision) {
+  switch (precision) {
+    case Precision::kFloat32:
+      return "float32";
+    case Precision::kFloat16:
+      return "float16";
+    case Precision::kBFloat16:
+      return "bfloat16";
+  }
+  return "";
+}
+
+absl::Status CheckRequest(const ops::Graph& graph, const Cluster& cluster,
+                          const CompileOptions& options) {
+  if (cluster.mesh.size() != 1) {
+    return absl::UnimplementedError(absl::StrCat(
+        "the mesh has ", cluster.mesh.size(),
+        " axes; compiling is implemented for one axis: arrange the ",
+        cluster.num_devices(), " devices in a row"));
+  }
+  if (cluster.num_devices() < 1 ||
+      cluster.mesh[0].size != cluster.num_devices()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the mesh axis \"", cluster.mesh[0].name, "\" has ",
+                     cluster.mesh[0].size, " places for ",
+                     cluster.num_devices(), " devices"));
+  }
+  if (options.loss == ops::kNone) return absl::OkStatus();
+  if (options.loss < 0 ||
+      options.loss >= static_cast<int>(graph.tensors.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loss is tensor ", options.loss, ", the graph has ",
+                     graph.tensors.size()));
+  }
+  const ops::Tensor& loss = graph.tensors[options.loss];
+  if (loss.type != ops::TensorType{ops::DataType::kFloat32, {}}) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the loss ", loss.name, " is ", loss.type.ToString(),
+                     "; expected a scalar, float32[]"));
+  }
+  if (options.precision == Precision::kFloat16 &&
+      !(options.initial_loss_scale > 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("initial_loss_scale is ", options.initial_loss_scale,
+                     "; float16 needs one above 0, such as 65536"));
+  }
+  return absl::OkStatus();
+}
+
+// Times the passes and writes what they made, if asked.
+class PassLog {
+ public:
+  explicit PassLog(std::string dump_dir) : dump_dir_(std::move(dump_dir)) {}
+
+  // Before the first, and after each pass.
+  void Start() { start_ = absl::Now(); }
+
+  absl::Status Graph(absl::string_view pass, const ops::Graph& graph) {
+    RETURN_IF_ERROR(Verify(pass, graph));
+    return Done(pass, [&] { return ops::GraphText(graph); });
+  }
+
+  // A pass on the graph breaks no rule of graphs.
+  static absl::Status Verify(absl::string_view pass, const ops::Graph& graph) {
+    const absl::Status status = ops::VerifyGraph(graph, ops::FindOp);
+    if (status.ok()) return status;
+    return absl::InternalError(
+        absl::StrCat("after pass ", pass, ": ", status.message()));
+  }
+
+  void Time(absl::string_view pass) {
+    VLOG(1) << "pass " << std::string(pass) << ": "
+            << absl::FormatDuration(absl::Now() - start_);
+    Start();
+  }
+
+  // `text` is a function: most runs dump nothing.
+  template <typename Text>
+  absl::Status Done(absl::string_view pass, const Text& text) {
+    Time(pass);
+    if (!dump_dir_.empty()) {
+      std::string content = text();
+      if (content != last_) {
+        RETURN_IF_ERROR(WriteFileAtomically(
+            absl::StrCat(dump_dir_, "/", pass, ".txt"), content));
+        last_ = std::move(content);
+      }
+    }
+    Start();
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string dump_dir_;
+  std::string last_;
+  absl::Time start_ = absl::Now();
+};
+
+std::string AssignmentText(const ops::Graph& graph,
+                           const SbpAssignment& assignment) {
+  auto signature_text = [](const ops::Signature& signature) {
+    std::string text = "(";
+    for (size_t i = 0; i < signature.inputs.size(); ++i) {
+      absl::StrAppend(&text, i > 0 ? ", " : "", signature.inputs[i].ToString());
+    }
+    absl::StrAppend(&text, ") -> (");
+    for (size_t i = 0; i < signature.outputs.size(); ++i) {
+      absl::StrAppend(&text, i > 0 ? ", " : "",
+                      signature.outputs[i].ToString());
+    }
+    return absl::StrCat(text, ")");
+  };
+  std::string text =
+      absl::StrFormat("step %.6g s, no assignment takes less than %.6g s\n",
+                      assignment.seconds, assignment.lower_bound);
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    const ops::Node& node = graph.nodes[n];
+    absl::StrAppend(&text, node.name, " (", node.op, ")\n");
+    for (const SbpOption& option : assignment.options[n]) {
+      absl::StrAppend(
+          &text, option.signature == assignment.chosen[n] ? "  * " : "    ",
+          signature_text(option.signature),
+          absl::StrFormat(" compute %.4g s, communication %.4g s\n",
+                          option.compute_seconds,
+                          option.communication_seconds));
+    }
+  }
+  return text;
+}
+
+// The graph, and how its tensors lie.
+std::string PlacedText(const ops::Graph& graph,
+                       const std::vector<ops::Sbp>& sbp,
+                       const std::vector<ops::Layout>* layout) {
+  std::string text = ops::GraphText(graph);
+  for (size_t t = 0; t < graph.tensors.size(); ++t) {
+    absl::StrAppend(&text, graph.tensors[t].name, ": ", sbp[t].ToString());
+    if (layout != nullptr && graph.tensors[t].type.shape.rank() == 4) {
+      absl::StrAppend(&text, " ", ops::LayoutName((*layout)[t]));
+    }
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
+
+std::string TasksText(const TaskGraph& graph) {
+  std::string text;
+  for (const LocalTask& task : graph.tasks) {
+    absl::StrAppend(
+        &text, "device ", task.device, " ",
+        task.once ? "once" : std::string(ops::StreamKindName(task.stream)), " ",
+        task.name, " = ",
+        task.op.empty() ? std::string(CollectiveKindName(task.collective.kind))
+                        : task.op,
+        "(");
+    for (size_t i = 0; i < task.inputs.size(); ++i) {
+      absl::StrAppend(&text, i > 0 ? ", %" : "%", task.inputs[i]);
+    }
+    absl::StrAppend(&text, ")");
+    for (int r : task.outputs) {
+      const LocalRegister& reg = graph.registers[r];
+      absl::StrAppend(&text, " -> %", r, " ", reg.name,
+                      reg.slice.shape.ToString());
+    }
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
+
+// A graph whose ops are decided, and the best SBPs for it.
+struct Candidate {
+  ops::Graph graph;
+  SbpAssignment assignment;
+};
+
+absl::StatusOr<Plan> PlanCandidate(const Candidate& candidate,
+                                   const Cluster& cluster,
+                                   const CompileOptions& options,
+                                   PassLog* log) {
+  // What the choice was between, for people.
+  RETURN_IF_ERROR(log->Done("05_assign_sbp", [&] {
+    return AssignmentText(candidate.graph, candidate.assignment);
+  }));
+  // Boxing before layouts: what moves between devices must be known to say
+  // which tensors have to be row-major.
+  ASSIGN_OR_RETURN(
+      PlacedGraph placed,
+      InsertBoxing(candidate.graph, candidate.assignment, ops::FindOp));
+  RETURN_IF_ERROR(PassLog::Verify("06_insert_boxing", placed.graph));
+  RETURN_IF_ERROR(log->Done("06_insert_boxing", [&] {
+    return PlacedText(placed.graph, placed.sbp, nullptr);
+  }));
+  // Layouts before the split: reorders are nodes, the same on all devices.
+  ASSIGN_OR_RETURN(LaidOutGraph laid_out,
+                   AssignLayout(placed, cluster, ops::FindOp));
+  RETURN_IF_ERROR(PassLog::Verify("07_assign_layout", laid_out.graph));
+  RETURN_IF_ERROR(log->Done("07_assign_layout", [&] {
+    return PlacedText(laid_out.graph, laid_out.sbp, &laid_out.layout);
+  }));
+  // The last pass that sees ops: workspaces and times are asked for here.
+  ASSIGN_OR_RETURN(
+      TaskGraph tasks,
+      SplitPerDevice(laid_out, cluster, options.data_credits, ops::FindOp));
+  RETURN_IF_ERROR(
+      log->Done("08_split_per_device", [&] { return TasksText(tasks); }));
+  // Order before memory: lifetimes are intervals of the order.
+  ASSIGN_OR_RETURN(tasks, OrderTasks(tasks));
+  RETURN_IF_ERROR(
+      log->Done("09_order_tasks", [&] { return TasksText(tasks); }));
+  ASSIGN_OR_RETURN(const MemoryPlan memory,
+                   PlanMemory(tasks, cluster.num_devices()));
+  // The plan comes last: its waits depend on what shares memory.
+  Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
+  RETURN_IF_ERROR(log->Done("10_make_plan", [&] { return PlanText(plan); }));
+  const absl::Status valid = ValidatePlan(plan);
+  if (!valid.ok()) {
+    return absl::InternalError(
+        absl::StrCat("the compiler made an invalid plan: ", valid.message()));
+  }
+  return plan;
+}
+
+void AddOption(absl::string_view name, std::string value, Plan* plan) {
+  Option* option = plan->add_options();
+  option->set_name(std::string(name));
+  option->set_value(std::move(value));
+}
+
+void AddOptions(const ops::Graph& graph, const CompileOptions& options,
+                bool fused, Plan* plan) {
+  AddOption("precision", std::string(PrecisionName(options.precision)), plan);
+  AddOption("fuse", options.fuse ? "true" : "false", plan);
+  AddOption("fused", fused ? "true" : "false", plan);
+  AddOption("data_credits", absl::StrCat(options.data_credits), plan);
+  for (const auto& [tensor, sbp] : options.pins) {
+    AddOption("pin", absl::StrCat(tensor, "=", sbp.ToString()), plan);
+  }
+  if (options.loss == ops::kNone) return;
+  const OptimizerOptions& o = options.optimizer;
+  AddOption("loss", graph.tensors[options.loss].name, plan);
+  AddOption("learning_rate", absl::StrCat(o.learning_rate), plan);
+  AddOption("momentum", absl::StrCat(o.momentum), plan);
+  AddOption("weight_decay", absl::StrCat(o.weight_decay), plan);
+  AddOption("warmup_steps", absl::StrCat(o.warmup_steps), plan);
+  AddOption("total_steps", absl::StrCat(o.total_steps), plan);
+  AddOption("decay_power", absl::StrCat(o.decay_power), plan);
+  AddOption("clip_norm", absl::StrCat(o.clip_norm), plan);
+  if (options.precision == Precision::kFloat16) {
+    AddOption("initial_loss_scale", absl::StrCat(options.initial_loss_scale),
+              plan);
+  }
+}
+
+bool SameOps(const ops::Graph& a, const ops::Graph& b) {
+  if (a.nodes.size() != b.nodes.size()) return false;
+  for (size_t n = 0; n < a.nodes.size(); ++n) {
+    if (a.nodes[n].op != b.nodes[n].op) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
+                             const CompileOptions& options) {
+  RETURN_IF_ERROR(CheckRequest(graph, cluster, options));
+  RETURN_IF_ERROR(PassLog::Verify("00_model", graph));
+  PassLog log(options.dump_dir);
+  RETURN_IF_ERROR(log.Graph("00_model", graph));
+
+  ops::Graph current = graph;
+  if (options.loss != ops::kNone) {
+    // Gradients first: everything after treats them like any other work.
+    const bool scales = options.precision == Precision::kFloat16;
+    ASSIGN_OR_RETURN(
+        DifferentiatedGraph differentiated,
+        Autodiff(std::move(current), options.loss,
+                 scales ? options.initial_loss_scale : 0, ops::FindOp));
+    RETURN_IF_ERROR(log.Graph("01_autodiff", differentiated.graph));
+    ASSIGN_OR_RETURN(current, AppendOptimizer(std::move(differentiated),
+                                              options.optimizer, ops::FindOp));
+    RETURN_IF_ERROR(log.Graph("02_append_optimizer", current));
+  }
+  if (options.precision != Precision::kFloat32) {
+    // After the optimizer, whose updates stay in float32; before fusing,
+    // whose patterns and costs depend on the types.
+    ASSIGN_OR_RETURN(current,
+                     ApplyPrecision(current,
+                                    options.precision == Precision::kFloat16
+                                        ? ops::DataType::kFloat16
+                                        : ops::DataType::kBFloat16,
+                                    ops::FindOp));
+    RETURN_IF_ERROR(log.Graph("03_apply_precision", current));
+  }
+
+  // Fused ops save memory traffic but may have fewer signatures (a head that
+  // updates its weight by tiles wants them split): both graphs are assigned,
+  // and the cheaper one that fits is taken. A tie goes to the fused one.
+  std::vector<std::pair<bool, Candidate>> candidates;  // (fused, candidate)
+  auto add = [&](bool fused, ops::Graph g) -> absl::Status {
+    ASSIGN_OR_RETURN(SbpAssignment assignment,
+                     AssignSbp(g, cluster, options.pins, ops::FindOp));
+    log.Time(fused ? "05_assign_sbp, fused" : "05_assign_sbp, not fused");
+    candidates.push_back(
+        {fused, Candidate{std::move(g), std::move(assignment)}});
+    return absl::OkStatus();
+  };
+  if (options.fuse) {
+    ASSIGN_OR_RETURN(ops::Graph fused,
+                     Fuse(current, ops::AllOps(), ops::FindOp));
+    RETURN_IF_ERROR(log.Graph("04_fuse", fused));
+    if (!SameOps(fused, current)) {
+      // It may fail where the unfused one does not: a pin can name a tensor
+      // that fusing removes.
+      const absl::Status status = add(true, std::move(fused));
+      if (!status.ok()) VLOG(1) << "not fused: " << status;
+    }
+  }
+  const absl::Status unfused = add(false, std::move(current));
+  if (candidates.empty()) return unfused;
+  if (candidates.size() == 2 &&
+      candidates[1].second.assignment.seconds <
+          candidates[0].second.assignment.seconds * (1 - 1e-9)) {
+    std::swap(candidates[0], candidates[1]);
+  }
+
+  absl::Status too_big;
+  int64_t least = 0;  // Of the candidates that do not fit.
+  for (const auto& [fused, candidate] : candidates) {
+    ASSIGN_OR_RETURN(Plan plan,
+                     PlanCandidate(candidate, cluster, options, &log));
+    const absl::Status fits = CheckMemory(plan, cluster);
+    if (fits.ok()) {
+      AddOptions(graph, options, fused, &plan);
+      return plan;
+    }
+    int64_t total = 0;
+    for (const Device& device : plan.devices()) total += device.arena_bytes();
+    if (too_big.ok() || total < least) {
+      too_big = fits;
+      least = total;
+    }
+  }
+  return too_big;
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,193 @@
+#include "placement/compile.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "placement/plan/plan_text.h"
+#include "placement/plan/random_execution.h"
+
+namespace facet::placement {
+namespace {
+
+struct Model {
+  ops::Graph graph;
+  ops::TensorId loss = ops::kNone;
+};
+
+// A linear backbone of 8 features and a face head of `classes`.
+Model SmallModel(int64_t batch, int64_t classes) {
+  Model model;
+  model.graph.name = absl::StrCat("small, ", classes, " classes");
+  ops::GraphBuilder b(&model.graph, ops::FindOp);
+  b.set_origin({"", "backbone", ops::Phase::kForward, false});
+  const auto data = b.Add("image_source", "data", {}, {{"batch_size", batch}});
+  EXPECT_TRUE(data.ok()) << data.status();
+  const ops::TensorId images = (*data)[0], labels = (*data)[1];
+  auto variable = [&](const char* name, std::vector<int64_t> shape, bool clip) {
+    return b.Add1("variable", name, {},
+                  {{"shape", shape},
+                   {"init", std::string("normal")},
+                   {"stddev", 0.01},
+                   {"clip", clip}});
+  };
+  const auto flat = b.Add1("flatten", "flatten", {images});
+  const auto w = variable("linear.weight", {3 * 112 * 112, 8}, true);
+  const auto x = b.Add1("matmul", "linear", {flat, w});
+  b.set_origin({"", "head", ops::Phase::kForward, true});
+  const auto centers = variable("head.weight", {classes, 8}, false);
+  const auto features = b.Add1("l2_normalize", "features", {x});
+  const auto unit = b.Add1("l2_normalize", "head.unit", {centers});
+  const auto cos =
+      b.Add1("matmul", "head.cos", {features, unit}, {{"transpose_b", true}});
+  const auto logits = b.Add1("combined_margin", "margin", {cos, labels});
+  const auto max = b.Add1("row_max", "row_max", {logits});
+  const auto sum = b.Add1("row_sum_exp", "row_sum_exp", {logits, max});
+  model.loss =
+      b.Add1("softmax_cross_entropy", "loss", {logits, max, sum, labels});
+  b.Add1("fetch", "report", {model.loss}, {{"name", std::string("loss")}});
+  EXPECT_TRUE(b.status().ok()) << b.status();
+  return model;
+}
+
+Cluster Devices(int count) {
+  return UniformCluster(count, DeviceSpec(), MeshAxis());
+}
+
+std::string OptionOf(const Plan& plan, absl::string_view name) {
+  for (const Option& option : plan.options()) {
+    if (name == option.name()) return option.value();
+  }
+  return "";
+}
+
+TEST(Compile, TrainingPlansAreSafeAndTheSameEveryTime) {
+  const Model model = SmallModel(12, 30);
+  for (int k = 1; k <= 4; ++k) {
+    for (Precision precision :
+         {Precision::kFloat32, Precision::kFloat16, Precision::kBFloat16}) {
+      CompileOptions options;
+      options.loss = model.loss;
+      options.precision = precision;
+      const auto plan = Compile(model.graph, Devices(k), options);
+      ASSERT_TRUE(plan.ok()) << k << ": " << plan.status();
+      // Compile validates; this is the second opinion.
+      const absl::Status ran = ExecuteRandomly(*plan, 2, k);
+      EXPECT_TRUE(ran.ok()) << ran;
+      const auto again = Compile(model.graph, Devices(k), options);
+      ASSERT_TRUE(again.ok());
+      EXPECT_EQ(plan->SerializeAsString(), again->SerializeAsString());
+      int collectives = 0;
+      for (const Task& task : plan->tasks()) {
+        collectives += task.has_collective();
+      }
+      EXPECT_EQ(collectives > 0, k > 1);
+    }
+  }
+}
+
+TEST(Compile, InferenceHasNoOptimizer) {
+  const auto plan =
+      Compile(SmallModel(8, 30).graph, Devices(2), CompileOptions());
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  for (const Task& task : plan->tasks()) {
+    EXPECT_NE(task.phase(), "optimizer");
+    EXPECT_EQ(task.mutates_size(), 0);
+  }
+}
+
+// Many classes: the head's weight is split; few: it is not worth it.
+TEST(Compile, PlacesTheHeadBySize) {
+  auto head = [](int64_t batch, int64_t classes) -> std::string {
+    const Model model = SmallModel(batch, classes);
+    CompileOptions options;
+    options.loss = model.loss;
+    const auto plan = Compile(model.graph, Devices(4), options);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    if (!plan.ok()) return "";
+    for (const LogicalTensor& tensor : plan->tensors()) {
+      if (tensor.name() == "head.weight") return tensor.sbp(0);
+    }
+    return "none";
+  };
+  EXPECT_EQ(head(64, 400000), "S(0)");
+  EXPECT_EQ(head(256, 16), "B");
+}
+
+TEST(Compile, RefusesWhatItCannotDo) {
+  const Model model = SmallModel(8, 30);
+  CompileOptions options;
+  options.loss = model.loss;
+  Cluster cluster = Devices(4);
+  cluster.mesh = {MeshAxis(), MeshAxis()};
+  absl::Status status = Compile(model.graph, cluster, options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_TRUE(absl::StrContains(status.message(), "2 axes")) << status;
+
+  cluster = Devices(4);
+  cluster.mesh[0].size = 3;
+  status = Compile(model.graph, cluster, options).status();
+  EXPECT_TRUE(absl::StrContains(status.message(), "3 places for 4")) << status;
+
+  options.loss = 0;
+  status = Compile(model.graph, Devices(2), options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "expected a scalar"))
+      << status;
+  options.loss = 12345;
+  EXPECT_FALSE(Compile(model.graph, Devices(2), options).ok());
+
+  options.loss = model.loss;
+  options.pins["head.weigth"] = ops::Sbp::B();
+  status = Compile(model.graph, Devices(2), options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "head.weigth")) << status;
+}
+
+TEST(Compile, SaysHowMuchMemoryIsMissing) {
+  const Model model = SmallModel(64, 400000);
+  CompileOptions options;
+  options.loss = model.loss;
+  Cluster cluster = Devices(2);
+  cluster.host_memory_bytes = 10 << 20;
+  const absl::Status status = Compile(model.graph, cluster, options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  for (const char* part : {"cpu:0 needs", "together", "10.00 MiB of host",
+                           "head.weight", "--batch_size"}) {
+    EXPECT_TRUE(absl::StrContains(status.message(), part)) << status;
+  }
+}
+
+TEST(Compile, DumpsWhatThePassesChanged) {
+  std::string folder = testing::TempDir() + "/compile_XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const Model model = SmallModel(8, 30);
+  CompileOptions options;
+  options.loss = model.loss;
+  options.dump_dir = folder;
+  const auto plan = Compile(model.graph, Devices(2), options);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  for (const char* name :
+       {"00_model", "01_autodiff", "02_append_optimizer", "05_assign_sbp",
+        "06_insert_boxing", "08_split_per_device", "09_order_tasks",
+        "10_make_plan"}) {
+    EXPECT_EQ(access(absl::StrCat(folder, "/", name, ".txt").c_str(), R_OK), 0)
+        << name;
+  }
+  EXPECT_NE(access((folder + "/03_apply_precision.txt").c_str(), R_OK), 0);
+  options.dump_dir = folder + "/missing";
+  const absl::Status status =
+      Compile(model.graph, Devices(2), options).status();
+  EXPECT_TRUE(absl::StrContains(status.message(), "missing")) << status;
+  EXPECT_EQ(OptionOf(*plan, "precision"), "float32");
+}
+
+}  // namespace
+}  // namespace facet::placement

@@ -1,0 +1,46 @@
+#include "placement/cost/op_cost.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ops/graph/shard.h"
+
+namespace facet::placement {
+namespace {
+
+std::vector<ops::TensorType> LocalTypes(absl::Span<const ops::TensorType> types,
+                                        const std::vector<ops::Sbp>& sbps,
+                                        int num_devices) {
+  std::vector<ops::TensorType> local(types.begin(), types.end());
+  for (size_t i = 0; i < local.size(); ++i) {
+    local[i].shape =
+        ops::LocalRegion(local[i].shape, sbps[i], num_devices, 0).shape;
+  }
+  return local;
+}
+
+}  // namespace
+
+double LocalOpSeconds(const ops::OpDef& def, const ops::OpCall& local,
+                      const DeviceSpec& device) {
+  const ops::Cost cost = ops::LocalCost(def, local);
+  ops::DataType dtype = ops::DataType::kFloat32;
+  for (const ops::TensorType& type : local.inputs) {
+    if (ops::IsHalf(type.dtype)) dtype = type.dtype;
+  }
+  return device.launch_seconds +
+         std::max(cost.flops / device.flops_per_second(dtype),
+                  cost.bytes / device.memory_bytes_per_second);
+}
+
+double OpSeconds(const ops::OpDef& def, const ops::OpCall& global,
+                 const ops::Signature& signature, int num_devices,
+                 const DeviceSpec& device) {
+  const std::vector<ops::TensorType> inputs =
+      LocalTypes(global.inputs, signature.inputs, num_devices);
+  const std::vector<ops::TensorType> outputs =
+      LocalTypes(global.outputs, signature.outputs, num_devices);
+  return LocalOpSeconds(def, {global.attributes, inputs, outputs}, device);
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,24 @@
+// OpSeconds: how long one device takes for its share of a node, by a roofline:
+// the slower of arithmetic and memory traffic, plus a fixed launch cost.
+#ifndef FACET_PLACEMENT_COST_OP_COST_H_
+#define FACET_PLACEMENT_COST_OP_COST_H_
+
+#include "ops/op_def.h"
+#include "placement/cluster.h"
+
+namespace facet::placement {
+
+// Of the largest share (rank 0) of a call with these global types under
+// `signature`, on `num_devices` devices like `device`. Arithmetic runs at the
+// half-precision rate if an input is in half precision.
+double OpSeconds(const ops::OpDef& def, const ops::OpCall& global,
+                 const ops::Signature& signature, int num_devices,
+                 const DeviceSpec& device);
+
+// Of a call whose types are local already.
+double LocalOpSeconds(const ops::OpDef& def, const ops::OpCall& local,
+                      const DeviceSpec& device);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_COST_OP_COST_H_

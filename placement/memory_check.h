@@ -1,0 +1,18 @@
+// CheckMemory: does a plan fit into the cluster it was made for?
+#ifndef FACET_PLACEMENT_MEMORY_CHECK_H_
+#define FACET_PLACEMENT_MEMORY_CHECK_H_
+
+#include "absl/status/status.h"
+#include "placement/cluster.h"
+#include "placement/plan/plan.pb.h"
+
+namespace facet::placement {
+
+// ResourceExhausted says what each device and all together need, what there
+// is, what takes most of it, and which flags help. Devices with memory of
+// their own are checked one by one, the others against the host's together.
+absl::Status CheckMemory(const Plan& plan, const Cluster& cluster);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_MEMORY_CHECK_H_

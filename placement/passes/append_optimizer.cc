@@ -1,0 +1,144 @@
+#include "placement/passes/append_optimizer.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "ops/graph_builder.h"
+#include "ops/status_macros.h"
+
+namespace facet::placement {
+namespace {
+
+using ops::kNone;
+using ops::TensorId;
+
+// Adds nodes with one output, and keeps the first error (GraphBuilder::Add1).
+class OptimizerBuilder {
+ public:
+  OptimizerBuilder(DifferentiatedGraph graph, const OptimizerOptions& options,
+                   ops::OpLookup lookup)
+      : differentiated_(std::move(graph)),
+        options_(options),
+        builder_(&differentiated_.graph, lookup) {}
+
+  absl::StatusOr<ops::Graph> Build();
+
+ private:
+  bool scaled() const { return differentiated_.loss_scale != kNone; }
+  const ops::Node& VariableNode(TensorId variable) const {
+    const ops::Graph& graph = differentiated_.graph;
+    return graph.nodes[graph.tensors[variable].producer];
+  }
+  // New nodes belong to the optimizer step of this layer and part.
+  void Enter(const std::string& layer, const std::string& part) {
+    ops::Origin origin;
+    origin.layer = layer;
+    origin.part = part;
+    origin.phase = ops::Phase::kOptimizer;
+    builder_.set_origin(std::move(origin));
+  }
+  TensorId Scalar(const std::string& name, double value) {
+    return builder_.Add1("variable", name, {},
+                         {{"shape", std::vector<int64_t>{}},
+                          {"value", value},
+                          {"trainable", false}});
+  }
+  // The squared norm of all gradients whose variables are clipped, or are not.
+  TensorId SquareNorm(bool clipped);
+  void Update(TensorId variable, TensorId gradient);
+
+  DifferentiatedGraph differentiated_;
+  const OptimizerOptions& options_;
+  ops::GraphBuilder builder_;
+  TensorId learning_rate_ = kNone;
+  TensorId clipped_scale_ = kNone;    // Factor of clipped gradients.
+  TensorId unclipped_scale_ = kNone;  // Factor of the others.
+  TensorId skip_ = kNone;
+};
+
+TensorId OptimizerBuilder::SquareNorm(bool clipped) {
+  std::vector<TensorId> norms;
+  for (const auto& [variable, gradient] : differentiated_.gradients) {
+    const ops::Node node = VariableNode(variable);
+    if (node.attributes.Bool("clip") != clipped) continue;
+    Enter(node.origin.layer, node.origin.part);
+    norms.push_back(builder_.Add1(
+        "square_norm", absl::StrCat(node.name, "/square_norm"), {gradient}));
+  }
+  Enter("optimizer", "optimizer");
+  if (norms.size() <= 1) return norms.empty() ? kNone : norms[0];
+  return builder_.Add1(
+      "add_n", clipped ? "clipped_square_norm" : "other_square_norm", norms);
+}
+
+void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
+  const ops::Node node = VariableNode(variable);
+  Enter(node.origin.layer, node.origin.part);
+  const ops::Shape shape = builder_.type(variable).shape;
+  const TensorId momentum = builder_.Add1(
+      "variable", absl::StrCat(node.name, ".momentum"), {},
+      {{"shape",
+        std::vector<int64_t>(shape.dims().begin(), shape.dims().end())},
+       {"trainable", false}});
+  std::vector<TensorId> inputs = {variable, momentum, gradient, learning_rate_};
+  const TensorId scale =
+      node.attributes.Bool("clip") ? clipped_scale_ : unclipped_scale_;
+  if (scale != kNone) inputs.push_back(scale);
+  if (skip_ != kNone) inputs.push_back(skip_);
+  builder_.Add1("sgd_update", absl::StrCat(node.name, "/sgd_update"), inputs,
+                {{"momentum", options_.momentum},
+                 {"weight_decay", options_.weight_decay}});
+}
+
+absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
+  Enter("optimizer", "optimizer");
+  learning_rate_ = builder_.Add1("learning_rate", "learning_rate", {},
+                                 {{"base", options_.learning_rate},
+                                  {"warmup_steps", options_.warmup_steps},
+                                  {"total_steps", options_.total_steps},
+                                  {"power", options_.decay_power}});
+  const bool clips = options_.clip_norm > 0;
+  const TensorId clipped = clips || scaled() ? SquareNorm(true) : kNone;
+  if (clipped != kNone && clips) {
+    std::vector<TensorId> inputs = {clipped};
+    if (scaled()) inputs.push_back(differentiated_.loss_scale);
+    clipped_scale_ = builder_.Add1("clip_factor", "clip_factor", inputs,
+                                   {{"max_norm", options_.clip_norm}});
+  }
+  if (scaled()) {
+    unclipped_scale_ = builder_.Add1("reciprocal", "inverse_loss_scale",
+                                     {differentiated_.loss_scale});
+    if (clipped_scale_ == kNone) clipped_scale_ = unclipped_scale_;
+    // The squared norm of everything is finite only if every gradient is.
+    const TensorId other = SquareNorm(false);
+    TensorId total = clipped == kNone ? other : clipped;
+    if (clipped != kNone && other != kNone) {
+      total = builder_.Add1("add", "square_norm", {clipped, other});
+    }
+    skip_ = builder_.Add1("overflow", "overflow", {total});
+  }
+  for (const auto& [variable, gradient] : differentiated_.gradients) {
+    Update(variable, gradient);
+  }
+  if (scaled()) {
+    Enter("optimizer", "optimizer");
+    const TensorId good_steps = Scalar("loss_scale_good_steps", 0);
+    builder_.Add1("loss_scale_update", "loss_scale_update",
+                  {differentiated_.loss_scale, good_steps, skip_},
+                  {{"growth_interval", options_.loss_scale_growth_interval}});
+  }
+  RETURN_IF_ERROR(builder_.status());
+  return std::move(differentiated_.graph);
+}
+
+}  // namespace
+
+absl::StatusOr<ops::Graph> AppendOptimizer(DifferentiatedGraph graph,
+                                           const OptimizerOptions& options,
+                                           ops::OpLookup lookup) {
+  return OptimizerBuilder(std::move(graph), options, lookup).Build();
+}
+
+}  // namespace facet::placement

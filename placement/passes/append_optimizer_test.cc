@@ -1,0 +1,208 @@
+#include "placement/passes/append_optimizer.h"
+
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "glog/logging.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "placement/passes/small_network.h"
+
+namespace facet::placement {
+namespace {
+
+using ::testing::HasSubstr;
+using Values = std::vector<double>;
+
+DifferentiatedGraph Differentiated(double loss_scale) {
+  const SmallNetwork network = MakeSmallNetwork();
+  absl::StatusOr<DifferentiatedGraph> result =
+      Autodiff(network.graph, network.loss, loss_scale, ops::FindOp);
+  CHECK(result.ok()) << result.status();
+  return *std::move(result);
+}
+
+ops::Graph Training(const OptimizerOptions& options, double loss_scale = 0) {
+  const absl::StatusOr<ops::Graph> graph =
+      AppendOptimizer(Differentiated(loss_scale), options, ops::FindOp);
+  CHECK(graph.ok()) << graph.status();
+  const absl::Status verified = ops::VerifyGraph(*graph, ops::FindOp);
+  CHECK(verified.ok()) << verified;
+  return *graph;
+}
+
+// By variable: the name of its gradient.
+std::map<std::string, std::string> Gradients() {
+  const DifferentiatedGraph graph = Differentiated(0);
+  std::map<std::string, std::string> names;
+  for (const auto& [variable, gradient] : graph.gradients) {
+    names[graph.graph.tensors[variable].name] =
+        graph.graph.tensors[gradient].name;
+  }
+  return names;
+}
+
+void ExpectNear(const Values& got, const Values& want, double tolerance,
+                const std::string& what) {
+  ASSERT_EQ(got.size(), want.size()) << what;
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_NEAR(got[i], want[i], tolerance) << what << " element " << i;
+  }
+}
+
+double SquareNorm(const Values& values) {
+  double sum = 0;
+  for (double value : values) sum += value * value;
+  return sum;
+}
+
+// torch.optim.SGD and clip_grad_norm_, in float64.
+TEST(AppendOptimizerTest, UpdatesAsTorchDoes) {
+  OptimizerOptions options;
+  options.learning_rate = 0.2;
+  options.weight_decay = 0.01;
+  options.clip_norm = 0.05;  // Small: it clips.
+  const ops::Graph graph = Training(options);
+  SmallRun run(graph);
+  const std::map<std::string, std::string> gradients = Gradients();
+  std::map<std::string, Values> weight, momentum;
+  for (const auto& [name, unused] : gradients) {
+    weight[name] = run.Get(name);
+    momentum[name] = Values(weight[name].size(), 0);
+  }
+  for (int step = 0; step < 2; ++step) {
+    run.Step();
+    double norm = 0;
+    for (const auto& [name, gradient] : gradients) {
+      if (name != "head.weight") norm += SquareNorm(run.Get(gradient));
+    }
+    norm = std::sqrt(norm);
+    ASSERT_GT(norm, 2 * options.clip_norm);
+    for (const auto& [name, gradient] : gradients) {
+      const double factor =
+          name == "head.weight" ? 1 : options.clip_norm / (norm + 1e-6);
+      const Values g = run.Get(gradient);
+      for (size_t i = 0; i < g.size(); ++i) {
+        double& w = weight[name][i];
+        double& m = momentum[name][i];
+        m = options.momentum * m + factor * g[i] + options.weight_decay * w;
+        w -= options.learning_rate * m;
+      }
+      ExpectNear(run.Get(name), weight[name], 1e-5, name);
+      ExpectNear(run.Get(name + ".momentum"), momentum[name], 1e-5, name);
+    }
+  }
+}
+
+TEST(AppendOptimizerTest, NodesBelongToTheirVariable) {
+  const ops::Graph graph = Training({});
+  EXPECT_EQ(CountOp(graph, "learning_rate"), 1);
+  EXPECT_EQ(CountOp(graph, "sgd_update"), 8);
+  EXPECT_EQ(CountOp(graph, "square_norm"), 7);
+  EXPECT_EQ(CountOp(graph, "clip_factor"), 1);
+  EXPECT_EQ(CountOp(graph, "overflow"), 0);
+  for (const char* name : {"conv2.weight.momentum", "conv2.weight/sgd_update",
+                           "conv2.weight/square_norm"}) {
+    const ops::Node& node = NodeOf(graph, name);
+    EXPECT_EQ(node.origin.layer, "conv2") << name;
+    EXPECT_EQ(node.origin.part, "backbone") << name;
+    EXPECT_EQ(node.origin.phase, ops::Phase::kOptimizer) << name;
+  }
+  const ops::Node& momentum = NodeOf(graph, "conv2.weight.momentum");
+  EXPECT_FALSE(momentum.attributes.Bool("trainable"));
+  EXPECT_EQ(momentum.attributes.Float("value"), 0);
+  // Neither clipped nor scaled: no factor.
+  EXPECT_EQ(NodeOf(graph, "head.weight/sgd_update").inputs.size(), 4u);
+  EXPECT_EQ(NodeOf(graph, "conv2.weight/sgd_update").inputs.size(), 5u);
+}
+
+TEST(AppendOptimizerTest, NoClipping) {
+  OptimizerOptions options;
+  options.clip_norm = 0;
+  const ops::Graph graph = Training(options);
+  EXPECT_EQ(CountOp(graph, "square_norm"), 0);
+  EXPECT_EQ(CountOp(graph, "clip_factor"), 0);
+  EXPECT_EQ(NodeOf(graph, "conv2.weight/sgd_update").inputs.size(), 4u);
+}
+
+TEST(AppendOptimizerTest, SchedulePassesTheOptionsOn) {
+  OptimizerOptions options;
+  options.learning_rate = 0.3;
+  options.warmup_steps = 5;
+  options.total_steps = 50;
+  options.decay_power = 2;
+  const ops::Graph graph = Training(options);
+  const ops::Attributes& rate = NodeOf(graph, "learning_rate").attributes;
+  EXPECT_EQ(rate.Float("base"), 0.3);
+  EXPECT_EQ(rate.Int("warmup_steps"), 5);
+  EXPECT_EQ(rate.Int("total_steps"), 50);
+  EXPECT_EQ(rate.Float("power"), 2);
+  options.total_steps = 3;
+  const absl::Status status =
+      AppendOptimizer(Differentiated(0), options, ops::FindOp).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("total_steps"));
+}
+
+// The scale is taken out again, with and without clipping.
+TEST(AppendOptimizerTest, LossScaleDoesNotChangeTheUpdate) {
+  for (double clip_norm : {0.0, 0.05}) {
+    OptimizerOptions options;
+    options.clip_norm = clip_norm;
+    SmallRun plain(Training(options)), scaled(Training(options, 4096));
+    for (int step = 0; step < 2; ++step) {
+      plain.Step();
+      scaled.Step();
+    }
+    for (const auto& [name, unused] : Gradients()) {
+      ExpectNear(scaled.Get(name), plain.Get(name), 1e-5, name);
+    }
+    EXPECT_EQ(scaled.Scalar("loss_scale"), 4096);
+    EXPECT_EQ(scaled.Scalar("loss_scale_good_steps"), 2);
+  }
+}
+
+TEST(AppendOptimizerTest, OverflowSkipsTheStepAndHalvesTheScale) {
+  for (double clip_norm : {0.0, 5.0}) {
+    OptimizerOptions options;
+    options.clip_norm = clip_norm;
+    options.loss_scale_growth_interval = 2;
+    // Squares of gradients of this size are infinite.
+    SmallRun run(Training(options, 0x1p100));
+    std::map<std::string, Values> before;
+    for (const auto& [name, unused] : Gradients()) before[name] = run.Get(name);
+    run.Step();
+    for (const auto& [name, values] : before) {
+      EXPECT_EQ(run.Get(name), values) << name;
+      EXPECT_EQ(run.Get(name + ".momentum"), Values(values.size(), 0));
+    }
+    EXPECT_EQ(run.Scalar("loss_scale"), 0x1p99);
+    EXPECT_EQ(run.Scalar("loss_scale_good_steps"), 0);
+    run.Set("loss_scale", {8});
+    run.Step();
+    EXPECT_NE(run.Get("conv1.weight"), before["conv1.weight"]);
+    EXPECT_EQ(run.Scalar("loss_scale"), 8);
+    run.Step();
+    EXPECT_EQ(run.Scalar("loss_scale"), 16);
+  }
+}
+
+// An overflow of a gradient that is not clipped counts as well.
+TEST(AppendOptimizerTest, OverflowOfAnyGradientCounts) {
+  const ops::Graph graph = Training({}, 1024);
+  EXPECT_EQ(CountOp(graph, "square_norm"), 8);
+  SmallRun run(graph);
+  const Values head = run.Get("head.weight");
+  const Values conv = run.Get("conv1.weight");
+  run.Set(Gradients().at("head.weight"), Values(head.size(), INFINITY));
+  run.Step();
+  EXPECT_EQ(run.Get("head.weight"), head);
+  EXPECT_EQ(run.Get("conv1.weight"), conv);
+  EXPECT_EQ(run.Scalar("loss_scale"), 512);
+}
+
+}  // namespace
+}  // namespace facet::placement

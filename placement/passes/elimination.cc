@@ -1,0 +1,341 @@
+#include "placement/passes/elimination.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <queue>
+#include <set>
+#include <utility>
+
+#include "glog/logging.h"
+
+namespace facet::placement {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// A function of some variables: row-major table, the last one fastest.
+struct Factor {
+  std::vector<int> variables;
+  std::vector<double> table;
+};
+
+// What to do when an elimination would need too large a table.
+enum class Overflow {
+  kFix,    // Give the variable its locally best label: an upper bound.
+  kSplit,  // Minimise groups of factors one by one: a lower bound.
+};
+
+class Eliminator {
+ public:
+  Eliminator(const PairwiseProblem& problem, int64_t max_table,
+             Overflow overflow)
+      : problem_(problem), max_table_(max_table), overflow_(overflow) {}
+
+  // The minimum (or bound); labels() then has the assignment, unless split.
+  double Run();
+  const std::vector<int>& labels() const { return labels_; }
+  bool exact() const { return exact_; }
+
+ private:
+  int domain(int v) const { return static_cast<int>(problem_.unary[v].size()); }
+  void AddFactor(Factor factor);
+  void Remove(int factor);
+  // Entries of the table over the variable's neighbours, capped.
+  double TableSize(int v) const;
+  void Eliminate(int v);
+  void MinimizeOut(int v, std::vector<int> factors);
+  void Fix(int v);
+  void Touch(int v);
+
+  // One eliminated variable: its best label by its neighbours' labels.
+  struct Step {
+    int variable;
+    std::vector<int> neighbours;
+    std::vector<int> best;
+  };
+
+  const PairwiseProblem& problem_;
+  const int64_t max_table_;
+  const Overflow overflow_;
+  bool exact_ = true;
+  std::vector<Factor> factors_;
+  std::vector<std::set<int>> of_variable_;  // Live factors by variable.
+  std::vector<bool> gone_;
+  std::vector<Step> steps_;
+  std::vector<int> labels_;
+  double constant_ = 0;
+  // (table size, variable); stale entries are skipped.
+  std::set<std::pair<double, int>> queue_;
+  std::vector<double> size_;
+};
+
+void Eliminator::AddFactor(Factor factor) {
+  if (factor.variables.empty()) {
+    constant_ += factor.table[0];
+    return;
+  }
+  const int id = static_cast<int>(factors_.size());
+  for (int v : factor.variables) of_variable_[v].insert(id);
+  factors_.push_back(std::move(factor));
+}
+
+void Eliminator::Remove(int factor) {
+  for (int v : factors_[factor].variables) of_variable_[v].erase(factor);
+  factors_[factor].table = {};
+}
+
+double Eliminator::TableSize(int v) const {
+  std::set<int> neighbours;
+  for (int f : of_variable_[v]) {
+    neighbours.insert(factors_[f].variables.begin(),
+                      factors_[f].variables.end());
+  }
+  double size = 1;
+  for (int n : neighbours) {
+    if (n != v) size *= domain(n);
+  }
+  return size;
+}
+
+void Eliminator::Touch(int v) {
+  if (gone_[v]) return;
+  queue_.erase({size_[v], v});
+  size_[v] = TableSize(v);
+  queue_.insert({size_[v], v});
+}
+
+// Replaces the factors, all of which have v, by their sum's minimum over v.
+void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
+  std::set<int> scope;
+  for (int f : ids) {
+    scope.insert(factors_[f].variables.begin(), factors_[f].variables.end());
+  }
+  scope.erase(v);
+  const std::vector<int> neighbours(scope.begin(), scope.end());
+  int64_t size = 1;
+  for (int n : neighbours) size *= domain(n);
+
+  // For each factor, how its index moves with each neighbour's label, and v's.
+  struct Walk {
+    const std::vector<double>* table;
+    std::vector<int64_t> stride;  // By neighbour.
+    int64_t own_stride = 0;
+    int64_t at = 0;
+  };
+  std::vector<Walk> walks;
+  for (int f : ids) {
+    Walk walk{&factors_[f].table, std::vector<int64_t>(neighbours.size(), 0)};
+    int64_t stride = 1;
+    const std::vector<int>& variables = factors_[f].variables;
+    for (size_t i = variables.size(); i-- > 0;) {
+      if (variables[i] == v) {
+        walk.own_stride = stride;
+      } else {
+        const size_t n = std::lower_bound(neighbours.begin(), neighbours.end(),
+                                          variables[i]) -
+                         neighbours.begin();
+        walk.stride[n] = stride;
+      }
+      stride *= domain(variables[i]);
+    }
+    walks.push_back(std::move(walk));
+  }
+
+  Factor result{neighbours, std::vector<double>(size)};
+  Step step{v, neighbours, std::vector<int>(size)};
+  std::vector<int> label(neighbours.size(), 0);
+  for (int64_t entry = 0; entry < size; ++entry) {
+    double best = kInfinity;
+    int best_label = 0;
+    for (int l = 0; l < domain(v); ++l) {
+      double cost = 0;
+      for (const Walk& walk : walks) {
+        cost += (*walk.table)[walk.at + l * walk.own_stride];
+      }
+      if (cost < best) best = cost, best_label = l;
+    }
+    result.table[entry] = best;
+    step.best[entry] = best_label;
+    // Next assignment of the neighbours, the last one fastest.
+    for (size_t n = neighbours.size(); n-- > 0;) {
+      if (++label[n] < domain(neighbours[n])) {
+        for (Walk& walk : walks) walk.at += walk.stride[n];
+        break;
+      }
+      label[n] = 0;
+      for (Walk& walk : walks) {
+        walk.at -= walk.stride[n] * (domain(neighbours[n]) - 1);
+      }
+    }
+  }
+  for (int f : ids) Remove(f);
+  AddFactor(std::move(result));
+  steps_.push_back(std::move(step));
+}
+
+// Gives v the label that is best if all neighbours could choose theirs freely,
+// and makes its factors functions of the others.
+void Eliminator::Fix(int v) {
+  const std::vector<int> ids(of_variable_[v].begin(), of_variable_[v].end());
+  std::vector<double> least(domain(v), 0);
+  struct Part {
+    int64_t stride;
+    int factor;
+  };
+  std::vector<Part> parts;
+  for (int f : ids) {
+    const Factor& factor = factors_[f];
+    int64_t stride = 1;
+    for (size_t i = factor.variables.size(); factor.variables[--i] != v;) {
+      stride *= domain(factor.variables[i]);
+    }
+    parts.push_back({stride, f});
+    std::vector<double> of_label(domain(v), kInfinity);
+    for (size_t e = 0; e < factor.table.size(); ++e) {
+      double& value = of_label[e / stride % domain(v)];
+      value = std::min(value, factor.table[e]);
+    }
+    for (int l = 0; l < domain(v); ++l) least[l] += of_label[l];
+  }
+  const int chosen = static_cast<int>(
+      std::min_element(least.begin(), least.end()) - least.begin());
+  for (const Part& part : parts) {
+    const Factor& factor = factors_[part.factor];
+    Factor rest;
+    for (int u : factor.variables) {
+      if (u != v) rest.variables.push_back(u);
+    }
+    for (size_t e = 0; e < factor.table.size(); ++e) {
+      if (static_cast<int>(e / part.stride % domain(v)) == chosen) {
+        rest.table.push_back(factor.table[e]);
+      }
+    }
+    Remove(part.factor);
+    AddFactor(std::move(rest));
+  }
+  steps_.push_back({v, {}, {chosen}});
+}
+
+void Eliminator::Eliminate(int v) {
+  std::set<int> neighbours;
+  for (int f : of_variable_[v]) {
+    neighbours.insert(factors_[f].variables.begin(),
+                      factors_[f].variables.end());
+  }
+  gone_[v] = true;
+  if (size_[v] <= static_cast<double>(max_table_)) {
+    MinimizeOut(v, {of_variable_[v].begin(), of_variable_[v].end()});
+  } else if (overflow_ == Overflow::kFix) {
+    exact_ = false;
+    Fix(v);
+  } else {
+    exact_ = false;
+    // Groups as large as the limit allows, in the factors' order.
+    std::vector<int> group;
+    std::set<int> scope;
+    const std::vector<int> ids(of_variable_[v].begin(), of_variable_[v].end());
+    for (int f : ids) {
+      std::set<int> joined = scope;
+      joined.insert(factors_[f].variables.begin(), factors_[f].variables.end());
+      double size = 1;
+      for (int u : joined) {
+        if (u != v) size *= domain(u);
+      }
+      if (!group.empty() && size > static_cast<double>(max_table_)) {
+        MinimizeOut(v, std::move(group));
+        group = {};
+        joined = {factors_[f].variables.begin(), factors_[f].variables.end()};
+      }
+      group.push_back(f);
+      scope = std::move(joined);
+    }
+    MinimizeOut(v, std::move(group));
+  }
+  for (int n : neighbours) {
+    if (n != v) Touch(n);
+  }
+}
+
+double Eliminator::Run() {
+  const int count = static_cast<int>(problem_.unary.size());
+  of_variable_.resize(count);
+  gone_.resize(count, false);
+  size_.resize(count, 0);
+  labels_.resize(count, 0);
+  // A variable with one label is no variable: its pairs are unary.
+  std::vector<std::vector<double>> unary = problem_.unary;
+  std::map<std::pair<int, int>, std::vector<double>> merged;
+  for (const PairwiseProblem::Pair& pair : problem_.pairs) {
+    const int rows = domain(pair.a), columns = domain(pair.b);
+    CHECK_EQ(static_cast<int>(pair.cost.size()), rows * columns);
+    if (rows == 1 || columns == 1) {
+      std::vector<double>& target =
+          columns == 1 ? unary[pair.a] : unary[pair.b];
+      for (size_t l = 0; l < target.size(); ++l) target[l] += pair.cost[l];
+      continue;
+    }
+    const bool swap = pair.a > pair.b;
+    std::vector<double>& table =
+        merged[{std::min(pair.a, pair.b), std::max(pair.a, pair.b)}];
+    table.resize(pair.cost.size(), 0);
+    for (int i = 0; i < rows; ++i) {
+      for (int j = 0; j < columns; ++j) {
+        table[swap ? j * rows + i : i * columns + j] +=
+            pair.cost[i * columns + j];
+      }
+    }
+  }
+  for (int v = 0; v < count; ++v) AddFactor({{v}, unary[v]});
+  for (auto& [ends, table] : merged) {
+    AddFactor({{ends.first, ends.second}, std::move(table)});
+  }
+  for (int v = 0; v < count; ++v) {
+    size_[v] = TableSize(v);
+    queue_.insert({size_[v], v});
+  }
+  while (!queue_.empty()) {
+    const int v = queue_.begin()->second;
+    queue_.erase(queue_.begin());
+    Eliminate(v);
+  }
+  // Back substitution: a step's neighbours were eliminated after it.
+  for (size_t s = steps_.size(); s-- > 0;) {
+    const Step& step = steps_[s];
+    int64_t entry = 0;
+    for (int n : step.neighbours) entry = entry * domain(n) + labels_[n];
+    labels_[step.variable] = step.best[entry];
+  }
+  return constant_;
+}
+
+double Evaluate(const PairwiseProblem& problem,
+                const std::vector<int>& labels) {
+  double cost = 0;
+  for (size_t v = 0; v < labels.size(); ++v) {
+    cost += problem.unary[v][labels[v]];
+  }
+  for (const PairwiseProblem::Pair& pair : problem.pairs) {
+    cost += pair.cost[labels[pair.a] * problem.unary[pair.b].size() +
+                      labels[pair.b]];
+  }
+  return cost;
+}
+
+}  // namespace
+
+PairwiseSolution Minimize(const PairwiseProblem& problem, int64_t max_table) {
+  Eliminator search(problem, max_table, Overflow::kFix);
+  search.Run();
+  PairwiseSolution solution;
+  solution.label = search.labels();
+  solution.cost = Evaluate(problem, solution.label);
+  solution.lower_bound = solution.cost;
+  if (!search.exact()) {
+    Eliminator bound(problem, max_table, Overflow::kSplit);
+    solution.lower_bound = std::min(bound.Run(), solution.cost);
+  }
+  return solution;
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,63 @@
+#include "placement/passes/insert_boxing.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "ops/graph_builder.h"
+#include "ops/status_macros.h"
+
+namespace facet::placement {
+
+absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
+                                         const SbpAssignment& assignment,
+                                         ops::OpLookup lookup) {
+  PlacedGraph placed;
+  placed.graph.name = graph.name;
+  ops::GraphBuilder builder(&placed.graph, lookup);
+  std::vector<ops::TensorId> new_id(graph.tensors.size(), ops::kNone);
+  // Readers that want the same share one boxing node.
+  std::map<std::pair<ops::TensorId, ops::Sbp>, ops::TensorId> boxed;
+  for (size_t n = 0; n < graph.nodes.size(); ++n) {
+    const ops::Node& node = graph.nodes[n];
+    const ops::Signature& signature = assignment.chosen[n];
+    std::vector<ops::TensorId> inputs;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ops::TensorId tensor = node.inputs[i];
+      const ops::Sbp want = signature.inputs[i];
+      if (assignment.produced[tensor] == want) {
+        inputs.push_back(new_id[tensor]);
+        continue;
+      }
+      auto [it, is_new] = boxed.try_emplace({tensor, want}, ops::kNone);
+      if (is_new) {
+        // The first reader decides where in the step it belongs.
+        const ops::Node& producer = graph.nodes[graph.tensors[tensor].producer];
+        ops::Origin origin = producer.origin;
+        origin.phase = node.origin.phase;
+        builder.set_origin(std::move(origin));
+        ASSIGN_OR_RETURN(const std::vector<ops::TensorId> outputs,
+                         builder.Add("boxing",
+                                     absl::StrCat(graph.tensors[tensor].name,
+                                                  "/to_", want.ToString()),
+                                     {new_id[tensor]}));
+        placed.sbp.push_back(want);
+        it->second = outputs[0];
+      }
+      inputs.push_back(it->second);
+    }
+    builder.set_origin(node.origin);
+    ASSIGN_OR_RETURN(const std::vector<ops::TensorId> outputs,
+                     builder.Add(node.op, node.name, inputs, node.attributes));
+    CHECK_EQ(placed.graph.nodes.back().name, node.name);
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      new_id[node.outputs[o]] = outputs[o];
+      placed.sbp.push_back(signature.outputs[o]);
+    }
+  }
+  CHECK_EQ(placed.sbp.size(), placed.graph.tensors.size());
+  return placed;
+}
+
+}  // namespace facet::placement

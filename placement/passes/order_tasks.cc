@@ -1,0 +1,336 @@
+#include "placement/passes/order_tasks.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+
+namespace facet::placement {
+namespace {
+
+// The tasks of one name, one per device: they are ordered together.
+struct Unit {
+  std::vector<int> tasks;  // In the given order.
+  int first = -1;          // The first device's task; -1: it has none.
+  bool once = false;
+  ops::StreamKind stream = ops::StreamKind::kCompute;
+  double seconds = 0;
+  std::vector<int> next;  // Units that come after it.
+  int num_previous = 0;
+};
+
+std::vector<Unit> FindUnits(const TaskGraph& graph) {
+  std::vector<Unit> units;
+  absl::flat_hash_map<absl::string_view, int> by_name;
+  std::vector<int> unit_of(graph.tasks.size());
+  for (size_t t = 0; t < graph.tasks.size(); ++t) {
+    const LocalTask& task = graph.tasks[t];
+    auto [it, is_new] = by_name.emplace(task.name, units.size());
+    if (is_new) units.emplace_back();
+    unit_of[t] = it->second;
+    Unit& unit = units[it->second];
+    unit.tasks.push_back(static_cast<int>(t));
+    unit.once = task.once;
+    unit.stream = task.stream;
+    unit.seconds = std::max(unit.seconds, task.predicted_seconds);
+    if (task.device == 0) {
+      CHECK_EQ(unit.first, -1) << "two tasks named " << task.name;
+      unit.first = static_cast<int>(t);
+    }
+  }
+  const size_t num_registers = graph.registers.size();
+  std::vector<int> producer(num_registers, -1);
+  std::vector<int> mutator(num_registers, -1);
+  for (size_t t = 0; t < graph.tasks.size(); ++t) {
+    const LocalTask& task = graph.tasks[t];
+    for (int r : task.outputs) producer[r] = unit_of[t];
+    for (int i : task.mutates) mutator[task.inputs[i]] = unit_of[t];
+  }
+  for (size_t t = 0; t < graph.tasks.size(); ++t) {
+    const int unit = unit_of[t];
+    for (int r : graph.tasks[t].inputs) {
+      if (producer[r] >= 0 && producer[r] != unit) {
+        units[producer[r]].next.push_back(unit);
+      }
+      if (mutator[r] >= 0 && mutator[r] != unit) {
+        units[unit].next.push_back(mutator[r]);
+      }
+    }
+  }
+  for (Unit& unit : units) {
+    std::sort(unit.next.begin(), unit.next.end());
+    unit.next.erase(std::unique(unit.next.begin(), unit.next.end()),
+                    unit.next.end());
+    for (int n : unit.next) ++units[n].num_previous;
+  }
+  return units;
+}
+
+// Memory of the first device, as tasks of a given order come and go.
+class LiveMemory {
+ public:
+  LiveMemory(const TaskGraph& graph, const std::vector<Unit>& units)
+      : graph_(graph),
+        units_(units),
+        readers_(graph.registers.size()),
+        ran_(units.size(), false) {
+    for (size_t u = 0; u < units.size(); ++u) {
+      for (int r : Inputs(static_cast<int>(u))) {
+        readers_[r].push_back(static_cast<int>(u));
+      }
+    }
+    remaining_.resize(readers_.size());
+    for (size_t r = 0; r < readers_.size(); ++r) {
+      remaining_[r] = static_cast<int>(readers_[r].size());
+    }
+  }
+
+  // What is allocated less what is freed if the unit runs now.
+  int64_t Growth(int unit) const {
+    int64_t growth = 0;
+    for (int r : Outputs(unit)) {
+      if (!readers_[r].empty()) growth += Bytes(r);
+    }
+    for (int r : Inputs(unit)) {
+      if (remaining_[r] == 1) growth -= Bytes(r);
+    }
+    return growth;
+  }
+
+  // Runs it; returns the units whose Growth this changes.
+  std::vector<int> Run(int unit) {
+    int64_t during = live_;
+    const LocalTask* task =
+        units_[unit].first < 0 ? nullptr : &graph_.tasks[units_[unit].first];
+    if (task != nullptr) during += task->workspace_bytes;
+    for (int r : Outputs(unit)) {
+      during += Bytes(r);
+      for (const ops::InPlacePair& pair : task->in_place) {
+        if (task->outputs[pair.output] != r) continue;
+        if (pair.input >= static_cast<int>(task->inputs.size())) continue;
+        const int input = task->inputs[pair.input];
+        if (remaining_[input] == 1 && Bytes(input) == Bytes(r)) {
+          during -= Bytes(r);
+          break;
+        }
+      }
+    }
+    peak_ = std::max(peak_, during);
+    live_ += Growth(unit);
+    std::vector<int> changed;
+    for (int r : Inputs(unit)) {
+      if (--remaining_[r] != 1 || Bytes(r) == 0) continue;
+      // Who is the one left? Not this unit, and not one that ran.
+      for (int reader : readers_[r]) {
+        if (reader != unit && !ran_[reader]) changed.push_back(reader);
+      }
+    }
+    ran_[unit] = true;
+    return changed;
+  }
+
+  int64_t peak() const { return peak_; }
+
+ private:
+  // Of the first device's task, each register once.
+  std::vector<int> Inputs(int unit) const {
+    if (units_[unit].first < 0) return {};
+    std::vector<int> inputs = graph_.tasks[units_[unit].first].inputs;
+    std::sort(inputs.begin(), inputs.end());
+    inputs.erase(std::unique(inputs.begin(), inputs.end()), inputs.end());
+    return inputs;
+  }
+  const std::vector<int>& Outputs(int unit) const {
+    static const std::vector<int>* const kNone = new std::vector<int>;
+    return units_[unit].first < 0 ? *kNone
+                                  : graph_.tasks[units_[unit].first].outputs;
+  }
+  // Only what comes and goes counts.
+  int64_t Bytes(int r) const {
+    const LocalRegister& reg = graph_.registers[r];
+    return reg.persistent || reg.credits > 1 ? 0 : reg.slice.size_bytes();
+  }
+
+  const TaskGraph& graph_;
+  const std::vector<Unit>& units_;
+  std::vector<std::vector<int>> readers_;  // By register: units.
+  std::vector<int> remaining_;             // By register: readers to come.
+  std::vector<bool> ran_;                  // By unit.
+  int64_t live_ = 0;
+  int64_t peak_ = 0;
+};
+
+// List scheduling on a virtual clock. The clock is there for one thing: what
+// needs the result of a collective waits until the collective can be done,
+// while there is other work, so that the two overlap.
+class Scheduler {
+ public:
+  Scheduler(const TaskGraph& graph, const std::vector<Unit>& units,
+            bool save_memory)
+      : graph_(graph),
+        units_(units),
+        save_memory_(save_memory),
+        memory_(graph, units),
+        missing_(units.size()),
+        ready_seconds_(units.size(), 0),
+        queue_(units.size(), kNoQueue) {
+    // Work whose results only collectives read, and the collectives.
+    urgent_.resize(units.size());
+    for (size_t u = 0; u < units.size(); ++u) {
+      const Unit& unit = units[u];
+      urgent_[u] = unit.stream != ops::StreamKind::kCompute;
+      if (urgent_[u] || unit.next.empty()) continue;
+      urgent_[u] = std::all_of(unit.next.begin(), unit.next.end(), [&](int n) {
+        return units[n].stream == ops::StreamKind::kCommunication;
+      });
+    }
+  }
+
+  absl::StatusOr<std::vector<int>> Run();
+  int64_t peak() const { return memory_.peak(); }
+
+ private:
+  enum Queue { kUrgent, kFreeing, kOther, kNumQueues, kNoQueue };
+
+  void BecomesReady(int unit);
+  void Enqueue(int unit);
+  int Take();
+  void Finish(int unit);
+
+  double& clock(ops::StreamKind stream) {
+    return clocks_[static_cast<int>(stream)];
+  }
+
+  const TaskGraph& graph_;
+  const std::vector<Unit>& units_;
+  const bool save_memory_;
+  LiveMemory memory_;
+  std::vector<int> missing_;                // By unit: predecessors to come.
+  std::vector<double> ready_seconds_;       // By unit.
+  std::vector<Queue> queue_;                // By unit: where it is ready.
+  std::vector<bool> urgent_;                // By unit.
+  std::set<int> ready_[kNumQueues];         // In the order of the graph.
+  std::set<std::pair<double, int>> later_;  // Waits for a result.
+  std::array<double, 4> clocks_ = {};
+};
+
+void Scheduler::Enqueue(int unit) {
+  Queue queue = kOther;
+  if (urgent_[unit]) {
+    queue = kUrgent;
+  } else if (save_memory_ && memory_.Growth(unit) < 0) {
+    queue = kFreeing;
+  }
+  queue_[unit] = queue;
+  ready_[queue].insert(unit);
+}
+
+void Scheduler::BecomesReady(int unit) {
+  if (units_[unit].stream == ops::StreamKind::kCompute &&
+      ready_seconds_[unit] > clock(ops::StreamKind::kCompute)) {
+    later_.insert({ready_seconds_[unit], unit});
+  } else {
+    Enqueue(unit);
+  }
+}
+
+int Scheduler::Take() {
+  double& now = clock(ops::StreamKind::kCompute);
+  const bool idle = ready_[kUrgent].empty() && ready_[kFreeing].empty() &&
+                    ready_[kOther].empty();
+  if (idle && !later_.empty()) now = std::max(now, later_.begin()->first);
+  while (!later_.empty() && later_.begin()->first <= now) {
+    const int unit = later_.begin()->second;
+    later_.erase(later_.begin());
+    Enqueue(unit);
+  }
+  for (std::set<int>& queue : ready_) {
+    if (queue.empty()) continue;
+    const int unit = *queue.begin();
+    queue.erase(queue.begin());
+    queue_[unit] = kNoQueue;
+    return unit;
+  }
+  return -1;
+}
+
+void Scheduler::Finish(int unit) {
+  const Unit& u = units_[unit];
+  double& now = clock(u.stream);
+  now = std::max(now, ready_seconds_[unit]) + u.seconds;
+  // Input was read ahead, while the step before was computed.
+  const double done = u.stream == ops::StreamKind::kData ? 0 : now;
+  for (int changed : memory_.Run(unit)) {
+    if (queue_[changed] == kNoQueue) continue;
+    ready_[queue_[changed]].erase(changed);
+    Enqueue(changed);
+  }
+  for (int n : u.next) {
+    ready_seconds_[n] = std::max(ready_seconds_[n], done);
+    if (--missing_[n] == 0) BecomesReady(n);
+  }
+}
+
+absl::StatusOr<std::vector<int>> Scheduler::Run() {
+  std::vector<int> order;
+  for (size_t u = 0; u < units_.size(); ++u) {
+    missing_[u] = units_[u].num_previous;
+  }
+  auto run_once = [&](int u) {
+    order.push_back(u);
+    memory_.Run(u);
+    for (int n : units_[u].next) --missing_[n];
+  };
+  for (size_t u = 0; u < units_.size(); ++u) {
+    if (units_[u].once) run_once(static_cast<int>(u));
+  }
+  for (size_t u = 0; u < units_.size(); ++u) {
+    if (!units_[u].once && missing_[u] == 0) BecomesReady(static_cast<int>(u));
+  }
+  for (int unit = Take(); unit >= 0; unit = Take()) {
+    order.push_back(unit);
+    Finish(unit);
+  }
+  if (order.size() != units_.size()) {
+    for (size_t u = 0; u < units_.size(); ++u) {
+      if (missing_[u] > 0) {
+        return absl::InternalError(
+            absl::StrCat("order_tasks: ", graph_.tasks[units_[u].tasks[0]].name,
+                         " waits for itself (", units_.size() - order.size(),
+                         " tasks in or behind a cycle)"));
+      }
+    }
+  }
+  return order;
+}
+
+}  // namespace
+
+absl::StatusOr<TaskGraph> OrderTasks(const TaskGraph& tasks) {
+  const std::vector<Unit> units = FindUnits(tasks);
+  // Freeing early is a guess: it may start a branch whose result then waits.
+  // The order of the graph is the other candidate.
+  Scheduler saving(tasks, units, /*save_memory=*/true);
+  absl::StatusOr<std::vector<int>> best = saving.Run();
+  if (!best.ok()) return best.status();
+  Scheduler plain(tasks, units, /*save_memory=*/false);
+  absl::StatusOr<std::vector<int>> other = plain.Run();
+  if (!other.ok()) return other.status();
+  if (plain.peak() < saving.peak()) best = std::move(other);
+
+  TaskGraph ordered;
+  ordered.registers = tasks.registers;
+  ordered.groups = tasks.groups;
+  ordered.tasks.reserve(tasks.tasks.size());
+  for (int unit : *best) {
+    for (int t : units[unit].tasks) ordered.tasks.push_back(tasks.tasks[t]);
+  }
+  return ordered;
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,327 @@
+#include "placement/passes/split_per_device.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "ops/graph/shard.h"
+#include "ops/status_macros.h"
+#include "placement/cost/op_cost.h"
+
+namespace facet::placement {
+namespace {
+
+ops::TensorSlice SliceOf(const ops::TensorType& type, ops::Layout layout,
+                         const ops::Region& region) {
+  return {type.dtype, layout, region.shape, type.shape, region.offset};
+}
+
+// All that a kernel's workspace may depend on.
+std::string SpecKey(absl::string_view op, const ops::KernelSpec& spec) {
+  std::string key = absl::StrCat(op, "|", spec.rank, "/", spec.num_ranks);
+  for (const auto& [name, value] : spec.attributes.values()) {
+    absl::StrAppend(&key, "|", name, "=", ops::AttributeToString(value));
+  }
+  for (const auto* slices : {&spec.inputs, &spec.outputs}) {
+    absl::StrAppend(&key, "#");
+    for (const ops::TensorSlice& slice : *slices) {
+      absl::StrAppend(&key, "|", static_cast<int>(slice.dtype), ",",
+                      static_cast<int>(slice.layout));
+      for (const ops::Shape* shape :
+           {&slice.shape, &slice.global_shape, &slice.offset}) {
+        absl::StrAppend(&key, ";");
+        for (int64_t dim : shape->dims()) absl::StrAppend(&key, dim, ",");
+      }
+    }
+  }
+  return key;
+}
+
+class Splitter {
+ public:
+  Splitter(const LaidOutGraph& graph, const Cluster& cluster, int data_credits,
+           ops::OpLookup lookup)
+      : graph_(graph),
+        cluster_(cluster),
+        data_credits_(data_credits),
+        lookup_(lookup),
+        num_devices_(cluster.num_devices()),
+        registers_(graph.graph.tensors.size()) {}
+
+  absl::StatusOr<TaskGraph> Run();
+
+ private:
+  absl::Status AddNode(ops::NodeId id, const ops::OpDef& def);
+  absl::Status AddBoxing(ops::NodeId id);
+
+  int AddRegister(LocalRegister reg) {
+    result_.registers.push_back(std::move(reg));
+    return static_cast<int>(result_.registers.size()) - 1;
+  }
+  ops::TensorSlice ShareOf(ops::TensorId tensor, int device) const {
+    const ops::TensorType& type = graph_.graph.tensors[tensor].type;
+    return SliceOf(
+        type, graph_.layout[tensor],
+        ops::LocalRegion(type.shape, graph_.sbp[tensor], num_devices_, device));
+  }
+  LocalTask TaskOf(ops::NodeId id, int device) const {
+    const ops::Node& node = graph_.graph.nodes[id];
+    LocalTask task;
+    task.name = node.name;
+    task.device = device;
+    task.node = id;
+    task.origin = node.origin;
+    task.rank = device;
+    task.num_ranks = num_devices_;
+    return task;
+  }
+  // Fills in workspace and time from the task's registers.
+  absl::Status AddKernelNeeds(const ops::OpDef& def, LocalTask* task);
+  double LocalSeconds(const ops::OpDef& def, const LocalTask& task) const;
+  double CollectiveSeconds(const BoxingProgram& program) const;
+  int GroupIndex(const std::vector<int>& devices);
+
+  const LaidOutGraph& graph_;
+  const Cluster& cluster_;
+  const int data_credits_;
+  const ops::OpLookup lookup_;
+  const int num_devices_;
+  // By tensor, device.
+  std::vector<std::vector<int>> registers_;
+  std::map<std::string, int64_t> workspace_bytes_;  // By SpecKey.
+  TaskGraph result_;
+};
+
+double Splitter::LocalSeconds(const ops::OpDef& def,
+                              const LocalTask& task) const {
+  std::vector<ops::TensorType> inputs;
+  std::vector<ops::TensorType> outputs;
+  for (int r : task.inputs) {
+    const ops::TensorSlice& slice = result_.registers[r].slice;
+    inputs.push_back({slice.dtype, slice.shape});
+  }
+  for (int r : task.outputs) {
+    const ops::TensorSlice& slice = result_.registers[r].slice;
+    outputs.push_back({slice.dtype, slice.shape});
+  }
+  return LocalOpSeconds(def, {task.attributes, inputs, outputs},
+                        cluster_.devices[task.device]);
+}
+
+double Splitter::CollectiveSeconds(const BoxingProgram& program) const {
+  const MeshAxis& axis = cluster_.mesh.back();
+  const int hops = static_cast<int>(program.group.size()) - 1;
+  const int rounds = program.kind == CollectiveKind::kAllReduce ? 2 : 1;
+  return rounds * hops * axis.latency_seconds +
+         program.bytes_per_device / axis.bytes_per_second;
+}
+
+absl::Status Splitter::AddKernelNeeds(const ops::OpDef& def, LocalTask* task) {
+  task->predicted_seconds = LocalSeconds(def, *task);
+  if (cluster_.kernels == nullptr) return absl::OkStatus();
+  const ops::KernelDef* kernel = cluster_.kernels->find(def.name);
+  if (kernel == nullptr) {
+    return absl::UnimplementedError(
+        absl::StrCat(task->name, ": devices of kind ",
+                     std::string(cluster_.kernels->device_kind),
+                     " have no kernel for op ", def.name));
+  }
+  if (kernel->workspace_bytes == nullptr) return absl::OkStatus();
+  ops::KernelSpec spec;
+  spec.attributes = task->attributes;
+  for (int r : task->inputs) {
+    spec.inputs.push_back(result_.registers[r].slice);
+  }
+  for (int r : task->outputs) {
+    spec.outputs.push_back(result_.registers[r].slice);
+  }
+  spec.rank = task->rank;
+  spec.num_ranks = task->num_ranks;
+  // Asking may be slow (a library prepares the operation), and the blocks of a
+  // residual network repeat.
+  auto [it, is_new] = workspace_bytes_.emplace(SpecKey(def.name, spec), 0);
+  if (is_new) {
+    absl::StatusOr<int64_t> bytes = kernel->workspace_bytes(spec);
+    if (!bytes.ok()) {
+      return absl::Status(
+          bytes.status().code(),
+          absl::StrCat(task->name, ": ", bytes.status().message()));
+    }
+    CHECK_GE(*bytes, 0) << task->name;
+    it->second = *bytes;
+  }
+  task->workspace_bytes = it->second;
+  return absl::OkStatus();
+}
+
+absl::Status Splitter::AddNode(ops::NodeId id, const ops::OpDef& def) {
+  const ops::Node& node = graph_.graph.nodes[id];
+  for (int d = 0; d < num_devices_; ++d) {
+    LocalTask task = TaskOf(id, d);
+    task.op = node.op;
+    task.attributes = node.attributes;
+    task.stream = def.stream;
+    task.once = def.is_variable;
+    task.in_place = def.in_place;
+    for (ops::TensorId t : node.inputs) {
+      task.inputs.push_back(registers_[t][d]);
+    }
+    for (int i : def.mutates) {
+      if (i < static_cast<int>(node.inputs.size())) task.mutates.push_back(i);
+    }
+    for (ops::TensorId t : node.outputs) {
+      LocalRegister reg;
+      reg.name = graph_.graph.tensors[t].name;
+      reg.device = d;
+      reg.tensor = t;
+      reg.slice = ShareOf(t, d);
+      reg.persistent = def.is_variable;
+      if (def.stream == ops::StreamKind::kData) reg.credits = data_credits_;
+      const int r = AddRegister(std::move(reg));
+      registers_[t].push_back(r);
+      task.outputs.push_back(r);
+    }
+    RETURN_IF_ERROR(AddKernelNeeds(def, &task));
+    result_.tasks.push_back(std::move(task));
+  }
+  return absl::OkStatus();
+}
+
+int Splitter::GroupIndex(const std::vector<int>& devices) {
+  auto& groups = result_.groups;
+  auto it = std::find(groups.begin(), groups.end(), devices);
+  if (it == groups.end()) it = groups.insert(groups.end(), devices);
+  return static_cast<int>(it - groups.begin());
+}
+
+absl::Status Splitter::AddBoxing(ops::NodeId id) {
+  const ops::Node& node = graph_.graph.nodes[id];
+  CHECK_EQ(node.inputs.size(), 1u) << node.name;
+  CHECK_EQ(node.outputs.size(), 1u) << node.name;
+  const ops::TensorId from = node.inputs[0];
+  const ops::TensorId to = node.outputs[0];
+  const ops::TensorType& type = graph_.graph.tensors[from].type;
+  Location source, target;
+  for (int d = 0; d < num_devices_; ++d) source.devices.push_back(d);
+  target.devices = source.devices;
+  source.sbp = graph_.sbp[from];
+  target.sbp = graph_.sbp[to];
+  absl::StatusOr<BoxingProgram> lowered = LowerBoxing(type, source, target);
+  if (!lowered.ok()) {
+    return absl::Status(
+        lowered.status().code(),
+        absl::StrCat(node.name, ": ", lowered.status().message()));
+  }
+  const BoxingProgram& program = *lowered;
+
+  // Registers of the program's values: the shares of the source exist.
+  std::vector<int> value_register(program.values.size(), ops::kNone);
+  for (int d = 0; d < num_devices_; ++d) {
+    value_register[program.inputs[d]] = registers_[from][d];
+  }
+  std::set<int> outputs(program.outputs.begin(), program.outputs.end());
+  std::vector<int> buffers(num_devices_, 0);
+  for (size_t v = 0; v < program.values.size(); ++v) {
+    if (value_register[v] != ops::kNone) continue;
+    const BoxingValue& value = program.values[v];
+    LocalRegister reg;
+    reg.device = value.device;
+    if (outputs.count(static_cast<int>(v)) > 0) {
+      reg.name = graph_.graph.tensors[to].name;
+      reg.tensor = to;
+      reg.slice = SliceOf(type, graph_.layout[to], value.region);
+    } else {
+      // What it holds of the tensor matters to its pack and unpack only.
+      reg.name = absl::StrCat(node.name, "/buffer", buffers[value.device]++);
+      reg.slice =
+          SliceOf({type.dtype, value.region.shape},
+                  value.packed ? ops::Layout::kRowMajor : graph_.layout[from],
+                  ops::WholeRegion(value.region.shape));
+    }
+    value_register[v] = AddRegister(std::move(reg));
+  }
+
+  std::set<std::pair<int, std::string>> names;
+  for (const BoxingTask& part : program.tasks) {
+    LocalTask task = TaskOf(id, part.device);
+    if (part.input != ops::kNone) {
+      task.inputs.push_back(value_register[part.input]);
+    }
+    if (part.output != ops::kNone) {
+      task.outputs.push_back(value_register[part.output]);
+    }
+    const bool collective = part.op.empty();
+    absl::StrAppend(&task.name, "/",
+                    collective ? CollectiveKindName(program.kind)
+                               : absl::string_view(part.op));
+    const std::string base = task.name;
+    for (int i = 2; !names.emplace(part.device, task.name).second; ++i) {
+      task.name = absl::StrCat(base, "_", i);
+    }
+    if (collective) {
+      task.stream = ops::StreamKind::kCommunication;
+      task.collective.kind = program.kind;
+      task.collective.reduce = program.reduce;
+      task.collective.group = GroupIndex(program.group);
+      task.collective.counts = part.counts;
+      task.collective.receive_counts = part.receive_counts;
+      task.collective.bytes = program.bytes_per_device;
+      task.collective.transition =
+          absl::StrCat(source.sbp.ToString(), " -> ", target.sbp.ToString());
+      task.rank = static_cast<int>(
+          std::find(program.group.begin(), program.group.end(), part.device) -
+          program.group.begin());
+      task.num_ranks = static_cast<int>(program.group.size());
+      if (program.kind == CollectiveKind::kAllReduce) {
+        task.in_place.push_back({0, 0});
+      }
+      task.predicted_seconds = CollectiveSeconds(program);
+    } else {
+      const ops::OpDef* def = lookup_(part.op);
+      CHECK(def != nullptr) << part.op;
+      task.op = part.op;
+      task.attributes = part.attributes;
+      task.in_place = def->in_place;
+      task.stream = def->stream;
+      RETURN_IF_ERROR(AddKernelNeeds(*def, &task));
+    }
+    result_.tasks.push_back(std::move(task));
+  }
+  for (int d = 0; d < num_devices_; ++d) {
+    registers_[to].push_back(value_register[program.outputs[d]]);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TaskGraph> Splitter::Run() {
+  for (size_t n = 0; n < graph_.graph.nodes.size(); ++n) {
+    const ops::Node& node = graph_.graph.nodes[n];
+    const ops::NodeId id = static_cast<ops::NodeId>(n);
+    const ops::OpDef* def = lookup_(node.op);
+    CHECK(def != nullptr) << node.name << ": " << node.op;
+    // A physical identity that does not change the layout changes the SBP.
+    const bool is_boxing =
+        def->physical && node.inputs.size() == 1 && node.outputs.size() == 1 &&
+        graph_.layout[node.inputs[0]] == graph_.layout[node.outputs[0]];
+    RETURN_IF_ERROR(is_boxing ? AddBoxing(id) : AddNode(id, *def));
+  }
+  return std::move(result_);
+}
+
+}  // namespace
+
+absl::StatusOr<TaskGraph> SplitPerDevice(const LaidOutGraph& graph,
+                                         const Cluster& cluster,
+                                         int data_credits,
+                                         ops::OpLookup lookup) {
+  if (data_credits < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data_credits is ", data_credits, "; at least 1"));
+  }
+  return Splitter(graph, cluster, data_credits, lookup).Run();
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,138 @@
+#include "placement/plan/plan_io.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/io/tokenizer.h"
+#include "google/protobuf/text_format.h"
+#include "google/protobuf/util/json_util.h"
+#include "ops/status_macros.h"
+#include "placement/plan/validate.h"
+#include "placement/plan/write_file.h"
+
+namespace facet::placement {
+namespace {
+
+enum class Format { kBinary, kText, kJson };
+
+absl::StatusOr<Format> FormatOf(const std::string& path) {
+  if (absl::EndsWith(path, ".pb")) return Format::kBinary;
+  if (absl::EndsWith(path, ".txt") || absl::EndsWith(path, ".pbtxt")) {
+    return Format::kText;
+  }
+  if (absl::EndsWith(path, ".json")) return Format::kJson;
+  return absl::InvalidArgumentError(
+      absl::StrCat("plan file ", path,
+                   ": its name must end in .pb, .pbtxt, .txt or .json, which "
+                   "says what is in it"));
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  auto error = [&](int code) {
+    return absl::ErrnoToStatus(code, absl::StrCat("cannot read plan ", path));
+  };
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return error(errno);
+  std::string content;
+  char buffer[1 << 16];
+  ssize_t count;
+  while ((count = read(file, buffer, sizeof(buffer))) != 0) {
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      const int code = errno;
+      close(file);
+      return error(code);
+    }
+    content.append(buffer, count);
+  }
+  close(file);
+  return content;
+}
+
+// Keeps the first complaint of the text parser.
+class FirstError : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, int column, const std::string& message) override {
+    if (text_.empty()) {
+      text_ = absl::StrCat("line ", line + 1, ", column ", column + 1, ": ",
+                           message);
+    }
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+absl::Status Parse(const std::string& content, Format format, Plan* plan) {
+  switch (format) {
+    case Format::kBinary:
+      if (plan->ParseFromString(content)) return absl::OkStatus();
+      return absl::InvalidArgumentError("is truncated, or not a plan");
+    case Format::kText: {
+      google::protobuf::TextFormat::Parser parser;
+      FirstError error;
+      parser.RecordErrorsTo(&error);
+      if (parser.ParseFromString(content, plan)) return absl::OkStatus();
+      return absl::InvalidArgumentError(
+          absl::StrCat("is truncated, or not a plan: ", error.text()));
+    }
+    case Format::kJson: {
+      const auto status =
+          google::protobuf::util::JsonStringToMessage(content, plan);
+      if (status.ok()) return absl::OkStatus();
+      return absl::InvalidArgumentError(absl::StrCat(
+          "is truncated, or not a plan: ", std::string(status.message())));
+    }
+  }
+  return absl::InternalError("no such format");
+}
+
+}  // namespace
+
+absl::Status WritePlan(const Plan& plan, const std::string& path) {
+  ASSIGN_OR_RETURN(const Format format, FormatOf(path));
+  std::string content;
+  switch (format) {
+    case Format::kBinary:
+      content = plan.SerializeAsString();
+      break;
+    case Format::kText:
+      google::protobuf::TextFormat::PrintToString(plan, &content);
+      break;
+    case Format::kJson: {
+      google::protobuf::util::JsonPrintOptions options;
+      options.add_whitespace = true;
+      options.preserve_proto_field_names = true;
+      const auto status =
+          google::protobuf::util::MessageToJsonString(plan, &content, options);
+      if (!status.ok()) {
+        return absl::InternalError(std::string(status.message()));
+      }
+      break;
+    }
+  }
+  return WriteFileAtomically(path, content);
+}
+
+absl::StatusOr<Plan> ReadPlan(const std::string& path) {
+  ASSIGN_OR_RETURN(const Format format, FormatOf(path));
+  ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  Plan plan;
+  absl::Status status = content.empty() ? absl::InvalidArgumentError("is empty")
+                                        : Parse(content, format, &plan);
+  if (status.ok()) status = ValidatePlan(plan);
+  if (!status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("plan file ", path, ": ",
+                                                    status.message()));
+  }
+  return plan;
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,39 @@
+#include "placement/plan/plan_text.h"
+
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
+#include "gtest/gtest.h"
+#include "placement/plan/small_plan.h"
+
+namespace facet::placement {
+namespace {
+
+TEST(PlacementTable, SaysWhereThingsAre) {
+  const std::string table = PlacementTable(SmallPlan());
+  for (const char* part :
+       {"small: 2 x cpu of 1 cores", "layer1", "[16] -> [16]", "P(sum) -> B",
+        "all-reduce", "backbone", "cpu:0 ... cpu:1"}) {
+    EXPECT_TRUE(absl::StrContains(table, part)) << part << "\n" << table;
+  }
+  for (absl::string_view line : absl::StrSplit(table, '\n')) {
+    EXPECT_LE(line.size(), 100u) << std::string(line);
+  }
+}
+
+TEST(PlanText, ListsTasksWithRegisters) {
+  const std::string text = PlanText(SmallPlan());
+  for (const char* part : {"device 1 cpu:1: 8 tasks",
+                           "  2 compute y = work(%1, %0) workspace @256+128\n"
+                           "      %2 y: float32[16] nchw @192+64 P(sum)\n",
+                           "  3 compute z = work(%2) in place of %2\n",
+                           "ALL_REDUCE(%3) SUM group 0 number 0 P(sum) -> B",
+                           "update(%0!, %4)", "once w = state() shape=[16]",
+                           "%1 x: float32[16] nchw @64+64 x2 P(sum)"}) {
+    EXPECT_TRUE(absl::StrContains(text, part)) << part << "\n" << text;
+  }
+}
+
+}  // namespace
+}  // namespace facet::placement

@@ -1,0 +1,462 @@
+#include "placement/plan/validate.h"
+
+#include <cmath>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "google/protobuf/message.h"
+#include "gtest/gtest.h"
+#include "placement/plan/random_execution.h"
+#include "placement/plan/small_plan.h"
+
+namespace facet::placement {
+namespace {
+
+absl::Status Validate(const Plan& plan) {
+  return ValidatePlan(plan, FindTestOp);
+}
+
+Task* TaskOf(Plan* plan, const std::string& name, int device = 0) {
+  return plan->mutable_tasks(TaskNamed(*plan, name, device));
+}
+Register* RegOf(Plan* plan, const std::string& name, int device = 0) {
+  return plan->mutable_registers(RegisterNamed(*plan, name, device));
+}
+
+TEST(ValidatePlan, AcceptsTheSmallPlan) {
+  const absl::Status status = Validate(SmallPlan());
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+struct Fault {
+  std::string what;
+  std::function<void(Plan*)> make;
+  std::string message;
+};
+
+std::vector<Fault> Faults() {
+  return {
+      {"version", [](Plan* p) { p->set_version(2); }, "has version 2"},
+      {"no devices", [](Plan* p) { p->clear_devices(); }, "no devices"},
+      {"no kind", [](Plan* p) { p->mutable_devices(1)->clear_kind(); },
+       "no kind"},
+      {"device name twice",
+       [](Plan* p) { p->mutable_devices(1)->set_name("cpu:0"); },
+       "two devices are named"},
+      {"persistent > arena",
+       [](Plan* p) { p->mutable_devices(0)->set_persistent_bytes(1000); },
+       "persistent_bytes 1000"},
+      {"live > arena",
+       [](Plan* p) { p->mutable_devices(0)->set_live_bytes(449); },
+       "live_bytes 449"},
+      {"group of device 7",
+       [](Plan* p) { p->mutable_groups(0)->set_devices(1, 7); },
+       "group 0: device 7 of 2"},
+      {"group has a device twice",
+       [](Plan* p) { p->mutable_groups(0)->set_devices(1, 0); },
+       "device 0 twice"},
+      {"tensor type",
+       [](Plan* p) { p->mutable_tensors(1)->set_dtype("float99"); }, "float99"},
+      {"tensor sbp",
+       [](Plan* p) { p->mutable_tensors(1)->set_sbp(0, std::string("Q")); },
+       "tensor 1 x"},
+      {"tensor split too thin",
+       [](Plan* p) { p->mutable_tensors(1)->set_sbp(0, "S(1)"); },
+       "cannot be S(1)"},
+      {"variable of other shape",
+       [](Plan* p) { p->mutable_tensors(0)->set_sbp(0, "S(0)"); },
+       "S(0) gives it [8]"},
+      {"variable without register",
+       [](Plan* p) { p->mutable_tensors(2)->set_variable(true); },
+       "no persistent register"},
+      {"register device", [](Plan* p) { RegOf(p, "y")->set_device(2); },
+       "register 2 y: device 2 of 2"},
+      {"register layout", [](Plan* p) { RegOf(p, "y")->set_layout("abc"); },
+       "abc"},
+      {"register layout rank",
+       [](Plan* p) { RegOf(p, "y")->set_layout("nhwc"); },
+       "cannot have layout nhwc"},
+      {"register size", [](Plan* p) { RegOf(p, "y")->set_size_bytes(60); },
+       "size_bytes 60"},
+      {"register shape overflow",
+       [](Plan* p) { RegOf(p, "y")->set_shape(0, int64_t{1} << 62); },
+       "too large"},
+      {"register share outside",
+       [](Plan* p) { RegOf(p, "y")->set_offset(0, 1); }, "is not within"},
+      {"register other than tensor",
+       [](Plan* p) { RegOf(p, "y")->set_tensor(-2); }, "tensor -2"},
+      {"register type", [](Plan* p) { RegOf(p, "y")->set_dtype("int32"); },
+       "is not tensor y"},
+      {"register credits", [](Plan* p) { RegOf(p, "y")->set_credits(0); },
+       "credits 0"},
+      {"register unaligned",
+       [](Plan* p) { RegOf(p, "y")->set_arena_offset(200); },
+       "multiples of 64"},
+      {"register beyond the arena",
+       [](Plan* p) { RegOf(p, "h")->set_arena_offset(448); }, "does not fit"},
+      {"register far beyond the arena",
+       [](Plan* p) { RegOf(p, "h")->set_arena_offset(0x7fffffffffffffc0); },
+       "does not fit"},
+      {"shared register in the persistent part",
+       [](Plan* p) { RegOf(p, "h")->set_arena_offset(0); },
+       "within the persistent part"},
+      {"persistent with slots", [](Plan* p) { RegOf(p, "w")->set_credits(2); },
+       "persistent with 2"},
+      {"persistent registers overlap",
+       [](Plan* p) { RegOf(p, "x")->set_arena_offset(0); },
+       "overlap in the persistent part"},
+      {"task device", [](Plan* p) { TaskOf(p, "z")->set_device(9); },
+       "device 9 of 2"},
+      {"task stream", [](Plan* p) { TaskOf(p, "z")->set_stream("gpu"); },
+       "stream \"gpu\""},
+      {"task register range",
+       [](Plan* p) { TaskOf(p, "z")->set_inputs(0, 99); }, "register 99"},
+      {"task register of another device",
+       [](Plan* p) {
+         TaskOf(p, "z")->set_inputs(0, RegisterNamed(*p, "y", 1));
+       },
+       "is on device 1"},
+      {"op", [](Plan* p) { TaskOf(p, "z")->set_op("wrok"); },
+       "unknown op \"wrok\""},
+      {"operand count", [](Plan* p) { TaskOf(p, "report")->clear_inputs(); },
+       "takes (x)"},
+      {"attribute missing", [](Plan* p) { TaskOf(p, "x")->clear_attributes(); },
+       "lacks the attribute \"shape\""},
+      {"attribute type",
+       [](Plan* p) { TaskOf(p, "x")->mutable_attributes(0)->set_i(3); },
+       "is a int, expected a ints"},
+      {"attribute unknown",
+       [](Plan* p) {
+         Attribute* a = TaskOf(p, "z")->add_attributes();
+         a->set_name("q");
+         a->set_b(true);
+       },
+       "has 1 attributes, op work has 0"},
+      {"attribute without value",
+       [](Plan* p) { TaskOf(p, "z")->add_attributes()->set_name("q"); },
+       "has no value"},
+      {"types not as inferred",
+       [](Plan* p) {
+         TaskOf(p, "x")->mutable_attributes(0)->mutable_ints()->set_values(0,
+                                                                           17);
+       },
+       "op source gives float32[17]"},
+      {"shares that no signature gives",
+       [](Plan* p) {
+         Register* h = RegOf(p, "h");
+         h->set_shape(0, 8);
+         h->set_size_bytes(32);
+       },
+       "no signature of op work"},
+      {"rank", [](Plan* p) { TaskOf(p, "z")->set_rank(2); }, "rank 2 of 2"},
+      {"predicted seconds",
+       [](Plan* p) { TaskOf(p, "z")->set_predicted_seconds(-1); },
+       "predicted_seconds -1"},
+      {"updates forgotten",
+       [](Plan* p) { TaskOf(p, "update")->clear_mutates(); },
+       "mutates inputs {}, op update {0}"},
+      {"updates what is not persistent",
+       [](Plan* p) { TaskOf(p, "update")->set_mutates(0, 1); },
+       "which is not persistent"},
+      {"in place not allowed",
+       [](Plan* p) { TaskOf(p, "y")->add_in_place()->set_input(1); },
+       "cannot lie over input 1"},
+      {"in place elsewhere", [](Plan* p) { TaskOf(p, "h")->add_in_place(); },
+       "cannot lie over input 0"},
+      {"workspace beyond",
+       [](Plan* p) { TaskOf(p, "y")->set_workspace_bytes(1 << 20); },
+       "the workspace of 1048576 bytes"},
+      {"workspace overflow",
+       [](Plan* p) { TaskOf(p, "y")->set_workspace_bytes(0x7fffffffffffffff); },
+       "the workspace of"},
+      {"wait range", [](Plan* p) { TaskOf(p, "y")->add_waits()->set_task(-1); },
+       "waits for task -1"},
+      {"wait steps",
+       [](Plan* p) {
+         Wait* wait = TaskOf(p, "y")->add_waits();
+         wait->set_task(TaskNamed(*p, "z", 0));
+         wait->set_steps(2);
+       },
+       "a wait over 2 steps"},
+      {"wait for another device",
+       [](Plan* p) {
+         TaskOf(p, "y")->add_waits()->set_task(TaskNamed(*p, "z", 1));
+       },
+       "on one device"},
+      {"two writers",
+       [](Plan* p) {
+         TaskOf(p, "h")->set_outputs(0, RegisterNamed(*p, "y", 0));
+       },
+       "writes too"},
+      {"no writer",
+       [](Plan* p) {
+         TaskOf(p, "h")->set_inputs(0, RegisterNamed(*p, "h", 0));
+         TaskOf(p, "h")->set_outputs(0, RegisterNamed(*p, "z", 0));
+         TaskOf(p, "z")->clear_in_place();
+       },
+       "writes too"},
+      {"persistent written every step",
+       [](Plan* p) { TaskOf(p, "w")->set_once(false); }, "but not once"},
+      {"persistent not written",
+       [](Plan* p) { p->mutable_tasks()->DeleteSubrange(0, 1); },
+       "nobody writes"},
+      {"memory written while in use",
+       [](Plan* p) { RegOf(p, "h")->set_arena_offset(192); },
+       "writes register 5 h over register 3 z"},
+      {"memory reused by another stream without a wait",
+       [](Plan* p) {
+         // h over g: g may still be under way, or not yet read.
+         RegOf(p, "h")->set_arena_offset(256);
+       },
+       "may still be using"},
+      {"update before a reader",
+       [](Plan* p) {
+         // h reads w, on another stream and after nothing.
+         TaskOf(p, "report")->set_inputs(0, RegisterNamed(*p, "w", 0));
+       },
+       "may update register 0 w before"},
+      {"two updates",
+       [](Plan* p) {
+         Task copy = *TaskOf(p, "update");
+         copy.set_name("update_2");
+         *p->add_tasks() = copy;
+       },
+       "one task of every step may do that"},
+      {"collective sequence",
+       [](Plan* p) { TaskOf(p, "g")->mutable_collective()->set_sequence(1); },
+       "has sequence 1, but is number 0"},
+      {"collective group",
+       [](Plan* p) { TaskOf(p, "g")->mutable_collective()->set_group(1); },
+       "group 1 of 1"},
+      {"collective kind differs",
+       [](Plan* p) {
+         TaskOf(p, "g", 1)->mutable_collective()->set_reduce(Collective::MAX);
+       },
+       "does not match"},
+      {"collective without reduction",
+       [](Plan* p) {
+         TaskOf(p, "g")->mutable_collective()->set_reduce(Collective::NONE);
+       },
+       "reduce NONE in ALL_REDUCE"},
+      {"collective counts",
+       [](Plan* p) {
+         TaskOf(p, "g")->mutable_collective()->set_kind(Collective::ALL_GATHER);
+         TaskOf(p, "g")->mutable_collective()->set_reduce(Collective::NONE);
+         TaskOf(p, "g")->mutable_collective()->add_counts(16);
+         TaskOf(p, "g")->mutable_collective()->add_counts(16);
+       },
+       "elements, its counts"},
+      {"collective missing on a member",
+       [](Plan* p) {
+         Task* g = TaskOf(p, "g", 1);
+         g->clear_collective();
+         g->set_op("work");
+       },
+       "takes part in 0 collectives"},
+      {"collective rank", [](Plan* p) { TaskOf(p, "g")->set_rank(1); },
+       "is rank 0 of 2"},
+      {"deadlock on a device",
+       [](Plan* p) {
+         TaskOf(p, "y")->add_waits()->set_task(TaskNamed(*p, "update", 0));
+       },
+       "deadlock"},
+  };
+}
+
+TEST(ValidatePlan, NamesEveryFault) {
+  for (const Fault& fault : Faults()) {
+    Plan plan = SmallPlan();
+    fault.make(&plan);
+    const absl::Status status = Validate(plan);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << fault.what;
+    EXPECT_TRUE(absl::StrContains(status.message(), fault.message))
+        << fault.what << ": " << status;
+  }
+}
+
+TEST(ValidatePlan, FindsADeadlockBetweenDevices) {
+  // Two groups of the same devices; device 1 comes to them the other way.
+  Plan plan = SmallPlan();
+  *plan.add_groups() = plan.groups(0);
+  for (int d = 0; d < 2; ++d) {
+    const int t = TaskNamed(plan, "g", d);
+    Task second = plan.tasks(t);
+    second.set_name("g2");
+    second.mutable_collective()->set_group(1);
+    Register out = plan.registers(second.outputs(0));
+    out.set_name("g2");
+    out.set_tensor(-1);
+    out.set_arena_offset(448);
+    *plan.add_registers() = out;
+    second.set_outputs(0, plan.registers_size() - 1);
+    plan.mutable_devices(d)->set_arena_bytes(512);
+    *plan.add_tasks() = second;
+    if (d == 1) {  // To before g.
+      for (int i = plan.tasks_size() - 1; i > t; --i) {
+        plan.mutable_tasks()->SwapElements(i, i - 1);
+      }
+    }
+  }
+  const absl::Status status = Validate(plan);
+  EXPECT_TRUE(absl::StrContains(status.message(), "deadlock")) << status;
+  bool stalls = false;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    stalls = stalls || !ExecuteRandomly(plan, 2, seed).ok();
+  }
+  EXPECT_TRUE(stalls);
+}
+
+// Changes one field somewhere in the message, of any kind, to anything.
+class Mutator {
+ public:
+  explicit Mutator(uint64_t seed) : random_(seed) {}
+
+  void Mutate(google::protobuf::Message* message) {
+    using google::protobuf::FieldDescriptor;
+    const auto* descriptor = message->GetDescriptor();
+    const auto* reflection = message->GetReflection();
+    const FieldDescriptor* field =
+        descriptor->field(random_() % descriptor->field_count());
+    const bool is_message =
+        field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    if (!field->is_repeated()) {
+      if (!is_message) {
+        Set(message, field, -1);
+      } else if (reflection->HasField(*message, field) && random_() % 4 > 0) {
+        Mutate(reflection->MutableMessage(message, field));
+      } else if (random_() % 2 == 0) {
+        reflection->ClearField(message, field);
+      } else {
+        Mutate(reflection->MutableMessage(message, field));
+      }
+      return;
+    }
+    const int size = reflection->FieldSize(*message, field);
+    const uint64_t action = random_() % 8;
+    if (size == 0 || action == 0) {
+      if (is_message) {
+        auto* added = reflection->AddMessage(message, field);
+        if (size > 0) {
+          added->CopyFrom(reflection->GetRepeatedMessage(*message, field,
+                                                         random_() % size));
+        }
+      } else {
+        Set(message, field, size);
+      }
+    } else if (action == 1) {
+      reflection->RemoveLast(message, field);
+    } else if (action == 2) {
+      reflection->SwapElements(message, field, random_() % size,
+                               random_() % size);
+    } else if (is_message) {
+      Mutate(
+          reflection->MutableRepeatedMessage(message, field, random_() % size));
+    } else {
+      Set(message, field, static_cast<int>(random_() % size));
+    }
+  }
+
+ private:
+  int64_t Number() {
+    static constexpr int64_t kEdges[] = {0,
+                                         1,
+                                         -1,
+                                         2,
+                                         63,
+                                         64,
+                                         128,
+                                         INT32_MAX,
+                                         INT32_MIN,
+                                         INT64_MAX,
+                                         INT64_MIN,
+                                         INT64_MAX - 63,
+                                         int64_t{1} << 40};
+    if (random_() % 2 == 0) return random_() % 20;
+    return kEdges[random_() % (sizeof(kEdges) / sizeof(kEdges[0]))];
+  }
+  std::string Text() {
+    static const char* const kTexts[] = {
+        "",      "compute",  "communication", "data",   "host",  "float32",
+        "int64", "bfloat16", "nchw",          "nChw8c", "B",     "S(0)",
+        "S(9)",  "P(max)",   "work",          "update", "shape", "\xff"};
+    return kTexts[random_() % (sizeof(kTexts) / sizeof(kTexts[0]))];
+  }
+
+  // index: of a repeated field; its size: append. -1: singular.
+  void Set(google::protobuf::Message* m,
+           const google::protobuf::FieldDescriptor* f, int index) {
+    using google::protobuf::FieldDescriptor;
+    const auto* r = m->GetReflection();
+    const bool add = index >= 0 && index == r->FieldSize(*m, f);
+    switch (f->cpp_type()) {
+      case FieldDescriptor::CPPTYPE_INT32: {
+        const int32_t v = static_cast<int32_t>(Number());
+        if (index < 0)
+          r->SetInt32(m, f, v);
+        else if (add)
+          r->AddInt32(m, f, v);
+        else
+          r->SetRepeatedInt32(m, f, index, v);
+        break;
+      }
+      case FieldDescriptor::CPPTYPE_INT64: {
+        const int64_t v = Number();
+        if (index < 0)
+          r->SetInt64(m, f, v);
+        else if (add)
+          r->AddInt64(m, f, v);
+        else
+          r->SetRepeatedInt64(m, f, index, v);
+        break;
+      }
+      case FieldDescriptor::CPPTYPE_STRING:
+        if (index < 0)
+          r->SetString(m, f, Text());
+        else if (add)
+          r->AddString(m, f, Text());
+        else
+          r->SetRepeatedString(m, f, index, Text());
+        break;
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        r->SetDouble(m, f, random_() % 3 == 0 ? NAN : 1.0 * Number());
+        break;
+      case FieldDescriptor::CPPTYPE_BOOL:
+        r->SetBool(m, f, random_() % 2 == 0);
+        break;
+      case FieldDescriptor::CPPTYPE_ENUM:
+        r->SetEnumValue(m, f, static_cast<int>(random_() % 7) - 1);
+        break;
+      default:
+        break;
+    }
+  }
+
+  std::mt19937_64 random_;
+};
+
+TEST(ValidatePlan, GarbageIsRefusedOrHarmless) {
+  const Plan good = SmallPlan();
+  Mutator mutator(20261123);
+  int accepted = 0;
+  int refused = 0;
+  for (int round = 0; round < 30000; ++round) {
+    Plan plan = good;
+    for (int i = 0; i <= round % 3; ++i) mutator.Mutate(&plan);
+    if (!Validate(plan).ok()) {
+      ++refused;
+      continue;
+    }
+    ++accepted;
+    // What is accepted runs, and nothing is overwritten.
+    const absl::Status ran = ExecuteRandomly(plan, 3, round);
+    ASSERT_TRUE(ran.ok()) << ran << "\n" << plan.DebugString();
+  }
+  EXPECT_GT(accepted, 1000);
+  EXPECT_GT(refused, 10000);
+}
+
+}  // namespace
+}  // namespace facet::placement

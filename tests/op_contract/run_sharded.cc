@@ -1,0 +1,204 @@
+#include "tests/op_contract/run_sharded.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ops/data_source.h"
+#include "ops/fetch_sink.h"
+#include "ops/status_macros.h"
+
+namespace facet::tests {
+namespace {
+
+using ops::HostValue;
+using ops::Sbp;
+
+// Any step but the first, so that its number can matter.
+constexpr int64_t kStep = 3;
+constexpr int64_t kSeed = 17;
+
+// Pixel and label are functions of step and index alone, as the interface asks.
+class CountingDataSource : public ops::DataSource {
+ public:
+  absl::Status Read(int64_t step, int64_t begin, int64_t end, float* images,
+                    int32_t* labels) override {
+    constexpr int64_t kPixels = 3 * 112 * 112;
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t p = 0; p < kPixels; ++p) {
+        *images++ = static_cast<float>((step * 5 + i * 31 + p) % 255) / 255;
+      }
+      *labels++ = static_cast<int32_t>(step * 1000 + i);
+    }
+    return absl::OkStatus();
+  }
+};
+
+// Keeps a copy of what each rank reports.
+class RecordingFetchSink : public ops::FetchSink {
+ public:
+  absl::Status OnFetch(int64_t, absl::string_view name, int rank,
+                       const ops::TensorView& value) override {
+    HostValue copy(value.slice);
+    std::memcpy(copy.view().data, value.data, value.slice.size_bytes());
+    auto [it, is_new] =
+        received_[std::string(name)].emplace(rank, std::move(copy));
+    if (!is_new) {
+      return absl::InternalError(
+          absl::StrCat("rank ", rank, " fetched ", name, " twice"));
+    }
+    return absl::OkStatus();
+  }
+
+  // By name, by rank.
+  const std::map<std::string, std::map<int, HostValue>>& received() const {
+    return received_;
+  }
+
+ private:
+  std::map<std::string, std::map<int, HostValue>> received_;
+};
+
+ops::RunOptions Options(const ops::OpDef& def, ops::DataSource* source,
+                        ops::FetchSink* sink) {
+  ops::RunOptions options;
+  options.step = def.is_variable ? -1 : kStep;
+  options.seed = kSeed;
+  options.data_source = source;
+  options.fetch_sink = sink;
+  return options;
+}
+
+double LargestOf(const HostValue& value) {
+  double largest = 0;
+  for (double v : value.ToDoubles()) {
+    if (std::isfinite(v)) largest = std::max(largest, std::abs(v));
+  }
+  return largest;
+}
+
+absl::Status Join(const std::string& name, const std::vector<HostValue>& shares,
+                  const Sbp& sbp, Results* results) {
+  absl::StatusOr<HostValue> whole = ops::JoinShares(shares, sbp);
+  if (!whole.ok()) {
+    return absl::Status(whole.status().code(),
+                        absl::StrCat(name, ": ", whole.status().message()));
+  }
+  if (sbp.is_partial()) {
+    for (const HostValue& share : shares) {
+      results->largest_partial =
+          std::max(results->largest_partial, LargestOf(share));
+    }
+  }
+  results->values[name] = *std::move(whole);
+  return absl::OkStatus();
+}
+
+// A split value must come from all ranks, a broadcast one from rank 0 alone.
+absl::Status JoinFetched(const RecordingFetchSink& sink, const Sbp& sbp, int k,
+                         Results* results) {
+  for (const auto& [name, by_rank] : sink.received()) {
+    std::vector<HostValue> shares;
+    for (const auto& [rank, value] : by_rank) shares.push_back(value);
+    const size_t expected = sbp.is_broadcast() ? 1 : static_cast<size_t>(k);
+    if (shares.size() != expected || by_rank.count(0) == 0) {
+      return absl::InternalError(absl::StrCat(
+          "fetched ", name, " from ", shares.size(), " ranks, the first is ",
+          by_rank.begin()->first, "; expected ", expected,
+          ", the first 0, for a value that is ", sbp.ToString()));
+    }
+    RETURN_IF_ERROR(Join("fetched " + name, shares, sbp, results));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Results> RunWhole(const ops::OpDef& def, const Variant& variant,
+                                 const std::vector<ops::InPlacePair>& in_place,
+                                 const ops::KernelLibrary& kernels) {
+  CountingDataSource source;
+  RecordingFetchSink sink;
+  ops::RunOptions options = Options(def, &source, &sink);
+  options.in_place = in_place;
+  const std::vector<HostValue> inputs = MakeInputs(variant);
+  std::vector<ops::TensorSlice> slices;
+  for (const ops::TensorType& type : variant.outputs) {
+    slices.push_back(WholeSlice(type));
+  }
+  ASSIGN_OR_RETURN(
+      const std::vector<HostValue> outputs,
+      ops::RunOp(def, variant.attributes, inputs, slices, options, kernels));
+  Results results;
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    results.values[absl::StrCat("output ", o)] = outputs[o];
+  }
+  for (int m : def.mutates) {
+    if (m >= static_cast<int>(inputs.size())) continue;
+    results.values[absl::StrCat("mutated input ", m)] = inputs[m];
+  }
+  RETURN_IF_ERROR(JoinFetched(sink, Sbp::B(), 1, &results));
+  return results;
+}
+
+absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
+                                   const Variant& variant,
+                                   const ops::Signature& signature, int k,
+                                   const ops::KernelLibrary& kernels) {
+  CountingDataSource source;
+  RecordingFetchSink sink;
+  const std::vector<HostValue> whole = MakeInputs(variant);
+  // By operand, by rank.
+  std::vector<std::vector<HostValue>> inputs(variant.inputs.size());
+  std::vector<std::vector<HostValue>> outputs(variant.outputs.size());
+  Results results;
+  for (int rank = 0; rank < k; ++rank) {
+    std::vector<HostValue> shares;
+    for (size_t i = 0; i < whole.size(); ++i) {
+      shares.push_back(ops::TakeShare(whole[i], signature.inputs[i], k, rank));
+      inputs[i].push_back(shares.back());
+      if (signature.inputs[i].is_partial()) {
+        results.largest_partial =
+            std::max(results.largest_partial, LargestOf(shares.back()));
+      }
+    }
+    std::vector<ops::TensorSlice> slices;
+    for (size_t o = 0; o < variant.outputs.size(); ++o) {
+      const ops::TensorType& type = variant.outputs[o];
+      const ops::Region region =
+          ops::LocalRegion(type.shape, signature.outputs[o], k, rank);
+      slices.push_back({type.dtype, ops::Layout::kRowMajor, region.shape,
+                        type.shape, region.offset});
+    }
+    ops::RunOptions options = Options(def, &source, &sink);
+    options.rank = rank;
+    options.num_ranks = k;
+    absl::StatusOr<std::vector<HostValue>> values =
+        ops::RunOp(def, variant.attributes, shares, slices, options, kernels);
+    if (!values.ok()) {
+      return absl::Status(
+          values.status().code(),
+          absl::StrCat("rank ", rank, ": ", values.status().message()));
+    }
+    for (size_t o = 0; o < values->size(); ++o) {
+      outputs[o].push_back(std::move((*values)[o]));
+    }
+  }
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    RETURN_IF_ERROR(Join(absl::StrCat("output ", o), outputs[o],
+                         signature.outputs[o], &results));
+  }
+  for (int m : def.mutates) {
+    if (m >= static_cast<int>(inputs.size())) continue;
+    RETURN_IF_ERROR(Join(absl::StrCat("mutated input ", m), inputs[m],
+                         signature.inputs[m], &results));
+  }
+  if (!sink.received().empty()) {
+    RETURN_IF_ERROR(JoinFetched(sink, signature.inputs[0], k, &results));
+  }
+  return results;
+}
+
+}  // namespace facet::tests
