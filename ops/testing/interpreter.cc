@@ -45,7 +45,8 @@ template <typename F>
 void ForEachElement(const TensorSlice& slice, const F& f) {
   const Shape& shape = slice.shape;
   if (slice.layout == Layout::kRowMajor) {
-    for (int64_t i = 0; i < shape.num_elements(); ++i) f(i, i);
+    const int64_t count = shape.num_elements();
+    for (int64_t i = 0; i < count; ++i) f(i, i);
     return;
   }
   CHECK_EQ(shape.rank(), 4)

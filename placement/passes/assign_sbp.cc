@@ -33,6 +33,16 @@ struct Reader {
   int input;
 };
 
+// Splits along height or width are not searched: convolutions would have to
+// exchange the borders.
+bool SplitsImages(const Signature& signature) {
+  auto splits = [](const Sbp& sbp) { return sbp.is_split() && sbp.axis >= 2; };
+  return std::any_of(signature.inputs.begin(), signature.inputs.end(),
+                     splits) ||
+         std::any_of(signature.outputs.begin(), signature.outputs.end(),
+                     splits);
+}
+
 // The search as a pairwise problem. One variable per node, whose labels are
 // its signatures. A tensor with several readers is boxed at most once to one
 // further SBP, which they share; so it has a variable of its own, whose labels
@@ -59,7 +69,7 @@ class Search {
   // Cost of reading the tensor in `to`; a variable's value stays as it is.
   double Reading(TensorId tensor, Sbp from, Sbp to) {
     if (from == to) return 0;
-    return IsVariable(tensor) ? kInfinity : Boxing(tensor, from, to);
+    return of_parameters_[tensor] ? kInfinity : Boxing(tensor, from, to);
   }
   bool IsVariable(TensorId tensor) const {
     return lookup_(graph_.nodes[graph_.tensors[tensor].producer].op)
@@ -77,6 +87,7 @@ class Search {
   const ops::OpLookup lookup_;
   std::vector<std::vector<Signature>> labels_;  // By node.
   std::vector<std::vector<Reader>> readers_;    // By tensor.
+  std::vector<bool> of_parameters_;  // By tensor: variables, casts of them ...
   PairwiseProblem problem_;
   std::map<std::tuple<ops::DataType, std::vector<int64_t>, Sbp, Sbp>, double>
       boxing_cache_;
@@ -102,6 +113,9 @@ absl::Status Search::CollectLabels() {
     auto& [signatures, seconds] = it->second;
     if (is_new) {
       signatures = ops::LegalSignatures(def, call, k);
+      signatures.erase(
+          std::remove_if(signatures.begin(), signatures.end(), SplitsImages),
+          signatures.end());
       if (k == 1) {
         // All SBPs mean the same then: say so by the simplest.
         const Signature simple =
@@ -185,7 +199,7 @@ void Search::AddTensor(TensorId tensor) {
   const std::vector<Reader>& readers = readers_[tensor];
   const NodeId producer = graph_.tensors[tensor].producer;
   const int num_produced = static_cast<int>(labels_[producer].size());
-  const bool shared = readers.size() > 1 && !IsVariable(tensor);
+  const bool shared = readers.size() > 1 && !of_parameters_[tensor];
   if (!shared) {
     for (const Reader& reader : readers) {
       const auto& wanted = labels_[reader.node];
@@ -218,7 +232,8 @@ void Search::AddTensor(TensorId tensor) {
     costs.push_back(0);
     for (const Sbp& to : wanted) {
       const double cost = Boxing(tensor, from, to);
-      if (from == to || cost == kInfinity) continue;
+      // What is whole or split is not made partial again for several readers.
+      if (from == to || to.is_partial() || cost == kInfinity) continue;
       choices.push_back({from, to});
       costs.push_back(cost);
     }
@@ -335,6 +350,15 @@ SbpAssignment Search::Result(const PairwiseSolution& solution) {
 }
 
 absl::StatusOr<SbpAssignment> Search::Run() {
+  of_parameters_.resize(graph_.tensors.size(), false);
+  for (const ops::Node& node : graph_.nodes) {
+    const bool only_parameters =
+        lookup_(node.op)->is_variable ||
+        (!node.inputs.empty() &&
+         std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [&](TensorId t) { return of_parameters_[t]; }));
+    for (TensorId t : node.outputs) of_parameters_[t] = only_parameters;
+  }
   RETURN_IF_ERROR(CollectLabels());
   RETURN_IF_ERROR(ApplyPins());
   readers_.resize(graph_.tensors.size());

@@ -19,15 +19,16 @@ namespace facet::placement {
 // entry is the total).
 struct SbpOption {
   ops::Signature signature;
-  double compute_seconds = 0;        // Of this node.
-  double communication_seconds = 0;  // On its edges, with the neighbours' choice.
+  double compute_seconds = 0;  // Of this node.
+  double communication_seconds =
+      0;  // On its edges, with the neighbours' choice.
 };
 
 struct SbpAssignment {
   std::vector<ops::Signature> chosen;           // By node.
   std::vector<ops::Sbp> produced;               // By tensor.
   std::vector<std::vector<SbpOption>> options;  // By node: all of them.
-  double seconds = 0;      // Modelled step time.
+  double seconds = 0;                           // Modelled step time.
   double lower_bound = 0;  // No assignment has less; == seconds: exact.
 };
 
@@ -35,8 +36,9 @@ struct SbpAssignment {
 // for an unknown tensor, or a pin that no signature of its producer offers
 // (names the tensor, its shape and the SBPs that were possible).
 //
-// A variable lies as its mutator needs it, and its other readers take it as it
-// lies: parameters are not moved between devices within a step.
+// A variable lies as its mutator needs it, and its other readers take it (and
+// what is computed from variables alone, such as a cast) as it lies: parameters
+// are not moved between devices within a step.
 //
 // The parameters of one part of the model (backbone, head) are either all
 // whole on every device or all split. Mixtures per layer may move fewer bytes

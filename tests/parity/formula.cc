@@ -16,19 +16,15 @@ uint64_t Fnv1a(absl::string_view text) {
   return value;
 }
 
-struct Spread {
-  double center = 0;
-  double range = 0;
-};
-
-Spread SpreadOf(absl::string_view name, const ops::Shape& shape) {
+Spread SpreadOf(absl::string_view name, const ops::Shape& shape,
+                Spread slopes) {
   if (name == "head.weight") return {0, 0.01 * std::sqrt(3.0)};
   if (name == "features.weight") return {1, 0};  // Frozen.
   if (name == "fc.weight" || name == "fc.bias") {
     return {0, 1 / std::sqrt(25088.0)};
   }
   if (shape.rank() == 4) return {0, 0.1 * std::sqrt(3.0)};
-  if (absl::StrContains(name, "prelu")) return {0.25, 0.1};
+  if (absl::StrContains(name, "prelu")) return slopes;
   if (absl::EndsWith(name, ".weight")) return {1, 0.2};
   CHECK(absl::EndsWith(name, ".bias")) << std::string(name);
   return {0, 0.1};
@@ -51,9 +47,9 @@ std::vector<double> UniformAt(absl::string_view name, int64_t count) {
   return values;
 }
 
-std::vector<double> ParameterAt(absl::string_view name,
-                                const ops::Shape& shape) {
-  const Spread spread = SpreadOf(name, shape);
+std::vector<double> ParameterAt(absl::string_view name, const ops::Shape& shape,
+                                Spread slopes) {
+  const Spread spread = SpreadOf(name, shape, slopes);
   std::vector<double> values = UniformAt(name, shape.num_elements());
   for (double& value : values) {
     value = static_cast<float>(spread.center + spread.range * value);

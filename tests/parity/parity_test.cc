@@ -31,11 +31,22 @@ using ops::TensorId;
 
 constexpr int64_t kPixels = 3 * 112 * 112;
 
-// What float32 may differ from float64. Norms are relative to the norm; single
-// elements to the root mean square, which the noise of all others reaches.
+// How far float32 may be from float64. Norms are relative to the norm; single
+// elements to the root mean square, since the noise of all others reaches them.
+struct Tolerance {
+  double norm = 0;
+  double element = 0;
+};
 constexpr double kLossTolerance = 1e-5;
-constexpr double kNormTolerance = 1e-4;
-constexpr double kElementTolerance = 1e-3;
+// What is a smooth function of weights and images.
+constexpr Tolerance kSmooth = {1e-4, 2e-4};
+// Gradients through PReLU's kink. One input of ten million that lies within
+// rounding of 0 and falls on its other side moved gradients of the layers
+// before it by 4e-4 (norm) and 2e-3 (element); which, depends on the machine.
+// The case with all slopes 1 has no kink and is held to kSmooth.
+constexpr Tolerance kKinked = {2e-3, 1e-2};
+// An update is small beside the float32 weight that it is taken from.
+constexpr Tolerance kUpdate = {2e-3, 2e-2};
 
 class FormulaSource : public ops::DataSource {
  public:
@@ -89,10 +100,10 @@ double LargestNorm(const std::map<std::string, GoldenTensor>& tensors) {
 
 class Comparison {
  public:
-  Comparison(const Golden& golden, const std::string& kind, double slack)
+  Comparison(const Golden& golden, const std::string& kind, Tolerance tolerance)
       : kind_(kind),
         tensors_(golden.tensors.at(kind)),
-        slack_(slack),
+        tolerance_(tolerance),
         floor_(1e-3 * LargestNorm(tensors_)) {}
 
   void Compare(const std::string& name, const std::vector<double>& values) {
@@ -103,27 +114,29 @@ class Comparison {
     ASSERT_EQ(static_cast<int64_t>(values.size()), want.size);
     ++compared_;
     const double scale = std::max(want.norm, floor_);
-    EXPECT_NEAR(Norm(values), want.norm, slack_ * kNormTolerance * scale);
-    const double bound = slack_ * kElementTolerance * scale /
-                         std::sqrt(static_cast<double>(want.size));
+    EXPECT_NEAR(Norm(values), want.norm, tolerance_.norm * scale);
+    const double bound =
+        tolerance_.element * scale / std::sqrt(static_cast<double>(want.size));
     for (const auto& [index, value] : want.elements) {
       EXPECT_NEAR(values[index], value, bound) << "element " << index;
       worst_ = std::max(worst_, std::abs(values[index] - value) / bound);
     }
   }
 
+  // One of the golden's tensors is not to be had.
+  void Skip() { ++compared_; }
+
   // All of the golden's tensors of this kind were compared.
   void ExpectComplete() const {
     EXPECT_EQ(compared_, tensors_.size()) << kind_;
-    testing::Test::RecordProperty(
-        absl::StrCat("worst_", kind_),
-        absl::StrCat(worst_ * slack_ * kElementTolerance));
+    testing::Test::RecordProperty(absl::StrCat("worst_", kind_),
+                                  absl::StrCat(worst_ * tolerance_.element));
   }
 
  private:
   const std::string kind_;
   const std::map<std::string, GoldenTensor>& tensors_;
-  const double slack_;
+  const Tolerance tolerance_;
   const double floor_;
   size_t compared_ = 0;
   double worst_ = 0;
@@ -196,7 +209,8 @@ class ParityTest : public testing::Test {
       const TensorId tensor = ops::FindTensor(graph_, parameter);
       ASSERT_NE(tensor, ops::kNone) << parameter;
       ops::HostValue value = ops::HostValue::Whole(graph_.tensors[tensor].type);
-      value.FromDoubles(ParameterAt(parameter, value.slice().shape));
+      value.FromDoubles(
+          ParameterAt(parameter, value.slice().shape, golden_.slopes));
       interpreter->Set(tensor, std::move(value));
     }
 
@@ -207,31 +221,37 @@ class ParityTest : public testing::Test {
       EXPECT_NEAR(sink.losses()[step], golden_.losses[step],
                   kLossTolerance * golden_.losses[0])
           << "step " << step;
-      if (step == 0 && !fused) CompareFirstStep(*interpreter);
+      if (step == 0) CompareFirstStep(*interpreter, fused);
     }
-    // An update is small beside the float32 weight it is taken from.
-    Comparison updates(golden_, "update", /*slack=*/10);
+    Comparison updates(golden_, "update", kUpdate);
     for (const auto& [parameter, golden] : golden_.tensors.at("update")) {
       std::vector<double> update = Value(*interpreter, parameter);
       const TensorId tensor = ops::FindTensor(graph_, parameter);
-      const std::vector<double> start =
-          ParameterAt(parameter, graph_.tensors[tensor].type.shape);
+      const std::vector<double> start = ParameterAt(
+          parameter, graph_.tensors[tensor].type.shape, golden_.slopes);
       for (size_t i = 0; i < update.size(); ++i) update[i] -= start[i];
       updates.Compare(parameter, update);
     }
     updates.ExpectComplete();
   }
 
-  void CompareFirstStep(const ops::Interpreter& interpreter) {
-    Comparison embedding(golden_, "embedding", /*slack=*/1);
+  void CompareFirstStep(const ops::Interpreter& interpreter, bool fused) {
+    Comparison embedding(golden_, "embedding", kSmooth);
     embedding.Compare("embedding", Value(interpreter, "features"));
     embedding.ExpectComplete();
-    Comparison gradients(golden_, "gradient", /*slack=*/1);
+    Comparison gradients(golden_, "gradient",
+                         golden_.slopes.range == 0 ? kSmooth : kKinked);
     for (const auto& [variable, gradient] : gradients_) {
+      if (fused && variable == "head.weight") {
+        // The update by tiles never stores it.
+        EXPECT_EQ(ops::FindTensor(graph_, gradient), ops::kNone);
+        gradients.Skip();
+        continue;
+      }
       gradients.Compare(variable, Value(interpreter, gradient));
     }
     gradients.ExpectComplete();
-    Comparison running(golden_, "running", /*slack=*/1);
+    Comparison running(golden_, "running", kSmooth);
     for (const auto& [buffer, golden] : golden_.tensors.at("running")) {
       running.Compare(buffer, Value(interpreter, buffer));
     }
@@ -245,8 +265,10 @@ class ParityTest : public testing::Test {
 };
 
 TEST_F(ParityTest, ArcFace) { Run("r18_arcface", /*fused=*/false); }
-TEST_F(ParityTest, CosFace) { Run("r18_cosface", /*fused=*/false); }
-TEST_F(ParityTest, ArcFaceFused) { Run("r18_arcface", /*fused=*/true); }
+TEST_F(ParityTest, CosFaceFused) { Run("r18_cosface", /*fused=*/true); }
+TEST_F(ParityTest, ArcFaceWithoutKinks) {
+  Run("r18_arcface_smooth", /*fused=*/false);
+}
 
 TEST(GoldenTest, RefusesWhatItDoesNotUnderstand) {
   EXPECT_TRUE(absl::IsNotFound(ReadGolden("no/such/file").status()));

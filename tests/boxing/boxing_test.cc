@@ -1,0 +1,316 @@
+// Every transition between SBPs and sets of devices, executed with the real
+// kernels and the real communicators, against the single-device oracle: the
+// value itself.
+
+#include "placement/boxing/boxing.h"
+
+#include <limits>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "gtest/gtest.h"
+#include "ops/cpu_kernels.h"
+#include "ops/op_table.h"
+#include "ops/testing/interpreter.h"
+#include "runtime/collectives/shared_memory.h"
+
+namespace facet::placement {
+namespace {
+
+using ops::DataType;
+using ops::HostValue;
+using ops::Sbp;
+using ops::Shape;
+using ops::TensorSlice;
+using ops::TensorType;
+
+TensorSlice SliceOf(const BoxingValue& value, const TensorType& type) {
+  TensorSlice slice;
+  slice.dtype = type.dtype;
+  slice.shape = value.region.shape;
+  slice.offset = value.region.offset;
+  slice.global_shape = value.packed ? value.region.shape : type.shape;
+  return slice;
+}
+
+runtime::ReduceOp ToReduceOp(ReduceKind reduce) {
+  return reduce == ReduceKind::kMax ? runtime::ReduceOp::kMax
+                                    : runtime::ReduceOp::kSum;
+}
+
+// Runs the program's tasks of one device in order.
+void RunDevice(const BoxingProgram& program, const TensorType& type, int device,
+               runtime::Communicator* communicator,
+               std::vector<HostValue>* values) {
+  for (const BoxingTask& task : program.tasks) {
+    if (task.device != device) continue;
+    std::vector<HostValue> inputs;
+    if (task.input != ops::kNone) inputs.push_back((*values)[task.input]);
+    if (!task.op.empty()) {
+      const ops::OpDef* def = ops::FindOp(task.op);
+      ASSERT_NE(def, nullptr) << task.op;
+      auto outputs = ops::RunOp(*def, task.attributes, inputs,
+                                {SliceOf(program.values[task.output], type)},
+                                {}, ops::CpuKernels());
+      ASSERT_TRUE(outputs.ok()) << outputs.status();
+      (*values)[task.output] = (*outputs)[0];
+      continue;
+    }
+    const void* in = inputs.empty() ? nullptr : inputs[0].view().data;
+    void* out = nullptr;
+    if (task.output != ops::kNone) {
+      (*values)[task.output] =
+          HostValue(SliceOf(program.values[task.output], type));
+      out = (*values)[task.output].view().data;
+    }
+    absl::Status status;
+    switch (program.kind) {
+      case CollectiveKind::kAllReduce:
+        status =
+            communicator->AllReduce(ToReduceOp(program.reduce), type.dtype, in,
+                                    out, inputs[0].slice().num_elements());
+        break;
+      case CollectiveKind::kAllGather:
+        status = communicator->AllGather(type.dtype, in, out, task.counts);
+        break;
+      case CollectiveKind::kReduceScatter:
+        status = communicator->ReduceScatter(ToReduceOp(program.reduce),
+                                             type.dtype, in, out, task.counts);
+        break;
+      case CollectiveKind::kAllToAll:
+        status = communicator->AllToAll(type.dtype, in, out, task.counts,
+                                        task.receive_counts);
+        break;
+      case CollectiveKind::kNone:
+        FAIL() << "a collective task in a local program";
+    }
+    ASSERT_TRUE(status.ok()) << status;
+  }
+}
+
+HostValue Whole(const TensorType& type) {
+  HostValue whole = HostValue::Whole(type);
+  std::vector<double> values(type.shape.num_elements());
+  // Small integers: exact in every type, whatever the order of additions.
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<double>((i * 37 + 11) % 61) - 30;
+  }
+  whole.FromDoubles(values);
+  return whole;
+}
+
+void CheckTransition(const TensorType& type, const Location& from,
+                     const Location& to) {
+  const auto lowered = LowerBoxing(type, from, to);
+  ASSERT_TRUE(lowered.ok()) << lowered.status();
+  const BoxingProgram& program = *lowered;
+  const HostValue whole = Whole(type);
+  std::vector<HostValue> values(program.values.size());
+  const int from_count = static_cast<int>(from.devices.size());
+  const int to_count = static_cast<int>(to.devices.size());
+  ASSERT_EQ(program.inputs.size(), from.devices.size());
+  ASSERT_EQ(program.outputs.size(), to.devices.size());
+  for (int r = 0; r < from_count; ++r) {
+    EXPECT_EQ(program.values[program.inputs[r]].device, from.devices[r]);
+    values[program.inputs[r]] = ops::TakeShare(whole, from.sbp, from_count, r);
+  }
+  std::map<int, std::unique_ptr<runtime::Communicator>> communicators;
+  if (!program.group.empty()) {
+    auto by_rank = runtime::CreateSharedMemoryCommunicators(
+        static_cast<int>(program.group.size()));
+    for (size_t r = 0; r < program.group.size(); ++r) {
+      communicators[program.group[r]] = std::move(by_rank[r]);
+    }
+  }
+  std::set<int> devices;
+  for (const BoxingTask& task : program.tasks) devices.insert(task.device);
+  std::vector<std::thread> threads;
+  for (int device : devices) {
+    threads.emplace_back([&, device] {
+      RunDevice(program, type, device, communicators[device].get(), &values);
+    });
+    // Local programs need no company.
+    if (program.group.empty()) threads.back().join(), threads.pop_back();
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  std::vector<HostValue> shares;
+  for (int r = 0; r < to_count; ++r) {
+    const BoxingValue& value = program.values[program.outputs[r]];
+    EXPECT_EQ(value.device, to.devices[r]);
+    EXPECT_EQ(value.region.shape,
+              ops::LocalRegion(type.shape, to.sbp, to_count, r).shape);
+    shares.push_back(values[program.outputs[r]]);
+  }
+  const auto joined = ops::JoinShares(shares, to.sbp);
+  ASSERT_TRUE(joined.ok()) << joined.status();
+  const std::vector<double> got = joined->ToDoubles();
+  const std::vector<double> want = whole.ToDoubles();
+  if (from.sbp.kind != Sbp::Kind::kPartialSum) {
+    EXPECT_EQ(got, want);
+    return;
+  }
+  // Partial values add up to the whole but for their own rounding.
+  double tolerance = 0;
+  if (type.dtype == DataType::kFloat32) tolerance = 30 * 1e-6;
+  if (type.dtype == DataType::kFloat16) tolerance = 30 * 4e-3;
+  if (type.dtype == DataType::kBFloat16) tolerance = 30 * 3e-2;
+  for (size_t i = 0; i < want.size(); ++i) {
+    ASSERT_NEAR(got[i], want[i], tolerance) << "element " << i;
+  }
+}
+
+std::vector<Sbp> AllSbps(const Shape& shape, int devices) {
+  std::vector<Sbp> sbps = {Sbp::B(), Sbp::PSum(), Sbp::PMax()};
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (ops::IsShardable(shape, Sbp::S(axis), devices)) {
+      sbps.push_back(Sbp::S(axis));
+    }
+  }
+  return sbps;
+}
+
+std::string Name(const TensorType& type, const Location& from,
+                 const Location& to) {
+  std::string text = type.ToString();
+  for (const Location* location : {&from, &to}) {
+    absl::StrAppend(&text, " ", location->sbp.ToString(), " on ",
+                    absl::StrJoin(location->devices, ","));
+  }
+  return text;
+}
+
+void CheckAll(const TensorType& type, const std::vector<int>& from_devices,
+              const std::vector<int>& to_devices) {
+  const int from_count = static_cast<int>(from_devices.size());
+  const int to_count = static_cast<int>(to_devices.size());
+  for (const Sbp& a : AllSbps(type.shape, from_count)) {
+    for (const Sbp& b : AllSbps(type.shape, to_count)) {
+      const Location from{from_devices, a}, to{to_devices, b};
+      SCOPED_TRACE(Name(type, from, to));
+      if (a.is_partial() && b.is_partial() && a != b) {
+        EXPECT_EQ(LowerBoxing(type, from, to).status().code(),
+                  absl::StatusCode::kInvalidArgument);
+        continue;
+      }
+      CheckTransition(type, from, to);
+    }
+  }
+}
+
+// Even and uneven splits, a leading dimension of one, a scalar, rank 4.
+const std::vector<Shape>& Shapes() {
+  static const auto& shapes = *new std::vector<Shape>{
+      {12, 12}, {7, 5}, {1, 9, 4}, {5, 4, 6}, {}, {13}, {4, 5, 4, 7}};
+  return shapes;
+}
+
+TEST(BoxingTest, SameDevices) {
+  for (const std::vector<int>& devices :
+       std::vector<std::vector<int>>{{0}, {0, 1}, {0, 1, 2}, {3, 1, 0, 2}}) {
+    for (const Shape& shape : Shapes()) {
+      CheckAll({DataType::kFloat32, shape}, devices, devices);
+    }
+  }
+}
+
+TEST(BoxingTest, OverlappingAndDisjointDevices) {
+  struct Sets {
+    std::vector<int> from, to;
+  };
+  for (const Sets& sets : std::vector<Sets>{{{0, 1}, {1, 0}},
+                                            {{0, 1}, {2, 3}},
+                                            {{0, 1, 2}, {1, 2, 3}},
+                                            {{0}, {0, 1, 2}},
+                                            {{0, 1, 2}, {1}},
+                                            {{2, 0}, {1, 3, 4}},
+                                            {{0, 1, 2, 3}, {0, 1}}}) {
+    for (const Shape& shape : Shapes()) {
+      CheckAll({DataType::kFloat32, shape}, sets.from, sets.to);
+    }
+  }
+}
+
+TEST(BoxingTest, EveryType) {
+  for (DataType dtype : {DataType::kFloat16, DataType::kBFloat16,
+                         DataType::kInt32, DataType::kInt64}) {
+    CheckAll({dtype, {7, 5}}, {0, 1, 2}, {0, 1, 2});
+    CheckAll({dtype, {7, 5}}, {0, 1, 2}, {2, 3});
+  }
+}
+
+// design: bytes per device of a tensor of T bytes on k devices.
+TEST(BoxingTest, BytesAreTheClosedFormulas) {
+  const TensorType type{DataType::kFloat32, {24, 48}};
+  const int64_t t = type.size_bytes();
+  for (int k : {2, 3, 4}) {
+    std::vector<int> devices;
+    for (int d = 0; d < k; ++d) devices.push_back(d);
+    auto bytes = [&](Sbp from, Sbp to) {
+      return LowerBoxing(type, {devices, from}, {devices, to})
+          ->bytes_per_device;
+    };
+    EXPECT_EQ(bytes(Sbp::S(0), Sbp::B()), t * (k - 1) / k);
+    EXPECT_EQ(bytes(Sbp::S(1), Sbp::B()), t * (k - 1) / k);
+    EXPECT_EQ(bytes(Sbp::PSum(), Sbp::B()), 2 * t * (k - 1) / k);
+    EXPECT_EQ(bytes(Sbp::PMax(), Sbp::S(1)), t * (k - 1) / k);
+    EXPECT_EQ(bytes(Sbp::S(0), Sbp::S(1)), t * (k - 1) / (k * k));
+    EXPECT_EQ(bytes(Sbp::B(), Sbp::S(0)), 0);
+    EXPECT_EQ(bytes(Sbp::B(), Sbp::PSum()), 0);
+    EXPECT_EQ(bytes(Sbp::S(1), Sbp::PSum()), 0);
+  }
+}
+
+TEST(BoxingTest, ImpossibleTransitionsAreRefusedByName) {
+  const TensorType type{DataType::kFloat32, {3, 8}};
+  const auto split =
+      LowerBoxing(type, {{0, 1, 2, 3}, Sbp::B()}, {{0, 1, 2, 3}, Sbp::S(0)});
+  EXPECT_NE(split.status().message().find("float32[3, 8]"),
+            absl::string_view::npos);
+  EXPECT_NE(split.status().message().find("S(0)"), absl::string_view::npos);
+  EXPECT_FALSE(LowerBoxing(type, {{0, 0}, Sbp::B()}, {{0}, Sbp::B()}).ok());
+  EXPECT_FALSE(LowerBoxing(type, {{}, Sbp::B()}, {{0}, Sbp::B()}).ok());
+  const Cluster cluster = UniformCluster(4, {}, {});
+  EXPECT_EQ(BoxingSeconds(type, Sbp::B(), Sbp::S(0), cluster, 0),
+            std::numeric_limits<double>::infinity());
+}
+
+// The cost model prices what the lowering does.
+TEST(BoxingTest, SecondsFollowFromTheLowering) {
+  DeviceSpec device;
+  MeshAxis axis;
+  for (int k : {2, 3, 4}) {
+    const Cluster cluster = UniformCluster(k, device, axis);
+    std::vector<int> devices;
+    for (int d = 0; d < k; ++d) devices.push_back(d);
+    for (const Shape& shape : Shapes()) {
+      const TensorType type{DataType::kFloat32, shape};
+      for (const Sbp& a : AllSbps(shape, k)) {
+        for (const Sbp& b : AllSbps(shape, k)) {
+          const auto program = LowerBoxing(type, {devices, a}, {devices, b});
+          const double seconds = BoxingSeconds(type, a, b, cluster, 0);
+          if (!program.ok()) {
+            EXPECT_EQ(seconds, std::numeric_limits<double>::infinity());
+            continue;
+          }
+          const int rounds = program->kind == CollectiveKind::kNone ? 0
+                             : program->kind == CollectiveKind::kAllReduce
+                                 ? 2 * (k - 1)
+                                 : k - 1;
+          const double least =
+              rounds * axis.latency_seconds +
+              program->bytes_per_device / axis.bytes_per_second +
+              program->local_bytes_per_device / device.memory_bytes_per_second;
+          EXPECT_GE(seconds, least * (1 - 1e-9));
+          EXPECT_LE(seconds, least * (1 + 1e-9) + 2 * device.launch_seconds);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace facet::placement

@@ -1,0 +1,185 @@
+// What the search chooses for the real models.
+
+#include <algorithm>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "models/train_graph.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "placement/passes/append_optimizer.h"
+#include "placement/passes/assign_sbp.h"
+#include "placement/passes/autodiff.h"
+#include "placement/passes/insert_boxing.h"
+
+namespace facet::placement {
+namespace {
+
+using ops::Sbp;
+using testing::HasSubstr;
+
+Cluster Devices(int count) { return UniformCluster(count, {}, {}); }
+
+ops::Graph TrainGraph(const std::string& network, int64_t classes,
+                      int64_t batch_size, int devices) {
+  models::TrainConfig config;
+  config.network = network;
+  config.classes = classes;
+  config.batch_size = batch_size;
+  config.bn_groups = devices;
+  auto model = models::BuildTrainGraph(config, ops::FindOp);
+  EXPECT_TRUE(model.ok()) << model.status();
+  auto differentiated = Autodiff(model->graph, model->loss,
+                                 /*loss_scale_initial=*/0, ops::FindOp);
+  EXPECT_TRUE(differentiated.ok()) << differentiated.status();
+  auto graph = AppendOptimizer(*differentiated, {}, ops::FindOp);
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  return *graph;
+}
+
+Sbp SbpOf(const ops::Graph& graph, const SbpAssignment& assignment,
+          const std::string& tensor) {
+  const ops::TensorId id = ops::FindTensor(graph, tensor);
+  EXPECT_NE(id, ops::kNone) << tensor;
+  return assignment.produced[id];
+}
+
+void ExpectBackboneIsDataParallel(const ops::Graph& graph,
+                                  const SbpAssignment& assignment) {
+  for (size_t t = 0; t < graph.tensors.size(); ++t) {
+    const ops::Node& node = graph.nodes[graph.tensors[t].producer];
+    if (node.origin.part != "backbone") continue;
+    if (node.op == "variable" && node.attributes.Bool("trainable")) {
+      EXPECT_EQ(assignment.produced[t], Sbp::B()) << graph.tensors[t].name;
+    }
+    if (node.op == "conv2d") {
+      EXPECT_EQ(assignment.produced[t], Sbp::S(0)) << graph.tensors[t].name;
+    }
+  }
+}
+
+TEST(AssignSbpTest, FindsDataParallelBackboneAndClassSplitHead) {
+  for (int devices : {2, 8}) {
+    SCOPED_TRACE(devices);
+    const ops::Graph graph =
+        TrainGraph("r50", 2'000'000, 64 * devices, devices);
+    const auto assignment = AssignSbp(graph, Devices(devices), {}, ops::FindOp);
+    ASSERT_TRUE(assignment.ok()) << assignment.status();
+    EXPECT_EQ(assignment->seconds, assignment->lower_bound);  // Exact.
+    EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), Sbp::S(0));
+    EXPECT_EQ(SbpOf(graph, *assignment, "head.weight.momentum"), Sbp::S(0));
+    ExpectBackboneIsDataParallel(graph, *assignment);
+  }
+}
+
+TEST(AssignSbpTest, FewClassesAreDataParallelToo) {
+  for (int devices : {2, 8}) {
+    SCOPED_TRACE(devices);
+    const ops::Graph graph = TrainGraph("r18", 100, 1024, devices);
+    const auto assignment = AssignSbp(graph, Devices(devices), {}, ops::FindOp);
+    ASSERT_TRUE(assignment.ok()) << assignment.status();
+    EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), Sbp::B());
+    ExpectBackboneIsDataParallel(graph, *assignment);
+  }
+}
+
+// With one class per image the exchanges of a class split (embeddings and
+// their gradients) and of data parallelism (weight gradients) are equal.
+TEST(AssignSbpTest, TheHeadCrossesOverNearClassesEqualBatch) {
+  constexpr int kDevices = 4;
+  constexpr int64_t kBatch = 1024;
+  Cluster cluster = Devices(kDevices);
+  // Bytes alone: no latency.
+  cluster.mesh[0].latency_seconds = 0;
+  cluster.mesh[0].blocking_seconds = 0;
+  for (auto& device : cluster.devices) device.launch_seconds = 0;
+  for (const auto& [classes, expected] : std::vector<std::pair<int64_t, Sbp>>{
+           {kBatch / 4, Sbp::B()}, {kBatch * 4, Sbp::S(0)}}) {
+    const ops::Graph graph = TrainGraph("r18", classes, kBatch, kDevices);
+    const auto assignment = AssignSbp(graph, cluster, {}, ops::FindOp);
+    ASSERT_TRUE(assignment.ok()) << assignment.status();
+    EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), expected)
+        << classes << " classes";
+  }
+}
+
+TEST(AssignSbpTest, PinsAreObeyed) {
+  const ops::Graph graph = TrainGraph("r18", 1000, 64, 4);
+  const auto assignment = AssignSbp(
+      graph, Devices(4), {{"head.weight", Sbp::B()}, {"fc.weight", Sbp::S(0)}},
+      ops::FindOp);
+  ASSERT_TRUE(assignment.ok()) << assignment.status();
+  EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), Sbp::B());
+  EXPECT_EQ(SbpOf(graph, *assignment, "fc.weight"), Sbp::S(0));
+}
+
+TEST(AssignSbpTest, APinOnTheHeadCanOnlyCostTime) {
+  const ops::Graph graph = TrainGraph("r18", 1000, 64, 4);
+  const auto free = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+  ASSERT_TRUE(free.ok());
+  double least = 1e300;
+  for (const Sbp& sbp : {Sbp::B(), Sbp::S(0), Sbp::S(1)}) {
+    const auto pinned =
+        AssignSbp(graph, Devices(4), {{"head.weight", sbp}}, ops::FindOp);
+    ASSERT_TRUE(pinned.ok()) << pinned.status();
+    EXPECT_GE(pinned->seconds, free->seconds) << sbp.ToString();
+    least = std::min(least, pinned->seconds);
+  }
+  EXPECT_EQ(least, free->seconds);  // One of them is what it chose.
+}
+
+TEST(AssignSbpTest, ImpossiblePinsSayWhatIsPossible) {
+  const ops::Graph graph = TrainGraph("r18", 1000, 64, 4);
+  const auto partial =
+      AssignSbp(graph, Devices(4), {{"head.weight", Sbp::PSum()}}, ops::FindOp);
+  EXPECT_EQ(partial.status().code(), absl::StatusCode::kInvalidArgument);
+  for (const char* part :
+       {"head.weight", "P(sum)", "float32[1000, 512]", "B, S(0), S(1)"}) {
+    EXPECT_THAT(partial.status().message(), HasSubstr(part));
+  }
+  EXPECT_THAT(AssignSbp(graph, Devices(4), {{"no.such", Sbp::B()}}, ops::FindOp)
+                  .status()
+                  .message(),
+              HasSubstr("no.such"));
+}
+
+TEST(AssignSbpTest, BoxingMakesProducersAndReadersAgree) {
+  const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
+  const auto assignment = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+  ASSERT_TRUE(assignment.ok());
+  const auto placed = InsertBoxing(graph, *assignment, ops::FindOp);
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  ASSERT_TRUE(ops::VerifyGraph(placed->graph, ops::FindOp).ok());
+  int boxings = 0;
+  for (size_t n = 0; n < placed->graph.nodes.size(); ++n) {
+    const ops::Node& node = placed->graph.nodes[n];
+    if (node.op == "boxing") {
+      ++boxings;
+      EXPECT_NE(placed->sbp[node.inputs[0]], placed->sbp[node.outputs[0]]);
+      continue;
+    }
+    ops::Signature signature;
+    for (ops::TensorId t : node.inputs) {
+      signature.inputs.push_back(placed->sbp[t]);
+    }
+    for (ops::TensorId t : node.outputs) {
+      signature.outputs.push_back(placed->sbp[t]);
+    }
+    const ops::NodeCall call(placed->graph, static_cast<ops::NodeId>(n));
+    const auto legal =
+        ops::LegalSignatures(*ops::FindOp(node.op), call.call(), 4);
+    EXPECT_THAT(legal, testing::Contains(signature)) << node.name;
+  }
+  EXPECT_GT(boxings, 10);
+}
+
+TEST(AssignSbpTest, MeshesOfTwoAxesAreRefused) {
+  Cluster cluster = Devices(4);
+  cluster.mesh = {{"node", 2}, {"device", 2}};
+  const ops::Graph graph = TrainGraph("r18", 1000, 64, 4);
+  EXPECT_EQ(AssignSbp(graph, cluster, {}, ops::FindOp).status().code(),
+            absl::StatusCode::kUnimplemented);
+}
+
+}  // namespace
+}  // namespace facet::placement
