@@ -36,8 +36,8 @@ class MirroredSource : public ops::DataSource {
       const auto last = static_cast<int64_t>(photographs_.size()) - 1;
       const runtime::Photograph& photograph =
           photographs_[std::min(position / 2, last)];
-      RETURN_IF_ERROR(runtime::LoadPhotograph(photograph.path,
-                                              position % 2 == 1, images));
+      RETURN_IF_ERROR(
+          runtime::LoadPhotograph(photograph.path, position % 2 == 1, images));
       images += kPixels;
       *labels++ = photograph.person;
     }
@@ -109,9 +109,8 @@ absl::StatusOr<Embeddings> Embed(
   config.batch_size = std::max<int64_t>(16, 2 * count);
   ASSIGN_OR_RETURN(const ops::Graph graph,
                    models::BuildEmbedGraph(config, ops::FindOp));
-  ASSIGN_OR_RETURN(
-      const placement::Plan plan,
-      placement::Compile(graph, LocalCpuCluster(count), {}));
+  ASSIGN_OR_RETURN(const placement::Plan plan,
+                   placement::Compile(graph, LocalCpuCluster(count), {}));
   const int64_t images = 2 * static_cast<int64_t>(photographs.size());
   const int64_t steps = (images + config.batch_size - 1) / config.batch_size;
   MirroredSource source(photographs, config.batch_size);
@@ -203,8 +202,8 @@ Verification VerifyAllPairs(
       result.threshold = pairs[i].cosine;
     }
     const int64_t right = same_above + result.other_pairs - other_above;
-    result.accuracy = std::max(
-        result.accuracy, static_cast<double>(right) / pairs.size());
+    result.accuracy =
+        std::max(result.accuracy, static_cast<double>(right) / pairs.size());
   }
   return result;
 }

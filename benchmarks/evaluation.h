@@ -19,8 +19,7 @@ struct Embeddings {
   int64_t dimension = 0;
   std::vector<float> values;
   int64_t count() const {
-    return dimension == 0 ? 0
-                          : static_cast<int64_t>(values.size()) / dimension;
+    return dimension == 0 ? 0 : static_cast<int64_t>(values.size()) / dimension;
   }
   const float* row(int64_t i) const { return &values[i * dimension]; }
 };
@@ -46,13 +45,14 @@ struct Verification {
   // (plain accuracy would be high for "nobody is the same": most pairs are of
   // different people).
   double balanced_accuracy = 0;
-  double accuracy = 0;  // Plain, at its own best threshold.
+  double accuracy = 0;   // Plain, at its own best threshold.
   double threshold = 0;  // Cosine, of the balanced one.
 };
 
 // Over all pairs of the photographs. At least one pair of each kind.
-Verification VerifyAllPairs(const Embeddings& embeddings,
-                            const std::vector<runtime::Photograph>& photographs);
+Verification VerifyAllPairs(
+    const Embeddings& embeddings,
+    const std::vector<runtime::Photograph>& photographs);
 
 }  // namespace facet::benchmarks
 

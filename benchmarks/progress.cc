@@ -54,13 +54,12 @@ void Progress::Show(int64_t step, double loss) {
   const bool last = step + 1 == total_steps_;
   // A terminal's line is redrawn; elsewhere a line every few seconds is
   // enough, and all lines of a short run.
-  const double since =
-      std::chrono::duration<double>(now - last_shown_).count();
+  const double since = std::chrono::duration<double>(now - last_shown_).count();
   if (!last && step > 0 && since < (is_terminal_ ? 0.1 : 2.0)) return;
   last_shown_ = now;
   if (step == 0) start_ = now;
-  std::string line = absl::StrFormat("step %d/%d  loss %.4f", step + 1,
-                                     total_steps_, loss);
+  std::string line =
+      absl::StrFormat("step %d/%d  loss %.4f", step + 1, total_steps_, loss);
   if (step > 0) {
     const double per_step =
         std::chrono::duration<double>(now - start_).count() / step;

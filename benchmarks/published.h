@@ -1,6 +1,7 @@
 // What arcface_torch's authors published for 8 x V100-SXM2-32GB (CUDA 10.2,
 // PyTorch 1.9, synthetic data, IResNet-50, embedding 512):
-// github.com/deepinsight/insightface, recognition/arcface_torch/docs/speed_benchmark.md.
+// github.com/deepinsight/insightface,
+// recognition/arcface_torch/docs/speed_benchmark.md.
 #ifndef FACET_BENCHMARKS_PUBLISHED_H_
 #define FACET_BENCHMARKS_PUBLISHED_H_
 

@@ -1,5 +1,5 @@
-// IResNet-50 with an ArcFace head of 2 million identities, trained for real: the
-// row of arcface_torch's published table, on the devices at hand.
+// IResNet-50 with an ArcFace head of 2 million identities, trained for real:
+// the row of arcface_torch's published table, on the devices at hand.
 
 #include "benchmarks/train_main.h"
 

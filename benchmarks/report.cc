@@ -28,24 +28,23 @@ std::string JsonNumber(double value) {
 }
 
 std::string JsonList(const std::vector<double>& values) {
-  return absl::StrCat(
-      "[",
-      absl::StrJoin(values, ", ",
-                    [](std::string* out, double v) {
-                      absl::StrAppend(out, JsonNumber(v));
-                    }),
-      "]");
+  return absl::StrCat("[",
+                      absl::StrJoin(values, ", ",
+                                    [](std::string* out, double v) {
+                                      absl::StrAppend(out, JsonNumber(v));
+                                    }),
+                      "]");
 }
 
 std::string JsonMap(const std::vector<std::pair<std::string, double>>& map) {
-  return absl::StrCat(
-      "{",
-      absl::StrJoin(map, ", ",
-                    [](std::string* out, const auto& entry) {
-                      absl::StrAppend(out, JsonString(entry.first), ": ",
-                                      JsonNumber(entry.second));
-                    }),
-      "}");
+  return absl::StrCat("{",
+                      absl::StrJoin(map, ", ",
+                                    [](std::string* out, const auto& entry) {
+                                      absl::StrAppend(
+                                          out, JsonString(entry.first), ": ",
+                                          JsonNumber(entry.second));
+                                    }),
+                      "}");
 }
 
 }  // namespace

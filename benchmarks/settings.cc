@@ -35,8 +35,9 @@ DEFINE_int64(batch_size, -1,
 DEFINE_int64(steps, -1, "Steps that are measured.");
 DEFINE_int64(warmup, -1, "Steps before them that are not measured.");
 DEFINE_int64(seed, 0, "Seed of initial weights, synthetic data, shuffling.");
-DEFINE_double(lr, -1, "Learning rate (at 1,024 images a step arcface_torch "
-                      "uses 0.1).");
+DEFINE_double(lr, -1,
+              "Learning rate (at 1,024 images a step arcface_torch "
+              "uses 0.1).");
 DEFINE_int64(lr_warmup, -1,
              "Steps over which the learning rate rises to --lr.");
 DEFINE_bool(lr_decay, false,
@@ -90,9 +91,9 @@ absl::Status Invalid(absl::string_view flag, absl::string_view value,
 std::string AbsolutePath(const std::string& path) {
   if (path.empty() || path[0] == '/') return path;
   const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  const std::filesystem::path base =
-      directory != nullptr ? std::filesystem::path(directory)
-                           : std::filesystem::current_path();
+  const std::filesystem::path base = directory != nullptr
+                                         ? std::filesystem::path(directory)
+                                         : std::filesystem::current_path();
   return (base / path).lexically_normal().string();
 }
 
@@ -120,8 +121,7 @@ absl::StatusOr<int> ParseDevices(const std::string& text) {
   absl::string_view rest = text;
   int count = 0;
   if (absl::ConsumePrefix(&rest, "cuda:")) {
-    return Invalid("devices", text,
-                   "this build runs on CPUs only; use cpu:N");
+    return Invalid("devices", text, "this build runs on CPUs only; use cpu:N");
   }
   if (absl::ConsumePrefix(&rest, "cpu:") && absl::SimpleAtoi(rest, &count) &&
       count >= 1 && count <= 1024) {
@@ -140,8 +140,7 @@ absl::StatusOr<std::optional<ops::DataType>> ParseHalf(
     if (type == "auto") return std::nullopt;
     return Invalid("half_type", type, "has no effect without --fp16; add it");
   }
-  return type == "float16" ? ops::DataType::kFloat16
-                           : ops::DataType::kBFloat16;
+  return type == "float16" ? ops::DataType::kFloat16 : ops::DataType::kBFloat16;
 }
 
 absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
@@ -177,15 +176,15 @@ absl::Status CheckRanges(const Settings& s) {
     }
   }
   if (s.classes == 1) {
-    return Invalid("classes", "1", "one class cannot be told apart; use 2 or "
-                                   "more");
+    return Invalid("classes", "1",
+                   "one class cannot be told apart; use 2 or "
+                   "more");
   }
   if (s.batch_size < s.devices) {
-    return Invalid(
-        "batch_size", absl::StrCat(s.batch_size),
-        absl::StrCat("fewer images in a step than the ", s.devices,
-                     " devices; use at least ", s.devices,
-                     " or fewer --devices"));
+    return Invalid("batch_size", absl::StrCat(s.batch_size),
+                   absl::StrCat("fewer images in a step than the ", s.devices,
+                                " devices; use at least ", s.devices,
+                                " or fewer --devices"));
   }
   if (s.classes > 0 && s.classes < s.devices) {
     return Invalid("classes", absl::StrCat(s.classes),
@@ -196,7 +195,7 @@ absl::Status CheckRanges(const Settings& s) {
     const char* flag;
     double value, least, most;
   };
-  for (const Real& r : {Real{"lr", s.learning_rate, 0, 1e6},
+  for (const Real& r : {Real{"lr", s.learning_rate, 0, 1e30},
                         Real{"momentum", s.momentum, 0, 1},
                         Real{"weight_decay", s.weight_decay, 0, 1},
                         Real{"clip_norm", s.clip_norm, 0, 1e30},

@@ -19,7 +19,7 @@ struct Preset {
   std::string program;  // "r50_2m"
   std::string usage;    // For --help.
   std::string network = "r50";
-  int64_t classes = 0;  // 0: as many as the data has.
+  int64_t classes = 0;     // 0: as many as the data has.
   int64_t batch_size = 0;  // 0: 16 per device.
   int64_t steps = 5;
   int64_t warmup = 1;
@@ -42,7 +42,7 @@ struct Settings {
   int64_t warmup = 0;
   int64_t seed = 0;
   double learning_rate = 0;
-  int64_t lr_warmup = 0;   // Steps.
+  int64_t lr_warmup = 0;  // Steps.
   bool lr_decay = false;
   double momentum = 0;
   double weight_decay = 0;

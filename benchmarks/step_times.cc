@@ -7,7 +7,7 @@
 namespace facet::benchmarks {
 namespace {
 
-constexpr const char* kPhases[] = {"data",          "forward", "backward",
+constexpr const char* kPhases[] = {"data", "forward",       "backward",
                                    "head", "communication", "optimizer"};
 
 std::string PhaseOf(const placement::Task& task) {

@@ -54,14 +54,12 @@ absl::Status Evaluate(const Split& split, int64_t people, TrainingRun& run,
   results->measures.emplace_back(
       "rank1_accuracy",
       Rank1Accuracy(embeddings, split.held_out, centres, people));
-  const Verification verification =
-      VerifyAllPairs(embeddings, split.held_out);
+  const Verification verification = VerifyAllPairs(embeddings, split.held_out);
   results->measures.emplace_back("verification_balanced_accuracy",
                                  verification.balanced_accuracy);
   results->measures.emplace_back("verification_accuracy",
                                  verification.accuracy);
-  results->measures.emplace_back("held_out_photographs",
-                                 split.held_out.size());
+  results->measures.emplace_back("held_out_photographs", split.held_out.size());
   results->measures.emplace_back(
       "verification_pairs", verification.same_pairs + verification.other_pairs);
   return absl::OkStatus();
@@ -91,12 +89,13 @@ absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
           absl::StrCat(settings.data, " has ", people, " people, fewer than ",
                        settings.devices, " devices; use fewer --devices"));
     }
-    std::printf("%s: %d people, %d photographs to train on, %d held out, %d "
-                "unreadable\n",
-                settings.data.c_str(), static_cast<int>(people),
-                static_cast<int>(split.training.size()),
-                static_cast<int>(split.held_out.size()),
-                static_cast<int>(folder.unreadable.size()));
+    std::printf(
+        "%s: %d people, %d photographs to train on, %d held out, %d "
+        "unreadable\n",
+        settings.data.c_str(), static_cast<int>(people),
+        static_cast<int>(split.training.size()),
+        static_cast<int>(split.held_out.size()),
+        static_cast<int>(folder.unreadable.size()));
   } else if (evaluate) {
     return absl::InvalidArgumentError(
         "--data=synthetic: there is nothing to recognise in it; give a folder "

@@ -65,8 +65,7 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
               PrecisionText(s).c_str());
   std::fflush(stdout);
   if (s.devices > runtime::AvailableCores()) {
-    LOG(WARNING) << s.devices << " devices share "
-                 << runtime::AvailableCores()
+    LOG(WARNING) << s.devices << " devices share " << runtime::AvailableCores()
                  << " cores: this is right for trying things out, not for "
                     "speed";
   }
@@ -105,13 +104,12 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
                        ": cannot make the folder: ", error.message()));
     }
   }
-  ASSIGN_OR_RETURN(
-      run->plan_,
-      placement::Compile(model.graph, LocalCpuCluster(s.devices),
-                         ToCompileOptions(s, model.loss)));
-  run->compile_seconds_ = std::chrono::duration<double>(
-                              std::chrono::steady_clock::now() - start)
-                              .count();
+  ASSIGN_OR_RETURN(run->plan_,
+                   placement::Compile(model.graph, LocalCpuCluster(s.devices),
+                                      ToCompileOptions(s, model.loss)));
+  run->compile_seconds_ =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
   std::printf("\n%s\n", placement::PlacementTable(run->plan_).c_str());
   std::printf("compiled in %.2f s; initialising ...\n", run->compile_seconds_);
   std::fflush(stdout);
@@ -142,20 +140,19 @@ absl::StatusOr<Results> TrainingRun::Train() {
 
   Results r;
   r.hardware = CpuDescription();
-  r.precision =
-      settings_.half.has_value()
-          ? std::string(ops::DataTypeName(*settings_.half))
-          : "float32";
+  r.precision = settings_.half.has_value()
+                    ? std::string(ops::DataTypeName(*settings_.half))
+                    : "float32";
   r.classes = settings_.classes;
   r.batch_size = settings_.batch_size;
   r.devices = settings_.devices;
   const std::vector<double> all = StepSeconds(plan_, *timeline_);
   // The warm-up is left out unless the record ended within it.
-  const int64_t first = std::min<int64_t>(
-      settings_.warmup, static_cast<int64_t>(all.size()) - 1);
+  const int64_t first =
+      std::min<int64_t>(settings_.warmup, static_cast<int64_t>(all.size()) - 1);
   r.step_seconds.assign(all.begin() + first, all.end());
-  r.phases = PhaseSeconds(plan_, *timeline_, first,
-                          static_cast<int64_t>(all.size()));
+  r.phases =
+      PhaseSeconds(plan_, *timeline_, first, static_cast<int64_t>(all.size()));
   r.losses = progress_.losses();
   const auto memory = session_->memory();
   r.predicted_peak_bytes = resident_before_bytes_;

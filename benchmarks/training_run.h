@@ -25,8 +25,7 @@ class TrainingRun {
   // `photographs`: what to train on; empty: synthetic data. settings.classes
   // is known by now.
   static absl::StatusOr<std::unique_ptr<TrainingRun>> Create(
-      const Settings& settings,
-      std::vector<runtime::Photograph> photographs);
+      const Settings& settings, std::vector<runtime::Photograph> photographs);
 
   // Trains with live progress, then measures. Writes the trace if asked.
   absl::StatusOr<Results> Train();

@@ -106,8 +106,8 @@ absl::StatusOr<std::vector<TensorId>> GraphBuilder::Add(
     input_types.push_back(graph_->tensors[input].type);
   }
   std::vector<TensorType> output_types;
-  RETURN_IF_ERROR(Prefixed(
-      def->infer({attributes, input_types, {}}, &output_types), name));
+  RETURN_IF_ERROR(
+      Prefixed(def->infer({attributes, input_types, {}}, &output_types), name));
 
   const NodeId id = static_cast<NodeId>(graph_->nodes.size());
   Node node;
@@ -171,9 +171,8 @@ absl::Status VerifyGraph(const Graph& graph, OpLookup lookup) {
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const Node& node = graph.nodes[n];
     auto error = [&](auto&&... parts) {
-      return absl::InternalError(
-          absl::StrCat("graph node ", node.name, " (", node.op, "): ",
-                       parts...));
+      return absl::InternalError(absl::StrCat("graph node ", node.name, " (",
+                                              node.op, "): ", parts...));
     };
     if (!names.insert(node.name).second) return error("name used twice");
     const OpDef* def = lookup(node.op);

@@ -90,7 +90,7 @@ struct KernelDef {
 
 // The kernels of one kind of device, by op name.
 struct KernelLibrary {
-  absl::string_view device_kind;  // "cpu"
+  absl::string_view device_kind;                   // "cpu"
   const KernelDef* (*find)(absl::string_view op);  // nullptr: has none.
   // The layout its convolutions like best for this element type.
   Layout (*preferred_layout)(DataType dtype);

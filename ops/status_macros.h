@@ -7,18 +7,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define RETURN_IF_ERROR(expression)                    \
-  do {                                                 \
-    if (absl::Status facet_status = (expression);      \
-        !facet_status.ok()) {                          \
-      return facet_status;                             \
-    }                                                  \
+#define RETURN_IF_ERROR(expression)                                     \
+  do {                                                                  \
+    if (absl::Status facet_status = (expression); !facet_status.ok()) { \
+      return facet_status;                                              \
+    }                                                                   \
   } while (false)
 
 // ASSIGN_OR_RETURN(int x, StatusOrInt()); declares x or returns the error.
-#define ASSIGN_OR_RETURN(target, expression) \
-  FACET_ASSIGN_OR_RETURN_(                   \
-      FACET_CONCAT_(facet_statusor_, __LINE__), target, expression)
+#define ASSIGN_OR_RETURN(target, expression)                                \
+  FACET_ASSIGN_OR_RETURN_(FACET_CONCAT_(facet_statusor_, __LINE__), target, \
+                          expression)
 
 #define FACET_CONCAT_INNER_(a, b) a##b
 #define FACET_CONCAT_(a, b) FACET_CONCAT_INNER_(a, b)

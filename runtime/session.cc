@@ -107,8 +107,8 @@ class PlanSession : public Session {
 
   mutable std::mutex mutex_;
   std::condition_variable progress_;
-  absl::Status status_;            // Guarded by mutex_: the first error.
-  std::string first_non_finite_;   // Guarded by mutex_.
+  absl::Status status_;           // Guarded by mutex_: the first error.
+  std::string first_non_finite_;  // Guarded by mutex_.
   std::atomic<bool> was_non_finite_{false};
 };
 
@@ -148,8 +148,8 @@ void PlanSession::CreateCommunicators() {
 void PlanSession::CreateLanes() {
   shared_.plan = &plan_;
   shared_.edges = placement::FiringEdges(plan_);
-  shared_.firing = std::make_unique<placement::FiringState>(
-      shared_.edges, plan_.tasks_size());
+  shared_.firing = std::make_unique<placement::FiringState>(shared_.edges,
+                                                            plan_.tasks_size());
   shared_.lane_of_task.resize(plan_.tasks_size(), nullptr);
   shared_.timeline = options_.timeline;
   shared_.fail = [this](absl::Status status) { Fail(std::move(status)); };
@@ -253,10 +253,10 @@ absl::Status PlanSession::Run(int64_t steps) {
 
 absl::Status PlanSession::WaitForLanes(int64_t steps) {
   auto done = [&] {
-    return std::all_of(
-        lanes_.begin(), lanes_.end(), [&](const std::unique_ptr<Lane>& lane) {
-          return lane->stopped() || lane->steps_done() >= steps;
-        });
+    return std::all_of(lanes_.begin(), lanes_.end(),
+                       [&](const std::unique_ptr<Lane>& lane) {
+                         return lane->stopped() || lane->steps_done() >= steps;
+                       });
   };
   const auto timeout = absl::ToChronoNanoseconds(options_.stall_timeout);
   std::unique_lock<std::mutex> lock(mutex_);

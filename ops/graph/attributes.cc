@@ -22,6 +22,15 @@ struct Printer {
   }
 };
 
+// The value in its type; another type is a bug of the caller.
+template <typename T>
+const T& As(absl::string_view name, const AttributeValue& value) {
+  const T* typed = std::get_if<T>(&value);
+  CHECK(typed != nullptr) << "attribute \"" << std::string(name) << "\" is "
+                          << AttributeToString(value) << ", of another type";
+  return *typed;
+}
+
 }  // namespace
 
 std::string AttributeToString(const AttributeValue& value) {
@@ -43,19 +52,19 @@ const AttributeValue& Attributes::Get(absl::string_view name) const {
 }
 
 bool Attributes::Bool(absl::string_view name) const {
-  return std::get<bool>(Get(name));
+  return As<bool>(name, Get(name));
 }
 int64_t Attributes::Int(absl::string_view name) const {
-  return std::get<int64_t>(Get(name));
+  return As<int64_t>(name, Get(name));
 }
 double Attributes::Float(absl::string_view name) const {
-  return std::get<double>(Get(name));
+  return As<double>(name, Get(name));
 }
 const std::string& Attributes::String(absl::string_view name) const {
-  return std::get<std::string>(Get(name));
+  return As<std::string>(name, Get(name));
 }
 const std::vector<int64_t>& Attributes::Ints(absl::string_view name) const {
-  return std::get<std::vector<int64_t>>(Get(name));
+  return As<std::vector<int64_t>>(name, Get(name));
 }
 
 }  // namespace facet::ops

@@ -1,5 +1,6 @@
-// Attributes: the constants of one op application (stride, eps, seed ...), by name. Ordered, so that everything
-// printed or hashed from them is reproducible. An OpDef's AttributeSpecs say which exist, and their defaults.
+// Attributes: the constants of one op application (stride, eps, seed ...), by
+// name. Ordered, so that everything printed or hashed from them is
+// reproducible. An OpDef's AttributeSpecs say which exist, and their defaults.
 #ifndef FACET_OPS_GRAPH_ATTRIBUTES_H_
 #define FACET_OPS_GRAPH_ATTRIBUTES_H_
 
@@ -14,8 +15,8 @@
 
 namespace facet::ops {
 
-using AttributeValue = std::variant<bool, int64_t, double, std::string,
-                                    std::vector<int64_t>>;
+using AttributeValue =
+    std::variant<bool, int64_t, double, std::string, std::vector<int64_t>>;
 
 // "true", "3", "0.5", "\"text\"", "[1, 2]".
 std::string AttributeToString(const AttributeValue& value);

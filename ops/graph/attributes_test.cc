@@ -48,5 +48,10 @@ TEST(AttributesTest, AMissingOneIsABug) {
   EXPECT_DEATH(attributes.Int("counts"), "no attribute \"counts\"");
 }
 
+TEST(AttributesDeathTest, AnotherTypeIsABugAndSaysSo) {
+  const Attributes attributes = {{"stride", int64_t{2}}};
+  EXPECT_DEATH(attributes.Float("stride"), "stride.*2.*another type");
+}
+
 }  // namespace
 }  // namespace facet::ops

@@ -1,5 +1,5 @@
-// DataType: the element types a tensor may have. Arithmetic on them lives in the kernels; the 16-bit C++ types in
-// ops/half.h.
+// DataType: the element types a tensor may have. Arithmetic on them lives in
+// the kernels; the 16-bit C++ types in ops/half.h.
 #ifndef FACET_OPS_GRAPH_DATA_TYPE_H_
 #define FACET_OPS_GRAPH_DATA_TYPE_H_
 

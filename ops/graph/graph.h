@@ -1,6 +1,7 @@
-// Graph: the logical program, as if for one big device: nodes (applications of ops) and the tensors between them. A
-// plain value with dense ids and no knowledge of devices or of what ops mean. To build one: graph_builder.h. To print
-// one: graph_text.h.
+// Graph: the logical program, as if for one big device: nodes (applications of
+// ops) and the tensors between them. A plain value with dense ids and no
+// knowledge of devices or of what ops mean. To build one: graph_builder.h. To
+// print one: graph_text.h.
 #ifndef FACET_OPS_GRAPH_GRAPH_H_
 #define FACET_OPS_GRAPH_GRAPH_H_
 

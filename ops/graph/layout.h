@@ -1,5 +1,6 @@
-// Layout: how the elements of a rank-4 tensor [N, C, H, W] lie in memory. The logical shape stays [N, C, H, W]; every
-// other rank is always row-major. The compiler chooses layouts (placement/passes/assign_layout), kernels obey.
+// Layout: how the elements of a rank-4 tensor [N, C, H, W] lie in memory. The
+// logical shape stays [N, C, H, W]; every other rank is always row-major. The
+// compiler chooses layouts (placement/passes/assign_layout), kernels obey.
 #ifndef FACET_OPS_GRAPH_LAYOUT_H_
 #define FACET_OPS_GRAPH_LAYOUT_H_
 

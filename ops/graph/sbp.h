@@ -1,5 +1,6 @@
-// Sbp: how one tensor lies across the devices of one mesh axis: split, broadcast or partial (OneFlow, arXiv
-// 2110.15032). Which values go where for a given device count: shard.h. What a transition costs and lowers to:
+// Sbp: how one tensor lies across the devices of one mesh axis: split,
+// broadcast or partial (OneFlow, arXiv 2110.15032). Which values go where for a
+// given device count: shard.h. What a transition costs and lowers to:
 // placement/boxing.
 #ifndef FACET_OPS_GRAPH_SBP_H_
 #define FACET_OPS_GRAPH_SBP_H_

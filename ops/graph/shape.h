@@ -1,5 +1,5 @@
-// Shape: the extent of a tensor along each dimension, and nothing else. Shapes of rank <= 6 never touch the heap, so
-// kernels may copy them in steady state.
+// Shape: the extent of a tensor along each dimension, and nothing else. Shapes
+// of rank <= 6 never touch the heap, so kernels may copy them in steady state.
 #ifndef FACET_OPS_GRAPH_SHAPE_H_
 #define FACET_OPS_GRAPH_SHAPE_H_
 

@@ -24,8 +24,8 @@ Region WholeRegion(const Shape& shape) {
 Region LocalRegion(const Shape& shape, const Sbp& sbp, int k, int rank) {
   Region region = WholeRegion(shape);
   if (!sbp.is_split()) return region;
-  CHECK_LT(sbp.axis, shape.rank()) << sbp.ToString() << " of "
-                                   << shape.ToString();
+  CHECK_LT(sbp.axis, shape.rank())
+      << sbp.ToString() << " of " << shape.ToString();
   const Range range = ShardRange(shape[sbp.axis], k, rank);
   region.offset[sbp.axis] = range.begin;
   region.shape[sbp.axis] = range.size();

@@ -1,5 +1,6 @@
-// Which part of a logical tensor a device holds. The one definition of uneven splits: labels, sampling, kernels,
-// collectives and checkpoints all use ShardRange.
+// Which part of a logical tensor a device holds. The one definition of uneven
+// splits: labels, sampling, kernels, collectives and checkpoints all use
+// ShardRange.
 #ifndef FACET_OPS_GRAPH_SHARD_H_
 #define FACET_OPS_GRAPH_SHARD_H_
 

@@ -67,9 +67,9 @@ struct BoxingProgram {
   std::vector<int> group;  // Devices of the collective, in rank order.
   std::vector<BoxingValue> values;
   std::vector<BoxingTask> tasks;  // In an order that can be executed.
-  std::vector<int> inputs;   // Value per source rank.
-  std::vector<int> outputs;  // Value per destination rank; may be an input
-                             // (nothing to do).
+  std::vector<int> inputs;        // Value per source rank.
+  std::vector<int> outputs;       // Value per destination rank; may be an input
+                                  // (nothing to do).
   // The most bytes that any device sends.
   int64_t bytes_per_device = 0;
   // The most bytes of memory traffic of any device's local work.

@@ -45,9 +45,9 @@ struct LocalTask {
   ops::Attributes attributes;
   LocalCollective collective;
   ops::StreamKind stream = ops::StreamKind::kCompute;
-  std::vector<int> inputs;   // Registers of this device.
+  std::vector<int> inputs;  // Registers of this device.
   std::vector<int> outputs;
-  std::vector<int> mutates;  // Indices into inputs.
+  std::vector<int> mutates;                // Indices into inputs.
   std::vector<ops::InPlacePair> in_place;  // What the op allows.
   ops::Origin origin;
   bool once = false;

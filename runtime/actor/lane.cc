@@ -41,8 +41,8 @@ size_t MailboxCapacity(const LaneShared& shared,
   return capacity;
 }
 
-absl::Status WithTask(const absl::Status& status,
-                      const placement::Plan& plan, int task, int64_t step) {
+absl::Status WithTask(const absl::Status& status, const placement::Plan& plan,
+                      int task, int64_t step) {
   if (status.ok()) return status;
   const placement::Task& t = plan.tasks(task);
   return absl::Status(
@@ -174,7 +174,8 @@ absl::Status Lane::Fire(int position, int64_t step, int64_t ready_ns) {
   stream_->Run([&call] { return call.runner->Run(call.step); },
                [&done](absl::Status status) {
                  done.status = std::move(status);
-                 if (done.status.ok()) done.lane->Finish(done.position, done.step);
+                 if (done.status.ok())
+                   done.lane->Finish(done.position, done.step);
                });
   if (shared_->timeline != nullptr && step >= 0) {
     shared_->timeline->Record({task, step, ready_ns, start_ns, NowNs()});
@@ -212,8 +213,8 @@ std::string Lane::MissingTokens(int task) const {
     const std::string& from = plan.tasks(e.from).name();
     switch (e.kind) {
       case FiringEdge::Kind::kData:
-        missing.push_back(absl::StrCat("register ", plan.registers(e.reg).name(),
-                                       " from ", from));
+        missing.push_back(absl::StrCat(
+            "register ", plan.registers(e.reg).name(), " from ", from));
         break;
       case FiringEdge::Kind::kCredit:
         missing.push_back(absl::StrCat("a free slot of register ",

@@ -151,8 +151,7 @@ absl::Status TaskRunner::RunCollective() {
     case placement::Collective::REDUCE_SCATTER:
       return communicator_->ReduceScatter(reduce_, dtype_, in, out, counts_);
     case placement::Collective::ALL_TO_ALL:
-      return communicator_->AllToAll(dtype_, in, out, counts_,
-                                     receive_counts_);
+      return communicator_->AllToAll(dtype_, in, out, counts_, receive_counts_);
     default:
       LOG(FATAL) << "collective kind " << collective_;
       return absl::OkStatus();

@@ -32,11 +32,9 @@ class Communicator {
   virtual int size() const = 0;
 
   virtual absl::Status AllReduce(ReduceOp op, ops::DataType dtype,
-                                 const void* in, void* out,
-                                 int64_t count) = 0;
+                                 const void* in, void* out, int64_t count) = 0;
   // out: the ranks' inputs in rank order, counts[r] elements each.
-  virtual absl::Status AllGather(ops::DataType dtype, const void* in,
-                                 void* out,
+  virtual absl::Status AllGather(ops::DataType dtype, const void* in, void* out,
                                  absl::Span<const int64_t> counts) = 0;
   // in: one piece per rank in rank order; out: the reduced piece of this rank.
   virtual absl::Status ReduceScatter(ReduceOp op, ops::DataType dtype,

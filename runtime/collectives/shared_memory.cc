@@ -37,8 +37,8 @@ class Group {
       all_here_.notify_all();
       return absl::OkStatus();
     }
-    all_here_.wait(
-        lock, [&] { return generation_ != generation || !status_.ok(); });
+    all_here_.wait(lock,
+                   [&] { return generation_ != generation || !status_.ok(); });
     return generation_ != generation ? absl::OkStatus() : status_;
   }
 

@@ -96,10 +96,10 @@ TEST_P(SharedMemoryTest, HalfIsAddedInFloatAndRoundedOnce) {
     // 1 + size * 2^-8: each single addition would be lost in bfloat16.
     const ops::BFloat16 in(communicator.rank() == 0 ? 1.0f : 1.0f / 256);
     ops::BFloat16 out(0.0f);
-    ASSERT_TRUE(communicator
-                    .AllReduce(ReduceOp::kSum, DataType::kBFloat16, &in, &out,
-                               1)
-                    .ok());
+    ASSERT_TRUE(
+        communicator
+            .AllReduce(ReduceOp::kSum, DataType::kBFloat16, &in, &out, 1)
+            .ok());
     const float sum = 1.0f + (size - 1) / 256.0f;
     EXPECT_EQ(static_cast<float>(out), static_cast<float>(ops::BFloat16(sum)));
   });
@@ -114,10 +114,10 @@ TEST_P(SharedMemoryTest, AllGatherAndReduceScatterOfUnevenShards) {
     const int rank = communicator.rank();
     const std::vector<float> in = Values(rank, counts[rank]);
     std::vector<float> gathered(total, -1);
-    ASSERT_TRUE(communicator
-                    .AllGather(DataType::kFloat32, in.data(), gathered.data(),
-                               counts)
-                    .ok());
+    ASSERT_TRUE(
+        communicator
+            .AllGather(DataType::kFloat32, in.data(), gathered.data(), counts)
+            .ok());
     int64_t position = 0;
     for (int r = 0; r < size; ++r) {
       for (int64_t i = 0; i < counts[r]; ++i, ++position) {
@@ -173,8 +173,8 @@ TEST_P(SharedMemoryTest, AbortWakesWhoWaitsAndRefusesLaterCalls) {
       communicator.Abort(absl::DataLossError("rank 0 broke"));
     }
     float x = 0;
-    absl::Status status = communicator.AllReduce(
-        ReduceOp::kSum, DataType::kFloat32, &x, &x, 1);
+    absl::Status status =
+        communicator.AllReduce(ReduceOp::kSum, DataType::kFloat32, &x, &x, 1);
     if (status.code() == absl::StatusCode::kDataLoss) ++failed;
   });
   EXPECT_EQ(failed, size);

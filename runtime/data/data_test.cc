@@ -46,7 +46,8 @@ TEST(SyntheticTest, APartOfABatchIsThatPartOfTheWhole) {
   std::vector<int32_t> labels(6), part_labels(2);
   ASSERT_TRUE((*source)->Read(3, 0, 6, whole.data(), labels.data()).ok());
   ASSERT_TRUE((*source)->Read(3, 2, 4, part.data(), part_labels.data()).ok());
-  EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + 2 * kPixels));
+  EXPECT_TRUE(
+      std::equal(part.begin(), part.end(), whole.begin() + 2 * kPixels));
   EXPECT_EQ(part_labels[1], labels[3]);
   // Another step is another batch.
   ASSERT_TRUE((*source)->Read(4, 2, 4, part.data(), part_labels.data()).ok());
@@ -61,7 +62,8 @@ TEST(SyntheticTest, LabelsCoverTheClassesUniformly) {
   std::vector<int32_t> labels(40);
   std::map<int32_t, int> counts;
   for (int step = 0; step < 10; ++step) {
-    ASSERT_TRUE((*source)->Read(step, 0, 40, images.data(), labels.data()).ok());
+    ASSERT_TRUE(
+        (*source)->Read(step, 0, 40, images.data(), labels.data()).ok());
     for (int32_t label : labels) ++counts[label];
   }
   EXPECT_EQ(counts.size(), 8u);
@@ -158,8 +160,9 @@ TEST(FolderSourceTest, EveryEpochHasEveryPhotographOnce) {
   for (int step = 0; step < 14; ++step) {
     ASSERT_TRUE(
         (*source)->Read(step, 0, 2, images.data(), &sequence[3 * step]).ok());
-    ASSERT_TRUE(
-        (*source)->Read(step, 2, 3, images.data(), &sequence[3 * step + 2]).ok());
+    ASSERT_TRUE((*source)
+                    ->Read(step, 2, 3, images.data(), &sequence[3 * step + 2])
+                    .ok());
   }
   std::set<std::vector<int32_t>> orders;
   for (int epoch = 0; epoch < 6; ++epoch) {

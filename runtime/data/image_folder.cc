@@ -43,8 +43,10 @@ bool NaturalLess(const std::string& a, const std::string& b) {
       ++i, ++j;
       continue;
     }
-    while (i + 1 < a.size() && a[i] == '0' && absl::ascii_isdigit(a[i + 1])) ++i;
-    while (j + 1 < b.size() && b[j] == '0' && absl::ascii_isdigit(b[j + 1])) ++j;
+    while (i + 1 < a.size() && a[i] == '0' && absl::ascii_isdigit(a[i + 1]))
+      ++i;
+    while (j + 1 < b.size() && b[j] == '0' && absl::ascii_isdigit(b[j + 1]))
+      ++j;
     const size_t i_end = digits_end(a, i), j_end = digits_end(b, j);
     const std::string x = a.substr(i, i_end - i), y = b.substr(j, j_end - j);
     if (x.size() != y.size()) return x.size() < y.size();
@@ -75,9 +77,9 @@ absl::StatusOr<std::vector<std::string>> List(const fs::path& directory,
     }
   }
   if (error) {
-    return absl::NotFoundError(absl::StrCat(
-        "cannot read the data folder ", directory.string(), ": ",
-        error.message()));
+    return absl::NotFoundError(absl::StrCat("cannot read the data folder ",
+                                            directory.string(), ": ",
+                                            error.message()));
   }
   std::sort(names.begin(), names.end(), NaturalLess);
   return names;
@@ -242,15 +244,16 @@ class FolderSource : public ops::DataSource {
   const std::vector<Photograph> photographs_;
   const FolderSourceOptions options_;
   std::mutex mutex_;
-  Epoch epochs_[2];              // Guarded by mutex_, as are the next two.
-  std::vector<cv::Mat> cache_;   // By photograph; 8-bit, empty if not cached.
+  Epoch epochs_[2];             // Guarded by mutex_, as are the next two.
+  std::vector<cv::Mat> cache_;  // By photograph; 8-bit, empty if not cached.
   int64_t cached_bytes_ = 0;
 };
 
 }  // namespace
 
 absl::StatusOr<ImageFolder> ScanImageFolder(const std::string& path) {
-  cv::setNumThreads(1);  // The data stream's thread decodes; no team of its own.
+  cv::setNumThreads(
+      1);  // The data stream's thread decodes; no team of its own.
   ASSIGN_OR_RETURN(const std::vector<std::string> people,
                    List(path, /*directories=*/true));
   ImageFolder folder;

@@ -32,7 +32,8 @@ struct ImageFolder {
 absl::StatusOr<ImageFolder> ScanImageFolder(const std::string& path);
 
 // Decoded, scaled to 112 x 112 (area averaging down, bilinear up), grey
-// replicated to 3 channels, RGB planes, (x / 255 - 0.5) / 0.5: image[3*112*112].
+// replicated to 3 channels, RGB planes, (x / 255 - 0.5) / 0.5:
+// image[3*112*112].
 absl::Status LoadPhotograph(const std::string& path, bool flip, float* image);
 
 struct FolderSourceOptions {

@@ -93,8 +93,7 @@ absl::Status Timeline::WriteTrace(const placement::Plan& plan,
           JsonString(t.name()), JsonString(t.phase()), t.device(), lane,
           (event.start_ns - origin_ns) * 1e-3,
           (event.end_ns - event.start_ns) * 1e-3, event.step,
-          JsonString(t.has_collective() ? t.collective().transition()
-                                        : t.op()),
+          JsonString(t.has_collective() ? t.collective().transition() : t.op()),
           JsonString(t.layer()), t.predicted_seconds() * 1e6);
     }
   }

@@ -39,7 +39,8 @@ class Timeline {
   int64_t dropped() const;
   void Clear();
 
-  // Trace Event JSON (docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU):
+  // Trace Event JSON
+  // (docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU):
   // a process per device, a thread per stream. Written to a temporary file
   // and renamed.
   absl::Status WriteTrace(const placement::Plan& plan,
