@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -58,10 +57,15 @@ class EmbeddingSink : public ops::FetchSink {
   absl::Status OnFetch(int64_t step, absl::string_view, int,
                        const ops::TensorView& value) override {
     std::lock_guard<std::mutex> lock(mutex_);
+    // A share of the rows or of the columns, as the compiler liked it.
     const ops::TensorSlice& slice = value.slice;
-    CHECK_EQ(slice.shape[1], dimension_);
-    const int64_t row = step * slice.global_shape[0] + slice.offset[0];
-    std::memcpy(&values_[row * dimension_], value.data, slice.size_bytes());
+    CHECK_EQ(slice.global_shape[1], dimension_);
+    const int64_t columns = slice.shape[1];
+    for (int64_t r = 0; r < slice.shape[0]; ++r) {
+      const int64_t row = step * slice.global_shape[0] + slice.offset[0] + r;
+      std::copy_n(value.as<float>() + r * columns, columns,
+                  &values_[row * dimension_ + slice.offset[1]]);
+    }
     return absl::OkStatus();
   }
 

@@ -1,0 +1,52 @@
+// A small face network, compiled and trained on any number of CPU devices: what
+// the whole-step tests run.
+#ifndef FACET_TESTS_TRAINING_SMALL_TRAINING_H_
+#define FACET_TESTS_TRAINING_SMALL_TRAINING_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "placement/compile.h"
+#include "runtime/session.h"
+
+namespace facet::tests {
+
+struct SmallTraining {
+  int devices = 1;
+  int64_t classes = 37;
+  int64_t batch_size = 8;
+  int64_t bn_groups = 1;
+  int64_t steps = 5;
+  int64_t seed = 3;
+  // Names of the loss and pins: as in CompileOptions. `loss` is filled in.
+  placement::CompileOptions options;
+  // Every step sees the same images.
+  bool same_batch = false;
+  // Images are multiplied by this in step `spoiled_step`.
+  int64_t spoiled_step = -1;
+  float spoil = 1;
+};
+
+struct TrainingResult {
+  placement::Plan plan;
+  std::vector<float> losses;
+  std::map<std::string, runtime::HostTensor> variables;
+};
+
+// 3 x 112 x 112 images -> strided convolutions with BN and PReLU, a residual
+// block, flatten, linear, BN1d -> 16 -> ArcFace head. Rates of the devices are
+// made up, so that the plan does not depend on the machine.
+absl::StatusOr<placement::Plan> CompileSmall(const SmallTraining& training);
+absl::StatusOr<TrainingResult> Train(const SmallTraining& training);
+
+// The largest |a - b| over the largest |a|, or over 1e-3 if that is less: of
+// float32 tensors.
+double RelativeDifference(const runtime::HostTensor& a,
+                          const runtime::HostTensor& b);
+
+}  // namespace facet::tests
+
+#endif  // FACET_TESTS_TRAINING_SMALL_TRAINING_H_
