@@ -1,0 +1,289 @@
+// Sessions: what runs ahead, what stops them, what they allocate, what can be
+// read from them.
+
+#include "runtime/session.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "ops/cpu_kernels.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "placement/compile.h"
+#include "runtime/device/cpu_device.h"
+
+namespace {
+// Allocations of all threads, while counting is on.
+std::atomic<bool> counting{false};
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+void* operator new(size_t size) {
+  if (counting.load(std::memory_order_relaxed)) ++allocations;
+  void* data = std::malloc(size);
+  if (data == nullptr) std::abort();
+  return data;
+}
+void operator delete(void* data) noexcept { std::free(data); }
+void operator delete(void* data, size_t) noexcept { std::free(data); }
+
+namespace facet::runtime {
+namespace {
+
+using ops::TensorId;
+using testing::HasSubstr;
+
+constexpr int64_t kBatch = 6;
+constexpr int64_t kPixels = int64_t{3} * 112 * 112;
+
+// images -> flatten -> matmul with a variable -> loss-like sum, fetched. No
+// convolution: oneDNN allocates a little whenever one runs.
+placement::Plan SmallPlan(int devices, bool split_weight) {
+  ops::Graph graph;
+  graph.name = "session_test";
+  ops::GraphBuilder b(&graph, ops::FindOp);
+  const auto batch =
+      b.Add("image_source", "images", {}, {{"batch_size", kBatch}});
+  const TensorId flat = b.Add1("flatten", "flat", {(*batch)[0]});
+  const TensorId weight = b.Add1("variable", "weight", {},
+                                 {{"shape", std::vector<int64_t>{5, kPixels}},
+                                  {"init", std::string("normal")},
+                                  {"stddev", 0.01},
+                                  {"key", int64_t{7}}});
+  const TensorId y =
+      b.Add1("matmul", "y", {flat, weight}, {{"transpose_b", true}});
+  const TensorId square = b.Add1("square_norm", "square", {y});
+  b.Add1("fetch", "fetch", {square}, {{"name", std::string("square")}});
+  EXPECT_TRUE(b.status().ok()) << b.status();
+  placement::Cluster cluster = placement::UniformCluster(devices, {}, {});
+  cluster.kernels = &ops::CpuKernels();
+  placement::CompileOptions options;
+  if (devices > 1) {
+    options.pins["images"] = ops::Sbp::S(0);
+    options.pins["weight"] = split_weight ? ops::Sbp::S(0) : ops::Sbp::B();
+  }
+  absl::StatusOr<placement::Plan> plan =
+      placement::Compile(graph, cluster, options);
+  EXPECT_TRUE(plan.ok()) << plan.status();
+  return *plan;
+}
+
+// Records reads and fetches; can fail or block at a step.
+class World : public ops::DataSource, public ops::FetchSink {
+ public:
+  absl::Status Read(int64_t step, int64_t begin, int64_t end, float* images,
+                    int32_t* labels) override {
+    std::unique_lock<std::mutex> lock(mutex_);
+    last_read = std::max(last_read, step);
+    most_ahead = std::max(most_ahead, step - last_fetched);
+    changed_.notify_all();
+    if (step == fail_read_at) return absl::DataLossError("the disk broke");
+    if (step == block_at) {
+      changed_.wait(lock, [&] { return released_; });
+    }
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t p = 0; p < kPixels; ++p) {
+        images[(i - begin) * kPixels + p] =
+            static_cast<float>((i + step + p) % 7) - 3;
+      }
+      labels[i - begin] = static_cast<int32_t>(i);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status OnFetch(int64_t step, absl::string_view name, int,
+                       const ops::TensorView& value) override {
+    std::unique_lock<std::mutex> lock(mutex_);
+    EXPECT_EQ(name, "square");
+    if (step == fail_fetch_at) return absl::AbortedError("enough");
+    if (step == wait_for_read_of) {
+      // Holds this step until the data stream is two steps further.
+      saw_work_ahead = changed_.wait_for(lock, std::chrono::seconds(20),
+                                         [&] { return last_read >= step + 1; });
+    }
+    last_fetched = step;
+    last_value = *value.as<float>();
+    return absl::OkStatus();
+  }
+
+  void Release() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    released_ = true;
+    changed_.notify_all();
+  }
+
+  int64_t fail_read_at = -1, block_at = -1, fail_fetch_at = -1;
+  int64_t wait_for_read_of = -1;
+  int64_t last_read = -1, last_fetched = -1, most_ahead = 0;
+  bool saw_work_ahead = false;
+  float last_value = 0;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool released_ = false;
+};
+
+struct Running {
+  std::vector<std::unique_ptr<Device>> devices;
+  std::unique_ptr<Session> session;
+};
+
+absl::StatusOr<Running> Start(const placement::Plan& plan, World* world,
+                              absl::Duration stall = absl::Minutes(1)) {
+  Running running;
+  running.devices = *CreateCpuDevices(plan.devices_size());
+  std::vector<Device*> devices;
+  for (const auto& device : running.devices) devices.push_back(device.get());
+  SessionOptions options;
+  options.data_source = world;
+  options.fetch_sink = world;
+  options.stall_timeout = stall;
+  auto session = Session::Create(plan, devices, options);
+  if (!session.ok()) return session.status();
+  running.session = *std::move(session);
+  return running;
+}
+
+TEST(SessionTest, TheSameValueOnAnyNumberOfDevices) {
+  float expected = 0;
+  for (int devices : {1, 2, 3}) {
+    World world;
+    auto running = Start(SmallPlan(devices, false), &world);
+    ASSERT_TRUE(running.ok()) << running.status();
+    ASSERT_TRUE(running->session->Run(3).ok());
+    EXPECT_EQ(running->session->steps_done(), 3);
+    EXPECT_EQ(world.last_fetched, 2);
+    if (devices == 1) expected = world.last_value;
+    EXPECT_NEAR(world.last_value, expected, 1e-4 * expected);
+  }
+}
+
+TEST(SessionTest, VariablesAreReadAndWrittenWhole) {
+  HostTensor initial;
+  for (bool split : {false, true}) {
+    World world;
+    auto running = Start(SmallPlan(3, split), &world);
+    ASSERT_TRUE(running.ok()) << running.status();
+    Session& session = *running->session;
+    auto weight = session.ReadVariable("weight");
+    ASSERT_TRUE(weight.ok()) << weight.status();
+    EXPECT_EQ(weight->shape, (ops::Shape{5, kPixels}));
+    // The same initial values however it lies.
+    if (!split) initial = *weight;
+    EXPECT_EQ(weight->data, initial.data);
+    for (int64_t i = 0; i < 5 * kPixels; ++i) {
+      weight->as<float>()[i] = static_cast<float>(i % 1000);
+    }
+    ASSERT_TRUE(session.WriteVariable("weight", *weight).ok());
+    EXPECT_EQ(session.ReadVariable("weight")->data, weight->data);
+    EXPECT_THAT(session.ReadVariable("wait").status().message(),
+                HasSubstr("weight"));
+    HostTensor wrong = *weight;
+    wrong.shape = {kPixels, 5};
+    EXPECT_THAT(session.WriteVariable("weight", wrong).message(),
+                HasSubstr("[5, 37632]"));
+  }
+}
+
+TEST(SessionTest, DataIsReadAheadButNoFurtherThanTheCredits) {
+  World world;
+  world.wait_for_read_of = 3;
+  auto running = Start(SmallPlan(1, false), &world);
+  ASSERT_TRUE(running.ok()) << running.status();
+  ASSERT_TRUE(running->session->Run(12).ok());
+  EXPECT_TRUE(world.saw_work_ahead);
+  // Two slots, one of which may be in use, and one read that has begun.
+  EXPECT_LE(world.most_ahead, 4);
+  // Not beyond the call.
+  EXPECT_EQ(world.last_read, 11);
+}
+
+TEST(SessionTest, TheFirstErrorStopsAllAndStays) {
+  for (int devices : {1, 3}) {
+    World world;
+    world.fail_read_at = 4;
+    auto running = Start(SmallPlan(devices, false), &world);
+    ASSERT_TRUE(running.ok()) << running.status();
+    const absl::Status status = running->session->Run(10);
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_THAT(status.message(), HasSubstr("the disk broke"));
+    EXPECT_THAT(status.message(), HasSubstr("images"));
+    EXPECT_THAT(status.message(), HasSubstr("step 4"));
+    EXPECT_EQ(running->session->Run(1), status);
+  }
+  World world;
+  world.fail_fetch_at = 2;
+  auto running = Start(SmallPlan(2, false), &world);
+  ASSERT_TRUE(running.ok());
+  EXPECT_EQ(running->session->Run(5).code(), absl::StatusCode::kAborted);
+}
+
+TEST(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
+  World world;
+  world.block_at = 1;
+  auto running = Start(SmallPlan(2, false), &world, absl::Milliseconds(300));
+  ASSERT_TRUE(running.ok());
+  std::thread releaser([&] {
+    std::this_thread::sleep_for(std::chrono::seconds(2));
+    world.Release();
+  });
+  const absl::Status status = running->session->Run(3);
+  releaser.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(status.message(), HasSubstr("running images"));
+  EXPECT_THAT(status.message(), HasSubstr("waits"));
+  EXPECT_THAT(status.message(), HasSubstr("register"));
+}
+
+TEST(SessionTest, RefusesWhatItCannotRun) {
+  World world;
+  const placement::Plan plan = SmallPlan(2, false);
+  auto devices = *CreateCpuDevices(1);
+  EXPECT_THAT(Session::Create(plan, {devices[0].get()}, {}).status().message(),
+              HasSubstr("2 devices"));
+  placement::Plan broken = plan;
+  broken.mutable_registers(0)->set_arena_offset(int64_t{1} << 40);
+  EXPECT_EQ(Start(broken, &world).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  placement::Plan huge = plan;
+  for (placement::Device& device : *huge.mutable_devices()) {
+    device.set_arena_bytes(int64_t{1} << 50);
+  }
+  EXPECT_EQ(Start(huge, &world).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  auto running = Start(plan, &world);
+  ASSERT_TRUE(running.ok());
+  EXPECT_TRUE(running->session->Run(0).ok());
+  EXPECT_EQ(running->session->Run(-1).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(SessionTest, ASteadyStepAllocatesNothing) {
+  World world;
+  auto running = Start(SmallPlan(2, false), &world);
+  ASSERT_TRUE(running.ok());
+  ASSERT_TRUE(running->session->Run(3).ok());
+  allocations = 0;
+  counting = true;
+  const absl::Status status = running->session->Run(20);
+  counting = false;
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(allocations, 0);
+  // The counter counts.
+  counting = true;
+  delete new std::vector<int>(10);
+  counting = false;
+  EXPECT_GE(allocations, 2);
+}
+
+}  // namespace
+}  // namespace facet::runtime
