@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
   preset.network = "r18";
   preset.classes = 0;
   preset.batch_size = 32;
-  preset.steps = 110;
+  preset.steps = 80;
   preset.warmup = 0;
   preset.learning_rate = 0.05;
   preset.lr_warmup = 10;

@@ -25,7 +25,7 @@
 namespace facet::benchmarks {
 namespace {
 
-// Every task of this many steps is recorded; later ones only count.
+// Every task of the first so many steps is recorded, for times and trace.
 constexpr int64_t kRecordedSteps = 200;
 
 placement::CompileOptions ToCompileOptions(const Settings& s,
@@ -118,9 +118,8 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   }
 
   run->resident_before_bytes_ = runtime::ProcessPeakBytes();
-  const int64_t steps = std::min(s.warmup + s.steps, kRecordedSteps);
   run->timeline_ = std::make_unique<runtime::Timeline>(
-      run->plan_, steps * run->plan_.tasks_size() / s.devices);
+      run->plan_, std::min(s.warmup + s.steps, kRecordedSteps));
   runtime::SessionOptions options;
   options.seed = s.seed;
   options.data_source = run->data_.get();

@@ -1,5 +1,8 @@
 #include "models/iresnet.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -48,6 +51,17 @@ absl::Status Check(const IResNetConfig& config, int64_t batch_size) {
   return absl::OkStatus();
 }
 
+absl::Status CheckStages(absl::string_view name,
+                         const std::vector<int64_t>& counts) {
+  if (counts.size() == 4 &&
+      *std::min_element(counts.begin(), counts.end()) >= 1) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " are [", absl::StrJoin(counts, ", "),
+                   "]; there must be 4, of at least 1"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<int64_t>> IResNetLayers(absl::string_view network) {
@@ -66,16 +80,22 @@ absl::StatusOr<std::vector<int64_t>> IResNetLayers(absl::string_view network) {
 
 absl::StatusOr<IResNet> AddIResNet(const IResNetConfig& config, TensorId images,
                                    ops::GraphBuilder* builder) {
-  ASSIGN_OR_RETURN(const std::vector<int64_t> blocks,
-                   IResNetLayers(config.network));
+  std::vector<int64_t> blocks = config.blocks;
+  if (blocks.empty()) {
+    ASSIGN_OR_RETURN(blocks, IResNetLayers(config.network));
+  }
+  std::vector<int64_t> widths = config.widths;
+  if (widths.empty()) widths.assign(std::begin(kWidths), std::end(kWidths));
   RETURN_IF_ERROR(builder->status());
   RETURN_IF_ERROR(Check(config, builder->type(images).shape[0]));
+  RETURN_IF_ERROR(CheckStages("blocks", blocks));
+  RETURN_IF_ERROR(CheckStages("widths", widths));
   LayerBuilder layers("backbone", builder);
   BatchNormOptions norm;
   norm.training = config.training;
   norm.groups = config.bn_groups;
 
-  TensorId x = layers.Conv("conv1", images, 64, 3, 1, 1);
+  TensorId x = layers.Conv("conv1", images, widths[0], 3, 1, 1);
   x = layers.BatchNorm("bn1", x, norm);
   x = layers.Prelu("prelu", x);
   for (int stage = 0; stage < 4; ++stage) {
@@ -86,7 +106,7 @@ absl::StatusOr<IResNet> AddIResNet(const IResNetConfig& config, TensorId images,
       };
       // The first block of a stage halves the image.
       const int64_t stride = block == 0 ? 2 : 1;
-      const int64_t width = kWidths[stage];
+      const int64_t width = widths[stage];
       TensorId y = layers.BatchNorm(sub("bn1"), x, norm);
       y = layers.Conv(sub("conv1"), y, width, 3, 1, 1);
       y = layers.BatchNorm(sub("bn2"), y, norm);

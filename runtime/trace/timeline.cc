@@ -22,26 +22,30 @@ std::string JsonString(const std::string& text) {
 
 }  // namespace
 
-Timeline::Timeline(const placement::Plan& plan, int64_t capacity_per_lane)
-    : capacity_per_lane_(capacity_per_lane) {
+Timeline::Timeline(const placement::Plan& plan, int64_t steps) : steps_(steps) {
   std::map<std::pair<int, std::string>, int> lane_ids;
+  std::vector<int64_t> tasks_in_lane;
   for (const placement::Task& task : plan.tasks()) {
     auto [it, is_new] =
         lane_ids.emplace(std::make_pair(task.device(), task.stream()),
                          static_cast<int>(lane_names_.size()));
     if (is_new) {
       lane_names_.push_back(task.stream());
-      lanes_.emplace_back();
-      lanes_.back().reserve(capacity_per_lane);
+      tasks_in_lane.push_back(0);
     }
+    ++tasks_in_lane[it->second];
     lane_of_task_.push_back(it->second);
+  }
+  lanes_.resize(lane_names_.size());
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) {
+    lanes_[lane].reserve(tasks_in_lane[lane] * steps);
   }
   dropped_.resize(lanes_.size(), 0);
 }
 
 void Timeline::Record(const TimelineEvent& event) {
   const int lane = lane_of_task_[event.task];
-  if (static_cast<int64_t>(lanes_[lane].size()) >= capacity_per_lane_) {
+  if (event.step >= steps_) {
     ++dropped_[lane];
     return;
   }

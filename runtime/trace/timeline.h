@@ -22,12 +22,13 @@ struct TimelineEvent {
 };
 
 // Lanes are written each by its own thread, without locks and without
-// allocating: a lane that is full drops further events and counts them.
+// allocating: events of later steps than there is room for are dropped and
+// counted.
 class Timeline {
  public:
-  // `capacity_per_lane`: events; lane: one (device, stream) of the plan, in
+  // Room for steps 0 to steps - 1. Lane: one (device, stream) of the plan, in
   // order of first appearance among its tasks.
-  Timeline(const placement::Plan& plan, int64_t capacity_per_lane);
+  Timeline(const placement::Plan& plan, int64_t steps);
 
   int LaneOfTask(int task) const { return lane_of_task_[task]; }
   void Record(const TimelineEvent& event);  // By the lane's thread.
@@ -51,7 +52,7 @@ class Timeline {
   std::vector<std::string> lane_names_;
   std::vector<std::vector<TimelineEvent>> lanes_;
   std::vector<int64_t> dropped_;
-  int64_t capacity_per_lane_;
+  int64_t steps_;
 };
 
 }  // namespace facet::runtime

@@ -1,0 +1,126 @@
+// The figures that the programs report, on inputs with known answers.
+
+#include <cstring>
+
+#include "benchmarks/evaluation.h"
+#include "benchmarks/published.h"
+#include "benchmarks/step_times.h"
+#include "gtest/gtest.h"
+
+namespace facet::benchmarks {
+namespace {
+
+// Two devices; compute, communication and data lanes.
+placement::Plan TwoDevicePlan() {
+  placement::Plan plan;
+  for (int device = 0; device < 2; ++device) {
+    plan.add_devices();
+    auto add = [&](const char* stream, const char* part, const char* phase) {
+      placement::Task* task = plan.add_tasks();
+      task->set_device(device);
+      task->set_stream(stream);
+      task->set_part(part);
+      task->set_phase(phase);
+      return task;
+    };
+    add("data", "data", "data");
+    add("compute", "backbone", "forward");
+    add("compute", "head", "backward");
+    add("communication", "head", "backward")->mutable_collective();
+    add("compute", "backbone", "optimizer");
+  }
+  return plan;
+}
+
+TEST(StepTimesTest, StepsEndWithTheirLastTaskAndPhasesAreMeansOverDevices) {
+  const placement::Plan plan = TwoDevicePlan();
+  runtime::Timeline timeline(plan, 10);
+  constexpr int64_t kSecond = 1'000'000'000;
+  for (int64_t step = 0; step < 3; ++step) {
+    const int64_t t = 100 * kSecond + step * 10 * kSecond;
+    for (int device = 0; device < 2; ++device) {
+      const int first = 5 * device;
+      // The data lane is a step ahead and does not count.
+      timeline.Record({first, step, t, t - 9 * kSecond, t - 8 * kSecond});
+      timeline.Record({first + 1, step, t, t, t + 2 * kSecond});
+      timeline.Record({first + 2, step, t, t + 2 * kSecond, t + 5 * kSecond});
+      timeline.Record(
+          {first + 3, step, t, t + 5 * kSecond, t + (5 + device) * kSecond});
+      timeline.Record({first + 4, step, t, t + 6 * kSecond,
+                       t + (6 + 4 * device) * kSecond});
+    }
+  }
+  EXPECT_EQ(StepSeconds(plan, timeline), (std::vector<double>{10, 10, 10}));
+  const auto phases = PhaseSeconds(plan, timeline, 1, 3);
+  const std::vector<std::pair<std::string, double>> expected = {
+      {"data", 1}, {"forward", 2},         {"backward", 0},
+      {"head", 3}, {"communication", 0.5}, {"optimizer", 2}};
+  ASSERT_EQ(phases.size(), expected.size());
+  for (size_t i = 0; i < phases.size(); ++i) {
+    EXPECT_EQ(phases[i].first, expected[i].first);
+    EXPECT_NEAR(phases[i].second, expected[i].second, 1e-9) << phases[i].first;
+  }
+}
+
+TEST(StepTimesTest, Median) {
+  EXPECT_EQ(Median({3}), 3);
+  EXPECT_EQ(Median({5, 1, 3}), 3);
+  EXPECT_EQ(Median({4, 1, 3, 2}), 2.5);
+}
+
+// Unit vectors in the plane; people 0, 0, 1, 1.
+Embeddings Plane(const std::vector<std::pair<float, float>>& rows) {
+  Embeddings embeddings;
+  embeddings.dimension = 2;
+  for (const auto& [x, y] : rows) {
+    embeddings.values.push_back(x);
+    embeddings.values.push_back(y);
+  }
+  return embeddings;
+}
+
+std::vector<runtime::Photograph> People(const std::vector<int>& people) {
+  std::vector<runtime::Photograph> photographs;
+  for (int person : people) photographs.push_back({"", person});
+  return photographs;
+}
+
+TEST(EvaluationTest, Rank1CountsNearestCentresOfAnyLength) {
+  runtime::HostTensor centres;
+  centres.shape = {3, 2};
+  const float rows[] = {0.1f, 0, 0, 100, -1, 0};  // The third is of nobody.
+  centres.data.resize(sizeof(rows));
+  std::memcpy(centres.data.data(), rows, sizeof(rows));
+  const Embeddings embeddings = Plane({{1, 0}, {0.6f, 0.8f}, {0, 1}, {-1, 0}});
+  const auto people = People({0, 0, 1, 1});
+  // The second is nearer to centre 1; the last only to the unused centre.
+  EXPECT_EQ(Rank1Accuracy(embeddings, people, centres, 2), 0.75);
+  EXPECT_EQ(Rank1Accuracy(embeddings, people, centres, 3), 0.5);
+}
+
+TEST(EvaluationTest, VerificationFindsTheBestThreshold) {
+  const auto people = People({0, 0, 1, 1});
+  const Verification clean = VerifyAllPairs(
+      Plane({{1, 0}, {0.8f, 0.6f}, {-1, 0}, {-0.8f, 0.6f}}), people);
+  EXPECT_EQ(clean.same_pairs, 2);
+  EXPECT_EQ(clean.other_pairs, 4);
+  EXPECT_EQ(clean.balanced_accuracy, 1);
+  EXPECT_EQ(clean.accuracy, 1);
+  EXPECT_NEAR(clean.threshold, 0.8, 1e-6);
+  // All alike: nothing can be told apart.
+  const Verification alike =
+      VerifyAllPairs(Plane({{1, 0}, {1, 0}, {1, 0}, {1, 0}}), people);
+  EXPECT_EQ(alike.balanced_accuracy, 0.5);
+  EXPECT_NEAR(alike.accuracy, 4.0 / 6, 1e-9);  // "Nobody is the same."
+}
+
+TEST(PublishedTest, FiguresOfARow) {
+  EXPECT_EQ(PublishedRows().size(), 14u);
+  EXPECT_EQ(PublishedFigures("r50", 2'000'000, true),
+            "2576 (batch 512), 2810 (batch 1024)");
+  EXPECT_EQ(PublishedFigures("r50", 1000, true), "");
+  EXPECT_EQ(PublishedFigures("r18", 2'000'000, true), "");
+}
+
+}  // namespace
+}  // namespace facet::benchmarks
