@@ -58,3 +58,4 @@ def facet_dependencies():
         use_pkg_config_libs = False,
     )
     system_library(name = "system_protobuf", pkg_config = ["protobuf"])
+    system_library(name = "system_zlib", pkg_config = ["zlib"])

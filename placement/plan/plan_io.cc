@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "absl/strings/match.h"
@@ -15,6 +17,7 @@
 #include "ops/status_macros.h"
 #include "placement/plan/validate.h"
 #include "placement/plan/write_file.h"
+#include "zlib.h"
 
 namespace facet::placement {
 namespace {
@@ -94,10 +97,33 @@ absl::Status Parse(const std::string& content, Format format, Plan* plan) {
   return absl::InternalError("no such format");
 }
 
+// Of a plan without a checksum; never 0, which is what a cut file has.
+uint32_t Checksum(const Plan& plan) {
+  const std::string bytes = plan.SerializeAsString();
+  const uLong crc =
+      crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  return std::max(static_cast<uint32_t>(crc), uint32_t{1});
+}
+
+// Takes the checksum out of the plan. Another version may have fields that are
+// not known here: that is for ValidatePlan to say.
+absl::Status CheckChecksum(Plan* plan) {
+  const uint32_t written = plan->checksum();
+  plan->clear_checksum();
+  if (plan->version() != kPlanVersion) return absl::OkStatus();
+  const uint32_t found = Checksum(*plan);
+  if (written == found) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "is truncated, or was changed after it was written: its checksum is ",
+      written, ", its content's is ", found, "; compile the plan again"));
+}
+
 }  // namespace
 
-absl::Status WritePlan(const Plan& plan, const std::string& path) {
+absl::Status WritePlan(const Plan& given, const std::string& path) {
   ASSIGN_OR_RETURN(const Format format, FormatOf(path));
+  Plan plan = given;
+  plan.set_checksum(Checksum(plan));
   std::string content;
   switch (format) {
     case Format::kBinary:
@@ -127,6 +153,7 @@ absl::StatusOr<Plan> ReadPlan(const std::string& path) {
   Plan plan;
   absl::Status status = content.empty() ? absl::InvalidArgumentError("is empty")
                                         : Parse(content, format, &plan);
+  if (status.ok()) status = CheckChecksum(&plan);
   if (status.ok()) status = ValidatePlan(plan);
   if (!status.ok()) {
     return absl::Status(status.code(), absl::StrCat("plan file ", path, ": ",

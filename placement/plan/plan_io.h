@@ -15,7 +15,8 @@ namespace facet::placement {
 absl::Status WritePlan(const Plan& plan, const std::string& path);
 
 // Reads and validates (ValidatePlan). The errors name the file and what is
-// wrong with it: missing, truncated, not a plan, of another version, invalid.
+// wrong with it: missing, truncated or changed (by the checksum in it), not a
+// plan, of another version, invalid.
 absl::StatusOr<Plan> ReadPlan(const std::string& path);
 
 }  // namespace facet::placement

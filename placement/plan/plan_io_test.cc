@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -77,17 +78,35 @@ TEST_F(PlanIo, SaysWhatIsWrongWithAFile) {
     Write(name, "\xff\xfe garbage {");
     ExpectError(name, "not a plan");
   }
-  std::string content = EmptyPlan().SerializeAsString();
-  Write("truncated.pb", content.substr(0, content.size() - 3));
-  ExpectError("truncated.pb", "truncated");
   Plan plan = EmptyPlan();
   plan.set_version(7);
   Write("version.pb", plan.SerializeAsString());
   ExpectError("version.pb", "version 7");
   plan = EmptyPlan();
+  plan.set_checksum(1);
+  Write("changed.pb", plan.SerializeAsString());
+  ExpectError("changed.pb", "was changed");
+  plan = EmptyPlan();
   plan.add_groups();
-  Write("invalid.pb", plan.SerializeAsString());
+  ASSERT_TRUE(WritePlan(plan, Path("invalid.pb")).ok());
   ExpectError("invalid.pb", "group 0");
+}
+
+// Wherever a file ends too early: in the middle of a field, or between two,
+// where what is left can be parsed.
+TEST_F(PlanIo, EveryTruncatedFileIsRefused) {
+  for (const char* ending : {".pb", ".txt", ".json"}) {
+    ASSERT_TRUE(WritePlan(EmptyPlan(), Path(absl::StrCat("a", ending))).ok());
+    std::ifstream file(Path(absl::StrCat("a", ending)), std::ios::binary);
+    const std::string content(std::istreambuf_iterator<char>(file), {});
+    const std::string name = absl::StrCat("cut", ending);
+    // Nothing is missing without the last line break.
+    const size_t last = content.find_last_not_of('\n');
+    for (size_t size = 1; size <= last; ++size) {
+      Write(name, content.substr(0, size));
+      ExpectError(name, "truncated");
+    }
+  }
 }
 
 TEST_F(PlanIo, WritingFailsWhole) {

@@ -21,12 +21,16 @@ struct SmallTraining {
   int64_t bn_groups = 1;
   int64_t steps = 5;
   int64_t seed = 3;
+  // An IResNet of one narrow block per stage instead of the network below; its
+  // PReLUs start as the identity.
+  bool iresnet = false;
   // Names of the loss and pins: as in CompileOptions. `loss` is filled in.
   placement::CompileOptions options;
   // Every step sees the same images.
   bool same_batch = false;
-  // Images are multiplied by this in step `spoiled_step`.
+  // In step `spoiled_step`, images from `spoiled_from` are multiplied by this.
   int64_t spoiled_step = -1;
+  int64_t spoiled_from = 0;
   float spoil = 1;
 };
 
@@ -42,10 +46,16 @@ struct TrainingResult {
 absl::StatusOr<placement::Plan> CompileSmall(const SmallTraining& training);
 absl::StatusOr<TrainingResult> Train(const SmallTraining& training);
 
-// The largest |a - b| over the largest |a|, or over 1e-3 if that is less: of
-// float32 tensors.
+// The oracle: the same in float32, run by ops/testing/interpreter.h, with
+// nothing of the compiler but the gradients and the optimizer. The result has
+// no plan.
+absl::StatusOr<TrainingResult> Interpret(const SmallTraining& training);
+
+// The largest |a - b| over the largest |a|, or over `least` if that is less: of
+// float32 tensors. Gradients that are 0 but for rounding (of a bias before a
+// batch norm) have no relative accuracy.
 double RelativeDifference(const runtime::HostTensor& a,
-                          const runtime::HostTensor& b);
+                          const runtime::HostTensor& b, double least = 1e-3);
 
 }  // namespace facet::tests
 
