@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -25,7 +26,7 @@ std::string ToString(const Location& location) {
                       absl::StrJoin(location.devices, ", "), "}");
 }
 
-// How a transition between the same devices is done.
+// What one rank does in a transition between the same devices.
 struct Steps {
   bool pack = false;
   CollectiveKind kind = CollectiveKind::kNone;
@@ -52,7 +53,9 @@ ReduceKind ReduceOf(Sbp sbp) {
   return ReduceKind::kNone;
 }
 
-Steps Classify(const Shape& shape, Sbp from, Sbp to, int k) {
+// `kind` and `reduce` are the same for all ranks. Small shares may need no
+// packing where larger ones do.
+Steps StepsOf(const Shape& shape, Sbp from, Sbp to, int k, int rank) {
   Steps steps;
   if (from == to) return steps;
   if (k == 1) return steps;  // Every SBP of one device is the whole tensor.
@@ -61,9 +64,10 @@ Steps Classify(const Shape& shape, Sbp from, Sbp to, int k) {
     steps.unpack = !IsOutermost(shape, from.axis);
   } else if (from.is_split() && to.is_split()) {
     steps.kind = CollectiveKind::kAllToAll;
-    // Of a rank's own share: its extent along from.axis may be more than 1.
-    steps.pack = true;
-    steps.unpack = true;
+    // What goes to each rank, or came from each, may lie in a row already.
+    steps.pack = !IsOutermost(LocalRegion(shape, from, k, rank).shape, to.axis);
+    steps.unpack =
+        !IsOutermost(LocalRegion(shape, to, k, rank).shape, from.axis);
   } else if (from.is_partial() && to.is_broadcast()) {
     steps.kind = CollectiveKind::kAllReduce;
     steps.reduce = ReduceOf(from);
@@ -75,15 +79,18 @@ Steps Classify(const Shape& shape, Sbp from, Sbp to, int k) {
     steps.pack = true;
   } else {
     CHECK(to.is_partial()) << from.ToString() << " -> " << to.ToString();
-    steps.unpack = true;
+    // Of whole copies rank 0 keeps its own.
+    steps.unpack = from.is_split() || rank > 0;
   }
   return steps;
 }
 
-// Elements of the share of rank 0, the largest, and of the last, the smallest.
-int64_t LargestShare(const Shape& shape, Sbp sbp, int k) {
-  return LocalRegion(shape, sbp, k, 0).shape.num_elements();
+// The rank with the most local work: shares do not grow with the rank.
+int BusiestRank(Sbp from, Sbp to) {
+  return from.is_broadcast() && to.is_partial() ? 1 : 0;
 }
+
+// Elements of the share of the last rank, the smallest.
 int64_t SmallestShare(const Shape& shape, Sbp sbp, int k) {
   return LocalRegion(shape, sbp, k, k - 1).shape.num_elements();
 }
@@ -102,13 +109,13 @@ int64_t ElementsSent(const Shape& shape, Sbp from, Sbp to, int k,
     case CollectiveKind::kAllReduce:
       return 2 * (total - ops::ShardRange(total, k, k - 1).size());
     case CollectiveKind::kAllToAll: {
-      // Rank 0 has the largest share; what stays is its part of its part.
-      const Shape share = LocalRegion(shape, from, k, 0).shape;
+      // Of the ranks that keep a larger range of to.axis the first has the
+      // most to send, and so has the first of those that keep a smaller one.
       int64_t most = 0;
-      for (int stays : {0, k - 1}) {
-        const Shape mine = LocalRegion(shape, from, k, stays).shape;
+      for (int rank : {0, static_cast<int>(shape[to.axis] % k)}) {
+        const Shape mine = LocalRegion(shape, from, k, rank).shape;
         const int64_t kept = mine.num_elements() / mine[to.axis] *
-                             ops::ShardRange(mine[to.axis], k, stays).size();
+                             ops::ShardRange(mine[to.axis], k, rank).size();
         most = std::max(most, mine.num_elements() - kept);
       }
       return most;
@@ -117,16 +124,24 @@ int64_t ElementsSent(const Shape& shape, Sbp from, Sbp to, int k,
   return 0;
 }
 
-// Bytes of memory traffic of the local tasks on the busiest device.
-int64_t LocalBytes(const TensorType& type, Sbp from, Sbp to, int k,
+// Bytes of memory traffic of the local tasks of the rank that has these steps.
+int64_t LocalBytes(const TensorType& type, Sbp from, Sbp to, int k, int rank,
                    const Steps& steps) {
-  const int64_t in = LargestShare(type.shape, from, k);
-  const int64_t out = LargestShare(type.shape, to, k);
+  const int64_t in =
+      LocalRegion(type.shape, from, k, rank).shape.num_elements();
+  const int64_t out = LocalRegion(type.shape, to, k, rank).shape.num_elements();
   int64_t elements = 0;
-  if (steps.pack)
-    elements +=
-        2 * std::min(in, steps.kind == CollectiveKind::kNone ? out : in);
-  if (steps.unpack) elements += 2 * out;
+  // A pack reads what it writes: a slice, or all the rank has.
+  if (steps.pack) {
+    elements += 2 * (steps.kind == CollectiveKind::kNone ? out : in);
+  }
+  if (steps.unpack) {
+    // A collective has brought all of the target; padding reads the share, or
+    // nothing where another rank has the value.
+    int64_t read = out;
+    if (to.is_partial()) read = from.is_broadcast() ? 0 : in;
+    elements += read + out;
+  }
   return elements * ops::SizeInBytes(type.dtype);
 }
 
@@ -241,23 +256,71 @@ class Lowering {
     program_.tasks.push_back(std::move(task));
   }
 
+  // Of the finished program.
+  void CountBytes();
+
   const TensorType& type_;
   const Location& from_;
   const Location& to_;
   BoxingProgram program_;
 };
 
+void Lowering::CountBytes() {
+  std::map<int, int64_t> sent, local;  // Elements, by device.
+  auto elements = [&](int value) {
+    return value == ops::kNone
+               ? 0
+               : program_.values[value].region.shape.num_elements();
+  };
+  const int64_t total = type_.shape.num_elements();
+  const int k = static_cast<int>(program_.group.size());
+  for (const BoxingTask& task : program_.tasks) {
+    if (!task.op.empty()) {
+      // A pack reads the boxes that it writes, not all of its input.
+      const int64_t read = task.op == "pack_regions" ? elements(task.output)
+                                                     : elements(task.input);
+      local[task.device] += read + elements(task.output);
+      continue;
+    }
+    int64_t& out = sent[task.device];
+    switch (program_.kind) {
+      case CollectiveKind::kNone:
+        break;
+      case CollectiveKind::kAllReduce:
+        // A reduce-scatter of even pieces and an all-gather of the results.
+        out = 2 * (total - ops::ShardRange(total, k, k - 1).size());
+        break;
+      case CollectiveKind::kAllGather:
+      case CollectiveKind::kReduceScatter:
+        // In a ring one piece stays: the smallest, on the busiest device.
+        out = total - *std::min_element(task.counts.begin(), task.counts.end());
+        break;
+      case CollectiveKind::kAllToAll:
+        for (int q = 0; q < k; ++q) {
+          if (program_.group[q] != task.device) out += task.counts[q];
+        }
+        break;
+    }
+  }
+  auto most = [&](const std::map<int, int64_t>& by_device) {
+    int64_t count = 0;
+    for (const auto& [device, n] : by_device) count = std::max(count, n);
+    return count * ops::SizeInBytes(type_.dtype);
+  };
+  program_.bytes_per_device = most(sent);
+  program_.local_bytes_per_device = most(local);
+}
+
 BoxingProgram Lowering::SameDevices() {
   const int k = from_count();
   const Sbp from = from_.sbp, to = to_.sbp;
-  const Steps steps = Classify(type_.shape, from, to, k);
-  program_.kind = steps.kind;
-  program_.reduce = steps.reduce;
-  if (steps.kind != CollectiveKind::kNone) program_.group = from_.devices;
-  program_.bytes_per_device =
-      ElementsSent(type_.shape, from, to, k, steps.kind) *
-      ops::SizeInBytes(type_.dtype);
-  program_.local_bytes_per_device = LocalBytes(type_, from, to, k, steps);
+  std::vector<Steps> steps;  // By rank.
+  for (int r = 0; r < k; ++r) {
+    steps.push_back(StepsOf(type_.shape, from, to, k, r));
+  }
+  program_.kind = steps[0].kind;
+  program_.reduce = steps[0].reduce;
+  if (program_.kind != CollectiveKind::kNone) program_.group = from_.devices;
 
   // Where each stage's result is, by rank.
   std::vector<int> at = program_.inputs;
@@ -273,13 +336,13 @@ BoxingProgram Lowering::SameDevices() {
         counts[r].push_back(box.shape.num_elements());
         AppendBox(Relative(box, share), box.shape, &regions);
       }
-      if (steps.pack && !IsOutermost(share.shape, to.axis)) {
+      if (steps[r].pack) {
         const int packed =
             AddPackingBuffer(from_.devices[r], share.shape.num_elements());
         AddPack(from_.devices[r], at[r], packed, std::move(regions));
         at[r] = packed;
       }
-    } else if (steps.pack) {  // B -> S: the slice is the result.
+    } else if (steps[r].pack) {  // B -> S: the slice is the result.
       const Region box = TargetRegion(r);
       const int output = AddValue(from_.devices[r], box);
       std::vector<int64_t> regions;
@@ -293,23 +356,20 @@ BoxingProgram Lowering::SameDevices() {
     }
   }
 
-  if (steps.kind != CollectiveKind::kNone) {
+  if (program_.kind != CollectiveKind::kNone) {
     for (int r = 0; r < k; ++r) {
       const Region target = TargetRegion(r);
-      // Pieces that arrive in rank order may already be the target.
-      const bool unpack =
-          steps.unpack &&
-          !(to.is_split() && IsOutermost(target.shape, from.axis));
-      const int output = unpack ? AddPackingBuffer(from_.devices[r],
-                                                   target.shape.num_elements())
-                                : AddValue(from_.devices[r], target);
+      const int output =
+          steps[r].unpack
+              ? AddPackingBuffer(from_.devices[r], target.shape.num_elements())
+              : AddValue(from_.devices[r], target);
       std::vector<int64_t> receive_counts;
-      if (steps.kind == CollectiveKind::kAllToAll) {
+      if (program_.kind == CollectiveKind::kAllToAll) {
         for (int q = 0; q < k; ++q) receive_counts.push_back(counts[q][r]);
       }
       // An all-reduce has no counts: everybody has everything.
       AddCollective(from_.devices[r], at[r], output,
-                    steps.kind == CollectiveKind::kAllReduce
+                    program_.kind == CollectiveKind::kAllReduce
                         ? std::vector<int64_t>{}
                         : counts[r],
                     std::move(receive_counts));
@@ -317,12 +377,12 @@ BoxingProgram Lowering::SameDevices() {
     }
   }
 
-  for (int r = 0; r < k && steps.unpack; ++r) {
+  for (int r = 0; r < k; ++r) {
+    if (!steps[r].unpack) continue;
     const int device = from_.devices[r];
     const Region target = TargetRegion(r);
     std::vector<int64_t> regions;
     if (to.is_partial()) {
-      if (from.is_broadcast() && r == 0) continue;  // It keeps the value.
       const int output = AddValue(device, target);
       if (from.is_broadcast()) {
         AddUnpack(device, ops::kNone, output, {}, ReduceKind::kNone);
@@ -334,7 +394,6 @@ BoxingProgram Lowering::SameDevices() {
       at[r] = output;
       continue;
     }
-    if (!program_.values[at[r]].packed) continue;
     const int output = AddValue(device, target);
     for (int q = 0; q < k; ++q) {
       const Region box = Intersect(SourceRegion(q), target);
@@ -344,6 +403,7 @@ BoxingProgram Lowering::SameDevices() {
     at[r] = output;
   }
   program_.outputs = at;
+  CountBytes();
   return std::move(program_);
 }
 
@@ -397,7 +457,6 @@ BoxingProgram Lowering::OtherDevices() {
   // Pack, by destination in the order of the group.
   const std::vector<int> group(members.begin(), members.end());
   std::vector<int> packed(group.size(), ops::kNone);
-  int64_t most_sent = 0, most_local = 0;
   std::vector<std::vector<int64_t>> sent(group.size(),
                                          std::vector<int64_t>(group.size(), 0));
   for (size_t g = 0; g < group.size(); ++g) {
@@ -405,7 +464,7 @@ BoxingProgram Lowering::OtherDevices() {
     if (s == ops::kNone) continue;
     const Region share = SourceRegion(s);
     std::vector<int64_t> regions;
-    int64_t total = 0, away = 0;
+    int64_t total = 0;
     bool whole = false;
     for (size_t h = 0; h < group.size(); ++h) {
       const int t = rank_of(to_.devices, group[h]);
@@ -414,18 +473,15 @@ BoxingProgram Lowering::OtherDevices() {
       whole = elements(part) == elements(share);
       sent[g][h] = elements(part);
       total += elements(part);
-      if (g != h) away += elements(part);
       AppendBox(Relative(part, share), part.shape, &regions);
     }
     if (total == 0) continue;
-    most_sent = std::max(most_sent, away);
     if (whole && total == elements(share)) {
       packed[g] = program_.inputs[s];
       continue;
     }
     packed[g] = AddPackingBuffer(group[g], total);
     AddPack(group[g], program_.inputs[s], packed[g], std::move(regions));
-    most_local = std::max(most_local, 2 * total);
   }
 
   if (leaves_device) {
@@ -467,11 +523,8 @@ BoxingProgram Lowering::OtherDevices() {
     const int output = AddValue(device, target);
     AddUnpack(device, input, output, std::move(regions), reduce);
     program_.outputs.push_back(output);
-    most_local = std::max(most_local, 2 * elements(target));
   }
-  const int64_t size = ops::SizeInBytes(type_.dtype);
-  program_.bytes_per_device = most_sent * size;
-  program_.local_bytes_per_device = most_local * size;
+  CountBytes();
   return std::move(program_);
 }
 
@@ -526,7 +579,9 @@ double BoxingSeconds(const TensorType& type, Sbp from, Sbp to,
   if (!Exists(type, from, k, to, k)) {
     return std::numeric_limits<double>::infinity();
   }
-  const Steps steps = Classify(type.shape, from, to, k);
+  if (k == 1) return 0;
+  const int rank = BusiestRank(from, to);
+  const Steps steps = StepsOf(type.shape, from, to, k, rank);
   const double bytes =
       static_cast<double>(ElementsSent(type.shape, from, to, k, steps.kind)) *
       ops::SizeInBytes(type.dtype);
@@ -536,9 +591,10 @@ double BoxingSeconds(const TensorType& type, Sbp from, Sbp to,
   else if (steps.kind != CollectiveKind::kNone)
     rounds = k - 1;
   const DeviceSpec& device = cluster.devices.front();
-  double seconds =
-      rounds * mesh.latency_seconds + bytes / mesh.bytes_per_second +
-      LocalBytes(type, from, to, k, steps) / device.memory_bytes_per_second;
+  double seconds = rounds * mesh.latency_seconds +
+                   bytes / mesh.bytes_per_second +
+                   LocalBytes(type, from, to, k, rank, steps) /
+                       device.memory_bytes_per_second;
   seconds += (steps.pack + steps.unpack) * device.launch_seconds;
   return seconds;
 }

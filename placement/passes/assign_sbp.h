@@ -29,7 +29,9 @@ struct SbpAssignment {
   std::vector<ops::Sbp> produced;               // By tensor.
   std::vector<std::vector<SbpOption>> options;  // By node: all of them.
   double seconds = 0;                           // Modelled step time.
-  double lower_bound = 0;  // No assignment has less; == seconds: exact.
+  // No assignment that keeps the rules below (and the pins) has less; ==
+  // seconds: exact. One that breaks the rule about parts may have less.
+  double lower_bound = 0;
 };
 
 // Pins: by tensor name, the SBP in which it must be produced. InvalidArgument

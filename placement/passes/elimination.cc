@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <queue>
+#include <numeric>
 #include <set>
 #include <utility>
 
 #include "glog/logging.h"
+#include "placement/passes/possible_labels.h"
 
 namespace facet::placement {
 namespace {
@@ -322,20 +323,84 @@ double Evaluate(const PairwiseProblem& problem,
   return cost;
 }
 
+// The variable that makes the others' tables large: the one with the most
+// neighbours, of those with labels to choose from. kNoHub if none has many.
+constexpr int kNoHub = -1;
+int FindHub(const PairwiseProblem& problem) {
+  // Chains and ladders, which elimination is good at, have fewer.
+  constexpr size_t kManyNeighbours = 32;
+  std::vector<std::set<int>> neighbours(problem.unary.size());
+  for (const PairwiseProblem::Pair& pair : problem.pairs) {
+    if (problem.unary[pair.a].size() < 2) continue;
+    if (problem.unary[pair.b].size() < 2) continue;
+    neighbours[pair.a].insert(pair.b);
+    neighbours[pair.b].insert(pair.a);
+  }
+  int hub = kNoHub;
+  size_t most = kManyNeighbours;
+  for (size_t v = 0; v < neighbours.size(); ++v) {
+    if (neighbours[v].size() <= most) continue;
+    most = neighbours[v].size();
+    hub = static_cast<int>(v);
+  }
+  return hub;
+}
+
+PairwiseSolution NoSolution(const PairwiseProblem& problem) {
+  return {std::vector<int>(problem.unary.size(), 0), kInfinity, kInfinity};
+}
+
+// Leaves out impossible labels, and solves once for each label of a hub: with
+// its label known its neighbours often have few possible ones left, and no
+// table spans it. At most `max_branches` eliminations.
+PairwiseSolution Solve(const PairwiseProblem& whole, int64_t max_table,
+                       int max_branches) {
+  const std::vector<std::vector<int>> labels = PossibleLabels(whole);
+  for (const std::vector<int>& possible : labels) {
+    if (possible.empty()) return NoSolution(whole);
+  }
+  const PairwiseProblem problem = WithLabels(whole, labels);
+  const int hub = FindHub(problem);
+  const int branches =
+      hub == kNoHub ? 1 : static_cast<int>(problem.unary[hub].size());
+  PairwiseSolution solution = NoSolution(problem);
+  if (hub == kNoHub || branches > max_branches) {
+    Eliminator search(problem, max_table, Overflow::kFix);
+    search.Run();
+    solution.label = search.labels();
+    solution.cost = Evaluate(problem, solution.label);
+    solution.lower_bound = solution.cost;
+    if (!search.exact()) {
+      Eliminator bound(problem, max_table, Overflow::kSplit);
+      solution.lower_bound = std::min(bound.Run(), solution.cost);
+    }
+  } else {
+    std::vector<std::vector<int>> branch(problem.unary.size());
+    for (size_t v = 0; v < branch.size(); ++v) {
+      branch[v].resize(problem.unary[v].size());
+      std::iota(branch[v].begin(), branch[v].end(), 0);
+    }
+    for (int l = 0; l < branches; ++l) {
+      branch[hub] = {l};
+      PairwiseSolution found = Solve(WithLabels(problem, branch), max_table,
+                                     max_branches / branches);
+      found.label[hub] = l;
+      const double bound = std::min(solution.lower_bound, found.lower_bound);
+      if (found.cost < solution.cost) solution = std::move(found);
+      solution.lower_bound = bound;
+    }
+  }
+  for (size_t v = 0; v < labels.size(); ++v) {
+    solution.label[v] = labels[v][solution.label[v]];
+  }
+  return solution;
+}
+
 }  // namespace
 
 PairwiseSolution Minimize(const PairwiseProblem& problem, int64_t max_table) {
-  Eliminator search(problem, max_table, Overflow::kFix);
-  search.Run();
-  PairwiseSolution solution;
-  solution.label = search.labels();
-  solution.cost = Evaluate(problem, solution.label);
-  solution.lower_bound = solution.cost;
-  if (!search.exact()) {
-    Eliminator bound(problem, max_table, Overflow::kSplit);
-    solution.lower_bound = std::min(bound.Run(), solution.cost);
-  }
-  return solution;
+  constexpr int kMaxBranches = 8;
+  return Solve(problem, max_table, kMaxBranches);
 }
 
 }  // namespace facet::placement

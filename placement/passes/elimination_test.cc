@@ -5,6 +5,7 @@
 #include <random>
 
 #include "gtest/gtest.h"
+#include "placement/passes/possible_labels.h"
 
 namespace facet::placement {
 namespace {
@@ -143,6 +144,77 @@ TEST(EliminationTest, HubsAndLongChainsAreExact) {
                               *std::min_element(ends.begin(), ends.end()));
   }
   EXPECT_EQ(solution.cost, best);
+}
+
+// Wider than FindsWhatBruteForceFinds: a hub that the search branches on, and
+// forbidden combinations that take labels away.
+TEST(EliminationTest, BranchingOnAHubFindsTheLeast) {
+  std::mt19937 random(4);
+  constexpr int kSpokes = 40;
+  auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+  int solvable = 0;
+  for (int round = 0; round < 200; ++round) {
+    const int hub_labels = pick(2, 4);
+    PairwiseProblem problem;
+    problem.unary.emplace_back();
+    for (int h = 0; h < hub_labels; ++h) {
+      problem.unary[0].push_back(pick(0, 50));
+    }
+    // Without pairs between spokes the least is a sum of minima.
+    std::vector<double> by_hub_label = problem.unary[0];
+    for (int v = 1; v <= kSpokes; ++v) {
+      const int labels = pick(2, 3);
+      problem.unary.emplace_back();
+      for (int l = 0; l < labels; ++l) problem.unary[v].push_back(pick(0, 9));
+      PairwiseProblem::Pair pair{v, 0, {}};
+      for (int e = 0; e < labels * hub_labels; ++e) {
+        pair.cost.push_back(pick(0, 9) == 0 ? kInfinity : pick(0, 9));
+      }
+      for (int h = 0; h < hub_labels; ++h) {
+        double best = kInfinity;
+        for (int l = 0; l < labels; ++l) {
+          best = std::min(best,
+                          problem.unary[v][l] + pair.cost[l * hub_labels + h]);
+        }
+        by_hub_label[h] += best;
+      }
+      problem.pairs.push_back(std::move(pair));
+    }
+    const double best =
+        *std::min_element(by_hub_label.begin(), by_hub_label.end());
+    const PairwiseSolution solution = Minimize(problem);
+    ASSERT_EQ(solution.cost, best) << "round " << round;
+    ASSERT_EQ(solution.lower_bound, best) << "round " << round;
+    if (best == kInfinity) continue;
+    ++solvable;
+    ASSERT_EQ(Cost(problem, solution.label), best) << "round " << round;
+  }
+  EXPECT_GT(solvable, 100);
+  EXPECT_LT(solvable, 200);
+}
+
+// A label is impossible if a chain of forbidden combinations rules it out.
+TEST(EliminationTest, ImpossibleLabelsAreFoundThroughChains) {
+  PairwiseProblem problem;
+  problem.unary = {{0, kInfinity}, {1, 2}, {3, 4, 5}};
+  problem.pairs = {{0, 1, {kInfinity, 0, 0, 0}},         // 0:0 needs 1:1 ...
+                   {2, 1, {0, 0, 0, kInfinity, 0, 7}}};  // ... not with 2:1.
+  EXPECT_EQ(PossibleLabels(problem),
+            (std::vector<std::vector<int>>{{0}, {1}, {0, 2}}));
+  // The same from the last to the first: variables are looked at again.
+  const PairwiseProblem reversed = {
+      {{3, 4, 5}, {1, 2}, {0, kInfinity}},
+      {{2, 1, {kInfinity, 0, 0, 0}}, {0, 1, {0, 0, 0, kInfinity, 0, 7}}}};
+  EXPECT_EQ(PossibleLabels(reversed),
+            (std::vector<std::vector<int>>{{0, 2}, {1}, {0}}));
+  const PairwiseProblem part = WithLabels(problem, {{0}, {1}, {0, 2}});
+  EXPECT_EQ(part.unary[2], (std::vector<double>{3, 5}));
+  EXPECT_EQ(part.pairs[1].cost, (std::vector<double>{0, 7}));
+  // The solution's labels are those of the whole problem: 9 + 0 > 1 + 7.
+  problem.unary[2] = {9, 4, 1};
+  EXPECT_EQ(Minimize(problem).label, (std::vector<int>{0, 1, 2}));
 }
 
 TEST(EliminationTest, OfEqualLabelsTheFirstWins) {

@@ -1,6 +1,8 @@
 // What the search chooses for the real models.
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -75,7 +77,7 @@ TEST(AssignSbpTest, FindsDataParallelBackboneAndClassSplitHead) {
 TEST(AssignSbpTest, FewClassesAreDataParallelToo) {
   for (int devices : {2, 8}) {
     SCOPED_TRACE(devices);
-    const ops::Graph graph = TrainGraph("r18", 100, 1024, devices);
+    const ops::Graph graph = TrainGraph("r50", 100, 1024, devices);
     const auto assignment = AssignSbp(graph, Devices(devices), {}, ops::FindOp);
     ASSERT_TRUE(assignment.ok()) << assignment.status();
     EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), Sbp::B());
@@ -101,6 +103,40 @@ TEST(AssignSbpTest, TheHeadCrossesOverNearClassesEqualBatch) {
     EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), expected)
         << classes << " classes";
   }
+}
+
+// As above on the devices as they are, latency included.
+TEST(AssignSbpTest, WithLatencyTheHeadCrossesOverNearThereToo) {
+  for (const auto& [classes, expected] : std::vector<std::pair<int64_t, Sbp>>{
+           {512, Sbp::B()}, {2048, Sbp::S(0)}}) {
+    const ops::Graph graph = TrainGraph("r18", classes, 1024, 4);
+    const auto assignment = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+    ASSERT_TRUE(assignment.ok()) << assignment.status();
+    EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), expected)
+        << classes << " classes";
+  }
+}
+
+// Deeper networks are longer, not wider: tables stay small, and exact.
+TEST(AssignSbpTest, EveryDepthIsSolvedExactly) {
+  for (const char* network : {"r18", "r34", "r100", "r200"}) {
+    SCOPED_TRACE(network);
+    const ops::Graph graph = TrainGraph(network, 2'000'000, 128, 8);
+    const auto assignment = AssignSbp(graph, Devices(8), {}, ops::FindOp);
+    ASSERT_TRUE(assignment.ok()) << assignment.status();
+    EXPECT_EQ(assignment->seconds, assignment->lower_bound);
+    EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), Sbp::S(0));
+    ExpectBackboneIsDataParallel(graph, *assignment);
+  }
+}
+
+TEST(AssignSbpTest, TheSameGraphIsPlacedTheSameWay) {
+  const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
+  const auto once = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+  const auto again = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+  ASSERT_TRUE(once.ok() && again.ok());
+  EXPECT_EQ(once->chosen, again->chosen);
+  EXPECT_EQ(once->seconds, again->seconds);
 }
 
 TEST(AssignSbpTest, PinsAreObeyed) {
@@ -177,6 +213,35 @@ TEST(AssignSbpTest, BoxingMakesProducersAndReadersAgree) {
     EXPECT_THAT(legal, testing::Contains(signature)) << node.name;
   }
   EXPECT_GT(boxings, 10);
+}
+
+TEST(AssignSbpTest, ReadersThatWantTheSameShareOneBoxing) {
+  const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
+  const auto assignment = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+  ASSERT_TRUE(assignment.ok());
+  const auto placed = InsertBoxing(graph, *assignment, ops::FindOp);
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  const ops::Graph& boxed = placed->graph;
+  std::set<std::pair<ops::TensorId, std::string>> seen;
+  for (const ops::Node& node : boxed.nodes) {
+    if (node.op != "boxing") continue;
+    const ops::Tensor& tensor = boxed.tensors[node.inputs[0]];
+    const std::string target = placed->sbp[node.outputs[0]].ToString();
+    EXPECT_TRUE(seen.insert({node.inputs[0], target}).second) << node.name;
+    EXPECT_EQ(boxed.tensors[node.outputs[0]].name,
+              tensor.name + "/to_" + target);
+    // Part of the producer, phase of the first reader.
+    EXPECT_EQ(node.origin.part, boxed.nodes[tensor.producer].origin.part);
+    for (const ops::Node& reader : boxed.nodes) {
+      if (std::count(reader.inputs.begin(), reader.inputs.end(),
+                     node.outputs[0]) == 0) {
+        continue;
+      }
+      EXPECT_EQ(node.origin.phase, reader.origin.phase) << node.name;
+      break;
+    }
+  }
+  EXPECT_GT(seen.size(), 10u);
 }
 
 TEST(AssignSbpTest, MeshesOfTwoAxesAreRefused) {
