@@ -103,7 +103,13 @@ absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
   }
   ASSIGN_OR_RETURN(std::unique_ptr<TrainingRun> run,
                    TrainingRun::Create(settings, split.training));
-  ASSIGN_OR_RETURN(Results results, run->Train());
+  absl::StatusOr<Results> trained = run->Train();
+  if (absl::IsDeadlineExceeded(trained.status())) {
+    // A task hangs. Taking the session apart would wait for it, so that is
+    // left to the end of the process.
+    static_cast<void>(run.release());
+  }
+  ASSIGN_OR_RETURN(Results results, std::move(trained));
   if (evaluate) RETURN_IF_ERROR(Evaluate(split, people, *run, &results));
   PrintResults(results);
   if (!settings.json.empty()) {

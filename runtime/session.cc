@@ -258,15 +258,20 @@ absl::Status PlanSession::WaitForLanes(int64_t steps) {
                          return lane->stopped() || lane->steps_done() >= steps;
                        });
   };
-  const auto timeout = absl::ToChronoNanoseconds(options_.stall_timeout);
+  // The clock cannot add more: "for ever" is a century.
+  const auto timeout = absl::ToChronoNanoseconds(
+      std::min(options_.stall_timeout, absl::Hours(24) * 36500));
   std::unique_lock<std::mutex> lock(mutex_);
   int64_t finished = shared_.finished.load();
   while (!progress_.wait_for(lock, timeout, done)) {
     const int64_t now = shared_.finished.load();
     if (now == finished) {
       lock.unlock();
-      Fail(DescribeStall());
+      const absl::Status stall = DescribeStall();
+      Fail(stall);
+      // What hangs may hang for ever: nobody waits for it here.
       lock.lock();
+      return status_;
     }
     finished = now;
   }
@@ -350,6 +355,14 @@ absl::Status PlanSession::WriteVariable(absl::string_view name,
           "variable ", name, " is ", ops::DataTypeName(slice.dtype),
           slice.global_shape.ToString(), ", the value is ",
           ops::DataTypeName(value.dtype), value.shape.ToString()));
+    }
+    const int64_t bytes =
+        value.shape.num_elements() * ops::SizeInBytes(value.dtype);
+    if (static_cast<int64_t>(value.data.size()) != bytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("variable ", name, ": ", ops::DataTypeName(value.dtype),
+                       value.shape.ToString(), " takes ", bytes,
+                       " bytes, the value has ", value.data.size()));
     }
     std::vector<char> share(slice.size_bytes());
     CopyBox(slice, const_cast<char*>(value.data.data()), share.data(),

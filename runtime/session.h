@@ -45,8 +45,9 @@ struct SessionOptions {
   ops::DataSource* data_source = nullptr;  // Not owned; outlives the session.
   ops::FetchSink* fetch_sink = nullptr;    // Not owned; outlives the session.
   Timeline* timeline = nullptr;  // If set, every task is recorded. Not owned.
-  // A step in which nothing finishes for this long ends the run with an error
-  // that names the tasks that wait and for what.
+  // A step in which nothing finishes for this long ends the run with a
+  // DeadlineExceeded error that names the tasks that wait and for what. A task
+  // that hangs then still does, and the session's end waits for it.
   absl::Duration stall_timeout = absl::Minutes(10);
 };
 
@@ -71,7 +72,7 @@ class Session {
   // or broadcast one: of the first device). Not while Run runs.
   // NotFound names it and says which there are.
   virtual absl::StatusOr<HostTensor> ReadVariable(absl::string_view name) = 0;
-  // Type and shape must be the variable's.
+  // Type and shape must be the variable's, and the data of that size.
   virtual absl::Status WriteVariable(absl::string_view name,
                                      const HostTensor& value) = 0;
   virtual std::vector<std::string> VariableNames() const = 0;

@@ -53,6 +53,30 @@ absl::Status WithTask(const absl::Status& status, const placement::Plan& plan,
                    status.message()));
 }
 
+// The end of a task, which an asynchronous device tells from a thread of its
+// own.
+class Completion {
+ public:
+  void Set(absl::Status status) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    status_ = std::move(status);
+    is_set_ = true;
+    // Under the lock: the one who waits may destroy this when it is free.
+    changed_.notify_one();
+  }
+  absl::Status Wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return is_set_; });
+    return std::move(status_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  absl::Status status_;  // Guarded by mutex_, as is the next.
+  bool is_set_ = false;
+};
+
 }  // namespace
 
 Lane::Lane(LaneShared* shared, Device* device, ops::StreamKind kind,
@@ -159,28 +183,24 @@ absl::Status Lane::Fire(int position, int64_t step, int64_t ready_ns) {
   const int64_t start_ns = NowNs();
   current_since_ns_.store(start_ns, std::memory_order_relaxed);
   current_task_.store(task, std::memory_order_relaxed);
+  Completion completion;
   // Small enough for std::function's own storage: nothing is allocated.
   struct Call {
     TaskRunner* runner;
     int64_t step;
-    absl::Status status;
-  } call{&runner, step, absl::OkStatus()};
-  struct Done {
-    Lane* lane;
-    int position;
-    int64_t step;
-    absl::Status status;
-  } done{this, position, step, absl::OkStatus()};
+  } call{&runner, step};
   stream_->Run([&call] { return call.runner->Run(call.step); },
-               [&done](absl::Status status) {
-                 done.status = std::move(status);
-                 if (done.status.ok())
-                   done.lane->Finish(done.position, done.step);
+               [&completion](absl::Status status) {
+                 completion.Set(std::move(status));
                });
+  // Tokens are this thread's, so it sends them on, and not the thread that an
+  // asynchronous device calls back from.
+  const absl::Status status = completion.Wait();
+  if (status.ok()) Finish(position, step);
   if (shared_->timeline != nullptr && step >= 0) {
     shared_->timeline->Record({task, step, ready_ns, start_ns, NowNs()});
   }
-  return WithTask(done.status, *shared_->plan, task, step);
+  return WithTask(status, *shared_->plan, task, step);
 }
 
 void Lane::Finish(int position, int64_t step) {

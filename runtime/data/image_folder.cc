@@ -126,6 +126,12 @@ absl::Status CheckComplete(const std::vector<char>& bytes) {
 
 // Decoded and scaled: kSide x kSide, 8 bits, blue green red.
 absl::StatusOr<cv::Mat> Decode(const std::string& path) {
+  // Opening a pipe would wait for somebody to write to it.
+  std::error_code error;
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": not a regular file"));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     return absl::NotFoundError(

@@ -85,7 +85,9 @@ class World : public ops::DataSource, public ops::FetchSink {
     last_read = std::max(last_read, step);
     most_ahead = std::max(most_ahead, step - last_fetched);
     changed_.notify_all();
-    if (step == fail_read_at) return absl::DataLossError("the disk broke");
+    if (step == fail_read_at && begin >= fail_from_image) {
+      return absl::DataLossError("the disk broke");
+    }
     if (step == block_at) {
       changed_.wait(lock, [&] { return released_; });
     }
@@ -121,6 +123,7 @@ class World : public ops::DataSource, public ops::FetchSink {
   }
 
   int64_t fail_read_at = -1, block_at = -1, fail_fetch_at = -1;
+  int64_t fail_from_image = 0;  // Of the global batch.
   int64_t wait_for_read_of = -1;
   int64_t last_read = -1, last_fetched = -1, most_ahead = 0;
   bool saw_work_ahead = false;
@@ -191,6 +194,16 @@ TEST(SessionTest, VariablesAreReadAndWrittenWhole) {
     wrong.shape = {kPixels, 5};
     EXPECT_THAT(session.WriteVariable("weight", wrong).message(),
                 HasSubstr("[5, 37632]"));
+    wrong = *weight;
+    wrong.data.resize(100);
+    EXPECT_THAT(session.WriteVariable("weight", wrong).message(),
+                HasSubstr("the value has 100"));
+    wrong = *weight;
+    wrong.dtype = ops::DataType::kInt32;
+    EXPECT_THAT(session.WriteVariable("weight", wrong).message(),
+                HasSubstr("int32"));
+    EXPECT_EQ(session.ReadVariable("weight")->data, weight->data);
+    EXPECT_THAT(session.VariableNames(), testing::ElementsAre("weight"));
   }
 }
 
@@ -224,7 +237,48 @@ TEST(SessionTest, TheFirstErrorStopsAllAndStays) {
   world.fail_fetch_at = 2;
   auto running = Start(SmallPlan(2, false), &world);
   ASSERT_TRUE(running.ok());
-  EXPECT_EQ(running->session->Run(5).code(), absl::StatusCode::kAborted);
+  const absl::Status status = running->session->Run(5);
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(status.message(), HasSubstr("step 2"));
+  EXPECT_EQ(running->session->Run(0), status);
+}
+
+// The devices that have their images wait for the others in a collective.
+TEST(SessionTest, AnErrorOnOneDeviceFreesTheOthersAtOnce) {
+  World world;
+  world.fail_read_at = 3;
+  world.fail_from_image = 4;  // Images 4 and 5: the last device.
+  auto running = Start(SmallPlan(3, false), &world);
+  ASSERT_TRUE(running.ok()) << running.status();
+  const auto start = std::chrono::steady_clock::now();
+  const absl::Status status = running->session->Run(100);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_THAT(status.message(), HasSubstr("cpu:2"));
+  running->session.reset();
+  // Long before the minute after which a run counts as stalled.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST(SessionTest, EndsIdleUnusedOrBesideOthers) {
+  World first_world, second_world;
+  auto unused = Start(SmallPlan(2, false), &first_world);
+  ASSERT_TRUE(unused.ok());
+  unused->session.reset();
+  auto first = Start(SmallPlan(2, false), &first_world);
+  auto second = Start(SmallPlan(3, true), &second_world);
+  ASSERT_TRUE(first.ok() && second.ok());
+  ASSERT_TRUE(first->session->Run(2).ok());
+  ASSERT_TRUE(second->session->Run(1).ok());
+  first->session.reset();
+  ASSERT_TRUE(second->session->Run(1).ok());
+  EXPECT_EQ(first_world.last_fetched, 1);
+  EXPECT_NEAR(first_world.last_value, second_world.last_value,
+              1e-4 * first_world.last_value);
+  EXPECT_EQ(second->session->memory().size(), 3u);
+  for (const Session::DeviceMemory& memory : second->session->memory()) {
+    EXPECT_GT(memory.resident_bytes, 0);
+    EXPECT_LE(memory.resident_bytes, memory.planned_bytes);
+  }
 }
 
 TEST(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
@@ -232,16 +286,26 @@ TEST(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
   world.block_at = 1;
   auto running = Start(SmallPlan(2, false), &world, absl::Milliseconds(300));
   ASSERT_TRUE(running.ok());
-  std::thread releaser([&] {
-    std::this_thread::sleep_for(std::chrono::seconds(2));
-    world.Release();
-  });
+  // Nobody releases the blocked task before Run is back.
   const absl::Status status = running->session->Run(3);
-  releaser.join();
+  world.Release();
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(status.message(), HasSubstr("running images"));
   EXPECT_THAT(status.message(), HasSubstr("waits"));
   EXPECT_THAT(status.message(), HasSubstr("register"));
+}
+
+TEST(SessionTest, ASlowStepIsNoStallForThePatient) {
+  World world;
+  world.block_at = 1;
+  auto running = Start(SmallPlan(2, false), &world, absl::InfiniteDuration());
+  ASSERT_TRUE(running.ok());
+  std::thread releaser([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    world.Release();
+  });
+  EXPECT_TRUE(running->session->Run(3).ok());
+  releaser.join();
 }
 
 TEST(SessionTest, RefusesWhatItCannotRun) {
