@@ -18,8 +18,16 @@ namespace {
 double GiB(int64_t bytes) { return bytes / double{1 << 30}; }
 
 std::string JsonString(const std::string& text) {
-  return absl::StrCat(
-      "\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
+  std::string json = "\"";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < ' ') {
+      absl::StrAppendFormat(&json, "\\u%04x", c);
+      continue;
+    }
+    if (c == '"' || c == '\\') json += '\\';
+    json += c;
+  }
+  return json + "\"";
 }
 
 // JSON has no NaN or infinity: null.

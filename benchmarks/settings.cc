@@ -154,7 +154,13 @@ absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
     }
     absl::StatusOr<ops::Sbp> sbp = ops::ParseSbp(pin.substr(colon + 1));
     if (!sbp.ok()) return Invalid("pin", pin, sbp.status().message());
-    pins[std::string(pin.substr(0, colon))] = *sbp;
+    const std::string tensor(pin.substr(0, colon));
+    if (!pins.emplace(tensor, *sbp).second && pins[tensor] != *sbp) {
+      return Invalid(
+          "pin", text,
+          absl::StrCat(tensor, " is pinned twice, to ", pins[tensor].ToString(),
+                       " and ", sbp->ToString(), "; use one of them"));
+    }
   }
   return pins;
 }

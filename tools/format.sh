@@ -7,7 +7,7 @@ if ! command -v clang-format > /dev/null; then
   echo "format.sh: clang-format is missing (apt-get install clang-format)" >&2
   exit 1
 fi
-mapfile -t files < <(git ls-files '*.h' '*.cc' '*.cu')
+mapfile -t files < <(git ls-files -co --exclude-standard '*.h' '*.cc' '*.cu')
 if [[ "${1:-}" == "--check" ]]; then
   clang-format --dry-run --Werror "${files[@]}"
   echo "format.sh: ${#files[@]} files are formatted"

@@ -1,0 +1,160 @@
+#include "benchmarks/settings.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "gflags/gflags.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace facet::benchmarks {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// What ParseSettings makes of a command line. Flags are global: they are put
+// back afterwards.
+absl::StatusOr<Settings> Parse(std::vector<std::string> flags,
+                               const Preset& preset) {
+  const gflags::FlagSaver saver;
+  flags.insert(flags.begin(), "program");
+  std::vector<char*> arguments;
+  for (std::string& flag : flags) arguments.push_back(flag.data());
+  int argc = static_cast<int>(arguments.size());
+  char** argv = arguments.data();
+  return ParseSettings(&argc, &argv, preset);
+}
+
+Preset SmallPreset() {
+  Preset preset;
+  preset.program = "program";
+  preset.classes = 1000;
+  preset.network = "r18";
+  return preset;
+}
+
+TEST(SettingsTest, APresetIsWhatNoFlagChanges) {
+  Preset preset = SmallPreset();
+  preset.steps = 7;
+  preset.warmup = 3;
+  preset.learning_rate = 0.02;
+  preset.lr_decay = true;
+  preset.margin = "cosface";
+  const auto s = Parse({"--devices=cpu:3"}, preset);
+  ASSERT_TRUE(s.ok()) << s.status();
+  EXPECT_EQ(s->devices, 3);
+  EXPECT_EQ(s->network, "r18");
+  EXPECT_EQ(s->classes, 1000);
+  EXPECT_EQ(s->batch_size, 48);  // 16 per device.
+  EXPECT_EQ(s->steps, 7);
+  EXPECT_EQ(s->warmup, 3);
+  EXPECT_EQ(s->learning_rate, 0.02);
+  EXPECT_TRUE(s->lr_decay);
+  EXPECT_FALSE(s->half.has_value());
+  EXPECT_EQ(s->margin.m2, 0);
+  EXPECT_EQ(s->margin.m3, 0.4);
+  EXPECT_EQ(s->data, "synthetic");
+  EXPECT_TRUE(s->fuse);
+  EXPECT_TRUE(s->pins.empty());
+  EXPECT_EQ(s->json, "");
+}
+
+TEST(SettingsTest, FlagsChangeIt) {
+  const auto s = Parse(
+      {"--devices=cpu:2", "--classes=50", "--batch_size=6", "--network=r50",
+       "--margin=1.35,0.5,0.1", "--margin_gradient=exact", "--fuse=none",
+       "--sync_bn", "--seed=9", "--keep_going", "--clip_norm=0",
+       "--pin=head.weight:S(0);images:1:B"},
+      SmallPreset());
+  ASSERT_TRUE(s.ok()) << s.status();
+  EXPECT_EQ(s->classes, 50);
+  EXPECT_EQ(s->batch_size, 6);
+  EXPECT_EQ(s->network, "r50");
+  EXPECT_EQ(s->margin.m1, 1.35);
+  EXPECT_EQ(s->margin.m3, 0.1);
+  EXPECT_EQ(s->margin_gradient, "exact");
+  EXPECT_FALSE(s->fuse);
+  EXPECT_TRUE(s->sync_bn);
+  EXPECT_TRUE(s->keep_going);
+  EXPECT_EQ(s->seed, 9);
+  EXPECT_EQ(s->clip_norm, 0);
+  EXPECT_EQ(s->pins,
+            (std::map<std::string, ops::Sbp>{{"head.weight", ops::Sbp::S(0)},
+                                             {"images:1", ops::Sbp::B()}}));
+}
+
+TEST(SettingsTest, HalfIsWhatTheDeviceDoesBestUnlessForced) {
+  const Preset preset = SmallPreset();
+  EXPECT_EQ(Parse({"--fp16"}, preset)->half, ops::DataType::kBFloat16);
+  EXPECT_EQ(Parse({"--fp16", "--half_type=float16"}, preset)->half,
+            ops::DataType::kFloat16);
+  EXPECT_EQ(Parse({"--fp16", "--half_type=bfloat16"}, preset)->half,
+            ops::DataType::kBFloat16);
+}
+
+TEST(SettingsTest, PathsAreFromWhereTheUserStands) {
+  const std::string folder = testing::TempDir();
+  ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", folder.c_str(), 1), 0);
+  const auto s = Parse({"--json=r.json", "--trace_out=./t.json",
+                        "--plan_out=/p.pb", "--data=faces"},
+                       SmallPreset());
+  unsetenv("BUILD_WORKING_DIRECTORY");
+  ASSERT_TRUE(s.ok()) << s.status();
+  namespace fs = std::filesystem;
+  EXPECT_EQ(s->json, (fs::path(folder) / "r.json").lexically_normal());
+  EXPECT_EQ(s->trace_out, (fs::path(folder) / "t.json").lexically_normal());
+  EXPECT_EQ(s->plan_out, "/p.pb");
+  EXPECT_EQ(s->data, (fs::path(folder) / "faces").lexically_normal());
+  // Without Bazel: from the current folder.
+  EXPECT_EQ(Parse({"--json=r.json"}, SmallPreset())->json,
+            (fs::current_path() / "r.json").string());
+}
+
+TEST(SettingsTest, RefusalsNameFlagValueAndWhatIsAllowed) {
+  struct Case {
+    const char* flag;
+    const char* says;
+  };
+  for (const Case& c :
+       std::vector<Case>{{"--lr=nan", "use 0 to"},
+                         {"--lr=inf", "use 0 to"},
+                         {"--momentum=-0.1", "use 0 to 1"},
+                         {"--weight_decay=nan", "use 0 to 1"},
+                         {"--clip_norm=-1", "use 0 to"},
+                         {"--dropout=1", "use 0 to 0.99"},
+                         {"--classes=-5", "use 0 to 2147483647"},
+                         {"--classes=3000000000", "use 0 to 2147483647"},
+                         {"--classes=0", "synthetic"},
+                         {"--batch_size=-3", "use 1 to"},
+                         {"--warmup=-1", "use 0 to"},
+                         {"--held_out=0", "use 1 to"},
+                         {"--devices=cpu:-1", "cpu:N"},
+                         {"--devices=cpu:2000", "1 to 1024"},
+                         {"--devices=", "cpu:N"},
+                         {"--margin=nan,0,0", "m1"},
+                         {"--margin=0,0.5,0", "m1"},
+                         {"--fuse=always", "auto or none"},
+                         {"--network=", "r18, r34"}}) {
+    SCOPED_TRACE(c.flag);
+    const auto s = Parse({c.flag}, SmallPreset());
+    EXPECT_EQ(s.status().code(), absl::StatusCode::kInvalidArgument);
+    const std::string flag(c.flag);
+    EXPECT_THAT(
+        std::string(s.status().message()),
+        AllOf(HasSubstr(flag.substr(0, flag.find('='))), HasSubstr(c.says)));
+  }
+}
+
+TEST(SettingsTest, TwoPinsOfATensorMustAgree) {
+  const auto s = Parse({"--pin=a.weight:S(0);a.weight:B"}, SmallPreset());
+  EXPECT_THAT(std::string(s.status().message()),
+              AllOf(HasSubstr("--pin="), HasSubstr("a.weight"),
+                    HasSubstr("S(0) and B")));
+  EXPECT_TRUE(Parse({"--pin=a:B;a:B"}, SmallPreset()).ok());
+}
+
+}  // namespace
+}  // namespace facet::benchmarks

@@ -1,0 +1,178 @@
+// What Compile finds for the models that the project is about, with nobody
+// telling it.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "models/train_graph.h"
+#include "ops/cpu_kernels.h"
+#include "ops/graph/shard.h"
+#include "ops/op_table.h"
+#include "placement/cluster.h"
+#include "placement/compile.h"
+
+namespace facet::tests {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+struct Request {
+  std::string network = "r50";
+  int64_t classes = 2'000'000;
+  int64_t batch_size = 0;
+  int devices = 2;
+  placement::Precision precision = placement::Precision::kFloat32;
+  std::map<std::string, ops::Sbp> pins;
+  int64_t host_memory_bytes = 0;
+};
+
+absl::StatusOr<placement::Plan> Compile(const Request& request) {
+  models::TrainConfig config;
+  config.network = request.network;
+  config.classes = request.classes;
+  config.batch_size = request.batch_size;
+  config.bn_groups = request.devices;
+  auto model = models::BuildTrainGraph(config, ops::FindOp);
+  if (!model.ok()) return model.status();
+  placement::Cluster cluster =
+      placement::UniformCluster(request.devices, {}, {});
+  cluster.kernels = &ops::CpuKernels();
+  cluster.host_memory_bytes = request.host_memory_bytes;
+  placement::CompileOptions options;
+  options.loss = model->loss;
+  options.precision = request.precision;
+  options.pins = request.pins;
+  return placement::Compile(model->graph, cluster, options);
+}
+
+const placement::LogicalTensor& TensorNamed(const placement::Plan& plan,
+                                            const std::string& name) {
+  static const placement::LogicalTensor kNone;
+  for (const placement::LogicalTensor& tensor : plan.tensors()) {
+    if (tensor.name() == name) return tensor;
+  }
+  ADD_FAILURE() << "no tensor " << name;
+  return kNone;
+}
+
+void ExpectDataParallelBackbone(const placement::Plan& plan) {
+  EXPECT_THAT(TensorNamed(plan, "images").sbp(), testing::ElementsAre("S(0)"));
+  int variables = 0;
+  for (const placement::LogicalTensor& tensor : plan.tensors()) {
+    if (!tensor.variable() || tensor.part() != "backbone" ||
+        tensor.name().find("running_") != std::string::npos) {
+      continue;
+    }
+    EXPECT_THAT(tensor.sbp(), testing::ElementsAre("B")) << tensor.name();
+    ++variables;
+  }
+  EXPECT_GT(variables, 50);
+}
+
+TEST(FoundPlacementTest, TwoMillionClassesAreSplitAndTheBackboneIsNot) {
+  for (int devices : {2, 8}) {
+    for (auto precision :
+         {placement::Precision::kFloat32, placement::Precision::kBFloat16}) {
+      SCOPED_TRACE(devices);
+      Request request;
+      request.devices = devices;
+      request.batch_size = int64_t{16} * devices;
+      // The largest real training set, and no multiple of 8.
+      request.classes = devices == 8 ? 2'059'906 : 2'000'000;
+      request.precision = precision;
+      const auto plan = Compile(request);
+      ASSERT_TRUE(plan.ok()) << plan.status();
+      for (const char* name : {"head.weight", "head.weight.momentum"}) {
+        EXPECT_THAT(TensorNamed(*plan, name).sbp(),
+                    testing::ElementsAre("S(0)"));
+      }
+      ExpectDataParallelBackbone(*plan);
+      // Each device holds its classes, the first ones one more, and nobody
+      // the logits of all classes, or of its classes for many images at once
+      // in more than one buffer.
+      std::vector<int64_t> held(devices, 0);
+      for (const placement::Register& reg : plan->registers()) {
+        if (reg.name() == "head.weight") {
+          EXPECT_EQ(
+              reg.shape(0),
+              ops::ShardRange(request.classes, devices, reg.device()).size());
+          EXPECT_EQ(reg.shape(1), 512);
+          held[reg.device()] += reg.shape(0);
+        }
+        if (reg.shape_size() == 2) {
+          EXPECT_LT(reg.shape(1), request.classes) << reg.name();
+        }
+      }
+      int64_t total = 0;
+      for (int64_t classes : held) total += classes;
+      EXPECT_EQ(total, request.classes);
+      // 4 KiB a class for weight and momentum, and not much besides them.
+      const int64_t of_head = request.classes * 512 * 4 * 2 / devices;
+      for (const placement::Device& device : plan->devices()) {
+        EXPECT_GT(device.arena_bytes(), of_head);
+        EXPECT_LT(device.arena_bytes(), of_head + (int64_t{4} << 30));
+      }
+    }
+  }
+}
+
+TEST(FoundPlacementTest, AHundredClassesAreDataParallelToo) {
+  for (int devices : {2, 8}) {
+    SCOPED_TRACE(devices);
+    Request request;
+    request.network = "r18";
+    request.classes = 100;
+    request.batch_size = 1024;
+    request.devices = devices;
+    const auto plan = Compile(request);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_THAT(TensorNamed(*plan, "head.weight").sbp(),
+                testing::ElementsAre("B"));
+    ExpectDataParallelBackbone(*plan);
+  }
+}
+
+TEST(FoundPlacementTest, PinsAreObeyedOrRefusedWithTheChoices) {
+  Request request;
+  request.network = "r18";
+  request.classes = 5000;
+  request.batch_size = 16;
+  request.devices = 4;
+  for (const ops::Sbp& sbp : {ops::Sbp::B(), ops::Sbp::S(0)}) {
+    request.pins = {{"head.weight", sbp}};
+    const auto plan = Compile(request);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_THAT(TensorNamed(*plan, "head.weight").sbp(),
+                testing::ElementsAre(sbp.ToString()));
+  }
+  request.pins = {{"head.weight", ops::Sbp::PSum()}};
+  const absl::Status refused = Compile(request).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      std::string(refused.message()),
+      AllOf(HasSubstr("head.weight"), HasSubstr("P(sum)"),
+            HasSubstr("float32[5000, 512]"), HasSubstr("B, S(0), S(1)")));
+  request.pins = {{"head.wieght", ops::Sbp::B()}};
+  EXPECT_THAT(std::string(Compile(request).status().message()),
+              HasSubstr("head.wieght"));
+}
+
+TEST(FoundPlacementTest, TooLittleMemorySaysWhatIsNeededAndWhatHelps) {
+  Request request;
+  request.batch_size = 32;
+  request.host_memory_bytes = int64_t{4} << 30;
+  const absl::Status refused = Compile(request).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr("at its peak"), HasSubstr("together"),
+                    HasSubstr("4.00 GiB of host memory"),
+                    HasSubstr("head.weight 1.91"), HasSubstr("--batch_size"),
+                    HasSubstr("--classes"), HasSubstr("--fp16")));
+}
+
+}  // namespace
+}  // namespace facet::tests
