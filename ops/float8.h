@@ -89,7 +89,11 @@ void Store(BFloat16* to, V value) {
 
 template <typename V>
 V Broadcast(float value) {
-  return V{} + value;
+  if constexpr (sizeof(V) == sizeof(float)) {
+    return value;
+  } else {
+    return _mm256_set1_ps(value);
+  }
 }
 
 // 8 for Float8, 1 for float.

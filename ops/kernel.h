@@ -86,6 +86,10 @@ struct KernelDef {
       workspace_bytes;
   // May do expensive preparation (JIT, choosing an algorithm).
   std::function<absl::StatusOr<Kernel>(const KernelSpec& spec)> create;
+  // What attributes leave to the device ("auto") is decided here, so that it
+  // stands in the plan. Null: nothing is. Deterministic on one machine.
+  std::function<void(const KernelSpec& spec, Attributes* attributes)> decide =
+      nullptr;
 };
 
 // The kernels of one kind of device, by op name.

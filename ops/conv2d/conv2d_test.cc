@@ -1,8 +1,11 @@
 // conv2d and its gradients against plain loops in float64.
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
@@ -255,28 +258,97 @@ TEST(Conv2d, KernelRunsAgainOnOtherBuffers) {
   }
 }
 
-TEST(Conv2d, WinogradComputesTheSameOrSaysWhyNot) {
-  const Sizes s{2, 16, 16, 16, 16, 3, 3, 1, 1};
-  Attributes attributes = s.attributes();
-  attributes.Set("algorithm", std::string("winograd"));
-  const HostValue x = Random(s.x(), Layout::kBlocked16, 0);
-  const HostValue w = Random(s.w(), Layout::kRowMajor, 1);
-  TensorSlice y = HostValue::Whole(s.y()).slice();
-  y.layout = Layout::kBlocked16;
-  absl::StatusOr<std::vector<HostValue>> outputs =
-      RunOp(*FindOp("conv2d"), attributes, {x, w}, {y}, {}, CpuKernels());
-  if (!outputs.ok()) {
-    EXPECT_EQ(outputs.status().code(), absl::StatusCode::kUnimplemented);
-    EXPECT_NE(outputs.status().message().find("no Winograd for x [2, 16, 16"),
-              absl::string_view::npos)
-        << outputs.status();
-    return;
+// Images of whole and of cut tiles, more tiles than one batch, more channels
+// one way than the other; in every dtype and both blocked layouts.
+TEST(Conv2d, WinogradIsTheDefinition) {
+  for (const Sizes& s :
+       {Sizes{2, 16, 8, 8, 16, 3, 3, 1, 1}, Sizes{3, 32, 7, 5, 48, 3, 3, 1, 1},
+        Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1},
+        Sizes{2, 16, 30, 29, 32, 3, 3, 1, 1}}) {
+    for (Layout layout : {Layout::kBlocked8, Layout::kBlocked16}) {
+      for (DataType dtype :
+           {DataType::kFloat32, DataType::kBFloat16, DataType::kFloat16}) {
+        SCOPED_TRACE(absl::StrCat(s.x().ToString(), " ", LayoutName(layout),
+                                  " ", DataTypeName(dtype)));
+        auto typed = [&](TensorType type) {
+          type.dtype = dtype;
+          return type;
+        };
+        auto check = [&](const std::string& op, Attributes attributes,
+                         const HostValue& a, const HostValue& b,
+                         const TensorType& out, Layout out_layout,
+                         const Reference& reference) {
+          attributes.Set("algorithm", std::string("winograd"));
+          const Values got = MustRun(op, attributes, {a, b}, out, out_layout);
+          const Values want =
+              reference({}, {}, {a.ToDoubles(), b.ToDoubles()})[0];
+          ASSERT_EQ(got.size(), want.size());
+          double largest = 0;
+          for (double value : want) {
+            largest = std::max(largest, std::abs(value));
+          }
+          // The result is rounded to its type; float32 is used inside.
+          const double unit = out.dtype == DataType::kFloat32   ? 1e-5
+                              : out.dtype == DataType::kFloat16 ? 1e-3
+                                                                : 8e-3;
+          for (size_t i = 0; i < got.size(); ++i) {
+            ASSERT_NEAR(got[i], want[i], unit * largest) << op << " " << i;
+          }
+        };
+        const HostValue x = Random(typed(s.x()), layout, 0);
+        const HostValue w = Random(typed(s.w()), Layout::kRowMajor, 1);
+        const HostValue dy = Random(typed(s.y()), layout, 2);
+        check("conv2d", s.attributes(), x, w, typed(s.y()), layout, Forward(s));
+        check("conv2d_grad_input", s.grad_input_attributes(), dy, w,
+              typed(s.x()), layout, GradInput(s));
+        check("conv2d_grad_weight", s.grad_weight_attributes(), x, dy, s.w(),
+              Layout::kRowMajor, GradWeight(s));
+      }
+    }
   }
-  const Values want = Forward(s)({}, {}, {x.ToDoubles(), w.ToDoubles()})[0];
-  const Values got = outputs->front().ToDoubles();
-  for (size_t i = 0; i < got.size(); ++i) {
-    ASSERT_NEAR(got[i], want[i], 1e-3);
-  }
+}
+
+KernelSpec ForwardSpec(const Sizes& s, Layout layout,
+                       const std::string& algorithm) {
+  KernelSpec spec;
+  spec.attributes = s.attributes();
+  spec.attributes.Set("algorithm", algorithm);
+  spec.inputs = {Random(s.x(), layout, 0).slice(),
+                 Random(s.w(), Layout::kRowMajor, 0).slice()};
+  spec.outputs = {Random(s.y(), layout, 0).slice()};
+  return spec;
+}
+
+TEST(Conv2d, TheAlgorithmIsDecidedByWhatItSaves) {
+  auto decided = [](const Sizes& s, Layout layout, const char* algorithm) {
+    const KernelSpec spec = ForwardSpec(s, layout, algorithm);
+    Attributes attributes = spec.attributes;
+    CpuKernels().find("conv2d")->decide(spec, &attributes);
+    return attributes.String("algorithm");
+  };
+  constexpr Layout k8 = Layout::kBlocked8;
+  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 1, 1}, k8, "auto"), "winograd");
+  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 1, 1}, k8, "direct"), "direct");
+  // Stride 2; 24 channels; row-major; 36 products for 4 results.
+  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 2, 1}, k8, "auto"), "direct");
+  EXPECT_EQ(decided({1, 24, 7, 7, 64, 3, 3, 1, 1}, k8, "auto"), "direct");
+  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 1, 1}, Layout::kRowMajor, "auto"),
+            "direct");
+  EXPECT_EQ(decided({1, 64, 2, 2, 64, 3, 3, 1, 1}, k8, "auto"), "direct");
+}
+
+TEST(Conv2d, WinogradSaysWhatItCannotDo) {
+  const absl::Status status =
+      CpuKernels()
+          .find("conv2d")
+          ->create(ForwardSpec({2, 16, 8, 8, 16, 3, 3, 2, 1}, Layout::kBlocked8,
+                               "winograd"))
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(status.message().find("\"winograd\" cannot convolve x [2, 16, "
+                                  "8, 8] in layout nChw8c"),
+            absl::string_view::npos)
+      << status;
 }
 
 TEST(Conv2d, BlockedLayoutNeedsWholeBlocks) {
@@ -336,8 +408,10 @@ TEST(Conv2d, CostCountsMultiplyAdds) {
   // The second convolution of IResNet-50, per image: 112x112x64x64x9.
   const Sizes s{1, 64, 112, 112, 64, 3, 3, 1, 1};
   const double flops = 2.0 * 112 * 112 * 64 * 64 * 9;
-  auto cost = [](const std::string& op, const Attributes& attributes,
-                 const std::vector<TensorType>& inputs, TensorType output) {
+  auto cost = [](const std::string& op, Attributes attributes,
+                 const std::vector<TensorType>& inputs, TensorType output,
+                 const char* algorithm = "auto") {
+    attributes.Set("algorithm", std::string(algorithm));
     return FindOp(op)->cost({attributes, inputs, {&output, 1}});
   };
   EXPECT_EQ(cost("conv2d", s.attributes(), {s.x(), s.w()}, s.y()).flops, flops);
@@ -351,6 +425,11 @@ TEST(Conv2d, CostCountsMultiplyAdds) {
             flops);
   EXPECT_EQ(cost("conv2d", s.attributes(), {s.x(), s.w()}, s.y()).bytes,
             4.0 * (2 * 112 * 112 * 64 + 64 * 64 * 9));
+  // A quarter of the products, and the transforms.
+  const double fewer =
+      cost("conv2d", s.attributes(), {s.x(), s.w()}, s.y(), "winograd").flops;
+  EXPECT_GT(fewer, flops / 4);
+  EXPECT_LT(fewer, flops / 2);
 }
 
 }  // namespace

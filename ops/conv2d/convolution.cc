@@ -1,7 +1,6 @@
 #include "ops/conv2d/convolution.h"
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
@@ -42,8 +41,8 @@ ConvolutionPrimitive Describe(
 
 // Throws dnnl::error if there is no implementation.
 ConvolutionPrimitive MakeConvolution(const ConvolutionProblem& problem,
-                                     const Formats& formats,
-                                     dnnl::algorithm algorithm) {
+                                     const Formats& formats) {
+  constexpr dnnl::algorithm algorithm = dnnl::algorithm::convolution_direct;
   const dnnl::engine& engine = OnednnEngine();
   const dnnl::primitive_attr attributes = OnednnUserScratchpad();
   const memory::dims strides(2, problem.stride);
@@ -98,11 +97,10 @@ ConvolutionPrimitive MakeConvolution(const ConvolutionProblem& problem,
 }
 
 absl::StatusOr<ConvolutionPrimitive> TryConvolution(
-    const ConvolutionProblem& problem, const Formats& formats,
-    dnnl::algorithm algorithm) {
+    const ConvolutionProblem& problem, const Formats& formats) {
   ConvolutionPrimitive result;
   RETURN_IF_ERROR(TryOnednn(DirectionName(problem.direction), [&] {
-    result = MakeConvolution(problem, formats, algorithm);
+    result = MakeConvolution(problem, formats);
   }));
   return result;
 }
@@ -133,23 +131,13 @@ absl::StatusOr<ConvolutionPrimitive> ChooseConvolution(
   given.w = AnyFormat(given.w);
   const Formats free = {AnyFormat(given.x), given.w, AnyFormat(given.y)};
 
-  const bool winograd = problem.algorithm == "winograd";
-  const dnnl::algorithm algorithm = winograd
-                                        ? dnnl::algorithm::convolution_winograd
-                                        : dnnl::algorithm::convolution_direct;
   absl::StatusOr<ConvolutionPrimitive> as_given =
-      TryConvolution(problem, given, algorithm);
+      TryConvolution(problem, given);
   if (IsFast(as_given)) return as_given;
   absl::StatusOr<ConvolutionPrimitive> reordered =
-      TryConvolution(problem, free, algorithm);
+      TryConvolution(problem, free);
   if (IsFast(reordered)) return reordered;
-  if (as_given.ok() || !winograd) return as_given;
-  return absl::UnimplementedError(absl::StrCat(
-      as_given.status().message(), ": no Winograd for x ",
-      problem.x.shape.ToString(), ", w ", problem.w.shape.ToString(),
-      ", stride ", problem.stride,
-      " on this CPU (it needs AVX-512, 3x3 and stride 1): use algorithm "
-      "\"direct\" or \"auto\""));
+  return as_given;
 }
 
 }  // namespace facet::ops

@@ -1,5 +1,6 @@
-// Which oneDNN primitive computes a convolution, and the formats it wants its
-// operands in. What surrounds it (conversions, workspace): cpu.cc.
+// A convolution to compute, and which oneDNN primitive does it directly, with
+// the formats it wants its operands in. What surrounds the primitive
+// (conversions, workspace): direct.cc. The other algorithm: winograd.h.
 #ifndef FACET_OPS_CONV2D_CONVOLUTION_H_
 #define FACET_OPS_CONV2D_CONVOLUTION_H_
 
@@ -23,7 +24,6 @@ struct ConvolutionProblem {
   TensorSlice y;  // [N, O, OH, OW]
   int64_t stride = 1;
   int64_t padding = 0;
-  std::string algorithm = "auto";
 };
 
 struct ConvolutionPrimitive {
@@ -39,9 +39,8 @@ struct ConvolutionPrimitive {
 // The element type the problem is computed in.
 DataType ConvolutionComputeType(const ConvolutionProblem& problem);
 
-// Takes x and y as they lie if that gives a fast implementation, else whatever
-// formats do. w is always free. "auto" is direct convolution. Unimplemented
-// for "winograd" where oneDNN has none (it needs AVX-512, 3x3, stride 1).
+// Direct convolution. Takes x and y as they lie if that gives a fast
+// implementation, else whatever formats do. w is always free.
 absl::StatusOr<ConvolutionPrimitive> ChooseConvolution(
     const ConvolutionProblem& problem);
 

@@ -1,86 +1,17 @@
-// CPU kernels of conv2d and its gradients: oneDNN's primitive in the middle,
-// and around it what brings the operands to the types and formats it wants:
-// kernels from row-major to its own blocking, halves to float32 where the CPU
-// does not multiply them. All of that lives in the workspace.
+// CPU kernels of conv2d and its gradients: which algorithm computes them.
 
-#include <array>
-#include <memory>
-#include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "ops/conv2d/convolution.h"
-#include "ops/float8.h"
-#include "ops/parallel.h"
+#include "ops/conv2d/direct.h"
+#include "ops/conv2d/winograd.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
 namespace {
-
-using dnnl::memory;
-
-constexpr int64_t kNowhere = -1;
-constexpr int64_t kAlignment = 64;
-
-// Hands out adjacent, aligned pieces of the workspace.
-class Workspace {
- public:
-  int64_t Take(int64_t bytes) {
-    const int64_t offset = size_;
-    size_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    return offset;
-  }
-  int64_t size() const { return size_; }
-
- private:
-  int64_t size_ = 0;
-};
-
-// How one operand gets from the caller's memory to the primitive, or back.
-struct OperandPlan {
-  TensorSlice slice;
-  memory::desc given;   // In the caller's layout and the type of `wanted`.
-  memory::desc wanted;  // The primitive's.
-  int64_t converted = kNowhere;  // Workspace offset of `given`, if converted.
-  int64_t reordered = kNowhere;  // Workspace offset of `wanted`, if reordered.
-  int64_t reorder_scratchpad = kNowhere;
-  std::optional<dnnl::reorder::primitive_desc> reorder;
-};
-
-struct Plan {
-  ConvolutionPrimitive primitive;
-  OperandPlan x, w, y;
-  int64_t scratchpad = kNowhere;
-  int64_t workspace_bytes = 0;
-};
-
-absl::StatusOr<OperandPlan> PlanOperand(const TensorSlice& slice,
-                                        const memory::desc& wanted,
-                                        bool is_output, Workspace* workspace) {
-  OperandPlan plan;
-  plan.slice = slice;
-  plan.wanted = wanted;
-  const DataType dtype = wanted.data_type() == memory::data_type::bf16
-                             ? DataType::kBFloat16
-                             : DataType::kFloat32;
-  ASSIGN_OR_RETURN(plan.given, OnednnDescriptor(slice, dtype));
-  if (dtype != slice.dtype) {
-    plan.converted =
-        workspace->Take(static_cast<int64_t>(plan.given.get_size()));
-  }
-  if (plan.given != wanted) {
-    plan.reordered = workspace->Take(static_cast<int64_t>(wanted.get_size()));
-    const memory::desc& from = is_output ? wanted : plan.given;
-    const memory::desc& to = is_output ? plan.given : wanted;
-    RETURN_IF_ERROR(TryOnednn("reorder for a convolution", [&] {
-      plan.reorder.emplace(OnednnEngine(), from, OnednnEngine(), to,
-                           OnednnUserScratchpad());
-    }));
-    plan.reorder_scratchpad = workspace->Take(
-        static_cast<int64_t>(plan.reorder->scratchpad_desc().get_size()));
-  }
-  return plan;
-}
 
 ConvolutionProblem ProblemOf(ConvolutionDirection direction,
                              const KernelSpec& spec) {
@@ -105,184 +36,79 @@ ConvolutionProblem ProblemOf(ConvolutionDirection direction,
   }
   problem.stride = spec.attributes.Int("stride");
   problem.padding = spec.attributes.Int("padding");
-  problem.algorithm = spec.attributes.String("algorithm");
   return problem;
 }
 
-absl::StatusOr<Plan> MakePlan(ConvolutionDirection direction,
-                              const KernelSpec& spec) {
-  const ConvolutionProblem problem = ProblemOf(direction, spec);
-  CHECK(problem.w.layout == Layout::kRowMajor);
-  Plan plan;
-  ASSIGN_OR_RETURN(plan.primitive, ChooseConvolution(problem));
-  Workspace workspace;
-  ASSIGN_OR_RETURN(
-      plan.x,
-      PlanOperand(problem.x, plan.primitive.x,
-                  direction == ConvolutionDirection::kGradInput, &workspace));
-  ASSIGN_OR_RETURN(
-      plan.w,
-      PlanOperand(problem.w, plan.primitive.w,
-                  direction == ConvolutionDirection::kGradWeight, &workspace));
-  ASSIGN_OR_RETURN(
-      plan.y,
-      PlanOperand(problem.y, plan.primitive.y,
-                  direction == ConvolutionDirection::kForward, &workspace));
-  plan.scratchpad = workspace.Take(
-      static_cast<int64_t>(plan.primitive.scratchpad.get_size()));
-  plan.workspace_bytes = workspace.size();
-  return plan;
+// Whether tiles of 4x4 results, with 36 products each, save at least a third of
+// the 9 products per result. Winograd's transforms cost less than that
+// (measured for 64 to 512 channels, on AVX2).
+bool WinogradPays(const Shape& y) {
+  const int64_t tiles = (y[2] + 3) / 4 * ((y[3] + 3) / 4);
+  return tiles * 36 * 3 <= y[2] * y[3] * 9 * 2;
 }
 
-template <typename From, typename To>
-void Convert(const From* from, To* to, int64_t n) {
-  ParallelFor(n, 16384, [&](int64_t begin, int64_t end) {
-    int64_t i = begin;
-    for (; i + 8 <= end; i += 8) Store(to + i, Load<Float8>(from + i));
-    for (; i < end; ++i) Store(to + i, Load<float>(from + i));
-  });
+bool IsAuto(const KernelSpec& spec) {
+  return spec.attributes.String("algorithm") == "auto";
 }
 
-// An operand at run time.
-class Operand {
- public:
-  static absl::StatusOr<Operand> Create(const OperandPlan& plan) {
-    Operand operand;
-    operand.plan_ = plan;
-    if (plan.reorder) {
-      dnnl::primitive primitive;
-      RETURN_IF_ERROR(TryOnednn("reorder for a convolution", [&] {
-        primitive = dnnl::reorder(*plan.reorder);
-      }));
-      ASSIGN_OR_RETURN(
-          operand.reorder_,
-          OnednnCall::Create(
-              "reorder for a convolution", primitive,
-              {{DNNL_ARG_FROM, plan.reorder->src_desc()},
-               {DNNL_ARG_TO, plan.reorder->dst_desc()},
-               {DNNL_ARG_SCRATCHPAD, plan.reorder->scratchpad_desc()}}));
-    }
-    return operand;
-  }
+// Unimplemented if Winograd's algorithm was asked for and cannot do it.
+absl::StatusOr<bool> UsesWinograd(const ConvolutionProblem& problem,
+                                  const KernelSpec& spec) {
+  const bool supported = WinogradSupports(problem);
+  if (IsAuto(spec)) return supported && WinogradPays(problem.y.shape);
+  if (spec.attributes.String("algorithm") == "direct") return false;
+  if (supported) return true;
+  return absl::UnimplementedError(absl::StrCat(
+      "algorithm \"winograd\" cannot convolve x ", problem.x.shape.ToString(),
+      " in layout ", LayoutName(problem.x.layout), " with w ",
+      problem.w.shape.ToString(), ", stride ", problem.stride, ", padding ",
+      problem.padding,
+      ": it needs a blocked layout, multiples of 16 channels, 3x3, stride 1 "
+      "and padding 1; use \"direct\" or \"auto\""));
+}
 
-  // Where the primitive reads or writes the operand.
-  void* place(void* data, char* workspace) const {
-    if (plan_.reordered != kNowhere) return workspace + plan_.reordered;
-    return given_place(data, workspace);
-  }
-
-  // Before the primitive runs.
-  absl::Status BringIn(void* data, char* workspace) {
-    if (plan_.converted != kNowhere) {
-      VisitFloating(plan_.slice.dtype, [&](auto zero) {
-        using T = decltype(zero);
-        Convert(static_cast<const T*>(data),
-                reinterpret_cast<float*>(workspace + plan_.converted),
-                plan_.slice.num_elements());
-      });
-    }
-    if (plan_.reordered == kNowhere) return absl::OkStatus();
-    return Reorder(given_place(data, workspace), workspace + plan_.reordered,
-                   workspace);
-  }
-
-  // After it.
-  absl::Status TakeOut(void* data, char* workspace) {
-    if (plan_.reordered != kNowhere) {
-      RETURN_IF_ERROR(Reorder(workspace + plan_.reordered,
-                              given_place(data, workspace), workspace));
-    }
-    if (plan_.converted != kNowhere) {
-      VisitFloating(plan_.slice.dtype, [&](auto zero) {
-        using T = decltype(zero);
-        Convert(reinterpret_cast<const float*>(workspace + plan_.converted),
-                static_cast<T*>(data), plan_.slice.num_elements());
-      });
+Kernel MakeWinogradKernel(const ConvolutionProblem& problem) {
+  return [problem](const KernelContext& context) {
+    void* const first = context.inputs[0].data;
+    void* const second = context.inputs[1].data;
+    void* const output = context.outputs[0].data;
+    switch (problem.direction) {
+      case ConvolutionDirection::kForward:
+        RunWinograd(problem, first, second, output, context.workspace);
+        break;
+      case ConvolutionDirection::kGradInput:
+        RunWinograd(problem, output, second, first, context.workspace);
+        break;
+      case ConvolutionDirection::kGradWeight:
+        RunWinograd(problem, first, output, second, context.workspace);
+        break;
     }
     return absl::OkStatus();
-  }
-
- private:
-  void* given_place(void* data, char* workspace) const {
-    return plan_.converted != kNowhere ? workspace + plan_.converted : data;
-  }
-
-  absl::Status Reorder(void* from, void* to, char* workspace) {
-    return reorder_->Run({from, to, workspace + plan_.reorder_scratchpad});
-  }
-
-  OperandPlan plan_;
-  std::optional<OnednnCall> reorder_;
-};
-
-// The operands in the kernel's order: two inputs, one output.
-struct State {
-  std::array<Operand, 3> operands;
-  std::optional<OnednnCall> convolution;
-  int64_t scratchpad = 0;
-
-  absl::Status Run(const KernelContext& context) {
-    char* workspace = static_cast<char*>(context.workspace);
-    const std::array<void*, 3> data = {context.inputs[0].data,
-                                       context.inputs[1].data,
-                                       context.outputs[0].data};
-    for (int i = 0; i < 2; ++i) {
-      RETURN_IF_ERROR(operands[i].BringIn(data[i], workspace));
-    }
-    RETURN_IF_ERROR(convolution->Run({operands[0].place(data[0], workspace),
-                                      operands[1].place(data[1], workspace),
-                                      operands[2].place(data[2], workspace),
-                                      workspace + scratchpad}));
-    return operands[2].TakeOut(data[2], workspace);
-  }
-};
-
-absl::StatusOr<Kernel> MakeKernel(ConvolutionDirection direction,
-                                  const KernelSpec& spec) {
-  ASSIGN_OR_RETURN(Plan plan, MakePlan(direction, spec));
-  std::array<const OperandPlan*, 3> order;
-  std::array<int, 3> arguments;
-  switch (direction) {
-    case ConvolutionDirection::kForward:
-      order = {&plan.x, &plan.w, &plan.y};
-      arguments = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
-      break;
-    case ConvolutionDirection::kGradInput:
-      order = {&plan.y, &plan.w, &plan.x};
-      arguments = {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC};
-      break;
-    case ConvolutionDirection::kGradWeight:
-      order = {&plan.x, &plan.y, &plan.w};
-      arguments = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS};
-      break;
-  }
-  // Shared because std::function wants to be copied.
-  auto state = std::make_shared<State>();
-  state->scratchpad = plan.scratchpad;
-  std::vector<std::pair<int, memory::desc>> operands;
-  for (int i = 0; i < 3; ++i) {
-    ASSIGN_OR_RETURN(state->operands[i], Operand::Create(*order[i]));
-    operands.emplace_back(arguments[i], order[i]->wanted);
-  }
-  operands.emplace_back(DNNL_ARG_SCRATCHPAD, plan.primitive.scratchpad);
-  dnnl::primitive primitive;
-  RETURN_IF_ERROR(TryOnednn("convolution primitive",
-                            [&] { primitive = plan.primitive.make(); }));
-  ASSIGN_OR_RETURN(state->convolution,
-                   OnednnCall::Create("convolution", primitive, operands));
-  return Kernel(
-      [state](const KernelContext& context) { return state->Run(context); });
+  };
 }
 
 KernelDef MakeDef(ConvolutionDirection direction) {
   KernelDef def;
+  def.decide = [direction](const KernelSpec& spec, Attributes* attributes) {
+    if (!IsAuto(spec)) return;
+    const absl::StatusOr<bool> winograd =
+        UsesWinograd(ProblemOf(direction, spec), spec);
+    attributes->Set("algorithm",
+                    std::string(*winograd ? "winograd" : "direct"));
+  };
   def.workspace_bytes =
       [direction](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
-    ASSIGN_OR_RETURN(Plan plan, MakePlan(direction, spec));
-    return plan.workspace_bytes;
+    const ConvolutionProblem problem = ProblemOf(direction, spec);
+    ASSIGN_OR_RETURN(const bool winograd, UsesWinograd(problem, spec));
+    if (winograd) return WinogradWorkspaceBytes(problem);
+    return DirectWorkspaceBytes(problem);
   };
-  def.create = [direction](const KernelSpec& spec) {
-    return MakeKernel(direction, spec);
+  def.create = [direction](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
+    const ConvolutionProblem problem = ProblemOf(direction, spec);
+    CHECK(problem.w.layout == Layout::kRowMajor);
+    ASSIGN_OR_RETURN(const bool winograd, UsesWinograd(problem, spec));
+    if (winograd) return MakeWinogradKernel(problem);
+    return MakeDirectKernel(problem);
   };
   return def;
 }

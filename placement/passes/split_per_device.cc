@@ -78,7 +78,7 @@ class Splitter {
     task.num_ranks = num_devices_;
     return task;
   }
-  // Fills in workspace and time from the task's registers.
+  // Lets the kernel decide what is left to it; fills in workspace and time.
   absl::Status AddKernelNeeds(const ops::OpDef& def, LocalTask* task);
   double LocalSeconds(const ops::OpDef& def, const LocalTask& task) const;
   double CollectiveSeconds(const BoxingProgram& program) const;
@@ -120,8 +120,10 @@ double Splitter::CollectiveSeconds(const BoxingProgram& program) const {
 }
 
 absl::Status Splitter::AddKernelNeeds(const ops::OpDef& def, LocalTask* task) {
-  task->predicted_seconds = LocalSeconds(def, *task);
-  if (cluster_.kernels == nullptr) return absl::OkStatus();
+  if (cluster_.kernels == nullptr) {
+    task->predicted_seconds = LocalSeconds(def, *task);
+    return absl::OkStatus();
+  }
   const ops::KernelDef* kernel = cluster_.kernels->find(def.name);
   if (kernel == nullptr) {
     return absl::UnimplementedError(
@@ -129,7 +131,6 @@ absl::Status Splitter::AddKernelNeeds(const ops::OpDef& def, LocalTask* task) {
                      std::string(cluster_.kernels->device_kind),
                      " have no kernel for op ", def.name));
   }
-  if (kernel->workspace_bytes == nullptr) return absl::OkStatus();
   ops::KernelSpec spec;
   spec.attributes = task->attributes;
   for (int r : task->inputs) {
@@ -140,6 +141,12 @@ absl::Status Splitter::AddKernelNeeds(const ops::OpDef& def, LocalTask* task) {
   }
   spec.rank = task->rank;
   spec.num_ranks = task->num_ranks;
+  if (kernel->decide != nullptr) {
+    kernel->decide(spec, &task->attributes);
+    spec.attributes = task->attributes;
+  }
+  task->predicted_seconds = LocalSeconds(def, *task);
+  if (kernel->workspace_bytes == nullptr) return absl::OkStatus();
   // Asking may be slow (a library prepares the operation), and the blocks of a
   // residual network repeat.
   auto [it, is_new] = workspace_bytes_.emplace(SpecKey(def.name, spec), 0);
