@@ -29,14 +29,25 @@ absl::Status WriteAll(int file, const std::string& path,
   return absl::OkStatus();
 }
 
-absl::Status WriteTo(const std::string& path, int flags,
-                     absl::string_view content, bool sync) {
-  const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, 0666);
+absl::Status WriteInPlace(const std::string& path, absl::string_view content) {
+  const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (file < 0) return Error(path, "open");
   absl::Status status = WriteAll(file, path, content);
-  if (status.ok() && sync && fsync(file) != 0) status = Error(path, "sync");
   if (close(file) != 0 && status.ok()) status = Error(path, "close");
   return status;
+}
+
+// A file without a name, which vanishes with the process: -1 where the file
+// system has none.
+int OpenUnnamed(const std::string& folder) {
+  if (access("/proc/self/fd", X_OK) != 0) return -1;  // GiveName needs it.
+  return open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+}
+
+bool GiveName(int file, const std::string& path) {
+  const std::string unnamed = absl::StrCat("/proc/self/fd/", file);
+  return linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, path.c_str(),
+                AT_SYMLINK_FOLLOW) == 0;
 }
 
 }  // namespace
@@ -49,13 +60,31 @@ absl::Status WriteFileAtomically(const std::string& path,
       errno = EISDIR;
       return Error(path, "write");
     }
-    return WriteTo(path, 0, content, /*sync=*/false);
+    return WriteInPlace(path, content);
   }
   const std::string temporary = absl::StrCat(path, ".", getpid(), ".tmp");
-  absl::Status status =
-      WriteTo(temporary, O_CREAT | O_TRUNC, content, /*sync=*/true);
+  const size_t slash = path.rfind('/');
+  const std::string folder =
+      slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  int file = OpenUnnamed(folder);
+  const bool unnamed = file >= 0;
+  if (!unnamed) {
+    file =
+        open(temporary.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+  }
+  if (file < 0) return Error(path, "open");
+  absl::Status status = WriteAll(file, path, content);
+  if (status.ok() && fsync(file) != 0) status = Error(path, "sync");
+  // Where the path is taken, only a rename can replace it.
+  const bool done = status.ok() && unnamed && GiveName(file, path);
+  if (status.ok() && unnamed && !done) {
+    unlink(temporary.c_str());  // Of a process of this number, killed here.
+    if (!GiveName(file, temporary)) status = Error(path, "write");
+  }
+  if (close(file) != 0 && status.ok()) status = Error(path, "close");
+  if (done) return status;
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
-    status = Error(path, "rename to");
+    status = Error(path, "write");
   }
   if (!status.ok()) unlink(temporary.c_str());
   return status;

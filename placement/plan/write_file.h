@@ -9,8 +9,10 @@
 
 namespace facet::placement {
 
-// Writes to a temporary file beside `path`, syncs, and renames it: a full disk
-// or a killed process leaves the old file as it was. What is not a regular
+// Writes to a file without a name, syncs, and then gives it the name `path`: a
+// full disk or a killed process leaves the old file as it was, and nothing
+// else. (On a file system without unnamed files: to a temporary file beside
+// `path`, which stays behind if the process is killed.) What is not a regular
 // file (/dev/stdout, a pipe) is written directly. The error names the path and
 // the system's reason.
 absl::Status WriteFileAtomically(const std::string& path,
