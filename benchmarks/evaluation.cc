@@ -14,11 +14,10 @@
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/compile.h"
+#include "runtime/data/photograph.h"
 
 namespace facet::benchmarks {
 namespace {
-
-constexpr int64_t kPixels = int64_t{3} * 112 * 112;
 
 // Each photograph and then its mirror image, in order; behind the last one,
 // the last again, to fill the batch.
@@ -37,7 +36,7 @@ class MirroredSource : public ops::DataSource {
           photographs_[std::min(position / 2, last)];
       RETURN_IF_ERROR(
           runtime::LoadPhotograph(photograph.path, position % 2 == 1, images));
-      images += kPixels;
+      images += runtime::kPhotographPixels;
       *labels++ = photograph.person;
     }
     return absl::OkStatus();

@@ -1,20 +1,25 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <set>
 
+#include "glog/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/data/image_folder.h"
+#include "runtime/data/photograph.h"
 #include "runtime/data/synthetic.h"
+#include "zlib.h"
 
 namespace facet::runtime {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr int64_t kPixels = 3 * 112 * 112;
@@ -130,6 +135,73 @@ TEST(ImageFolderTest, TruncatedImagesAreNamedAndSkipped) {
   EXPECT_EQ(scanned->photographs.size(), 1u);
   ASSERT_EQ(scanned->unreadable.size(), 6u);
   EXPECT_THAT(scanned->unreadable[0], HasSubstr("a.jpg"));
+}
+
+// Half a kilobyte of header is enough to ask a decoder for gigabytes.
+TEST(PhotographTest, ImagesThatUnpackToGigabytesAreRefused) {
+  const std::string folder = NewFolder("bombs");
+  std::vector<float> image(kPixels);
+  // A whole PNG (4 MB decoded), whose header is then changed to 30000 x 30000
+  // with a right checksum: only a check of the size can refuse it.
+  const std::string png = folder + "/a.png";
+  WriteImage(png, 1000, 1000, 7);
+  std::fstream file(png, std::ios::in | std::ios::out | std::ios::binary);
+  const unsigned char kHeader[] = {'I', 'H',  'D',  'R', 0, 0, 0x75, 0x30, 0,
+                                   0,   0x75, 0x30, 8,   2, 0, 0,    0};
+  file.seekp(12);
+  file.write(reinterpret_cast<const char*>(kHeader), sizeof(kHeader));
+  const auto crc = static_cast<uint32_t>(crc32_z(0, kHeader, sizeof(kHeader)));
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    file.put(static_cast<char>(crc >> shift));
+  }
+  file.close();
+  EXPECT_THAT(LoadPhotograph(png, false, image.data()).message(),
+              AllOf(HasSubstr("a.png"), HasSubstr("30000 x 30000 pixels")));
+
+  // A JPEG's frame header: "FF C0 length(2) precision height(2) width(2)".
+  const std::string jpeg = folder + "/b.jpg";
+  WriteImage(jpeg, 200, 100, 7);
+  EXPECT_TRUE(LoadPhotograph(jpeg, false, image.data()).ok());
+  std::ifstream in(jpeg, std::ios::binary);
+  std::string content(std::istreambuf_iterator<char>(in), {});
+  const size_t frame = content.find("\xFF\xC0");
+  ASSERT_NE(frame, std::string::npos);
+  content.replace(frame + 5, 4, "\xFF\xDC\xFF\xDC");
+  std::ofstream(jpeg, std::ios::binary) << content;
+  EXPECT_THAT(LoadPhotograph(jpeg, false, image.data()).message(),
+              AllOf(HasSubstr("b.jpg"), HasSubstr("65500 x 65500 pixels")));
+
+  std::ofstream(folder + "/c.pgm") << "P2 # text\n40000 30000 255\n1 1 1";
+  EXPECT_THAT(LoadPhotograph(folder + "/c.pgm", false, image.data()).message(),
+              AllOf(HasSubstr("c.pgm"), HasSubstr("40000 x 30000 pixels")));
+  std::ofstream(folder + "/d.pgm") << "P2 400 300 255\n1 1 1";
+  EXPECT_THAT(LoadPhotograph(folder + "/d.pgm", false, image.data()).message(),
+              AllOf(HasSubstr("d.pgm"), HasSubstr("truncated")));
+}
+
+TEST(ImageFolderTest, OddNamesAreNames) {
+  const std::string folder = NewFolder("odd names");
+  const std::string person = folder + "/Zo\xC3\xAB \xFF\n\"q\"";
+  WriteImage(person + "/fo to\n\xC3\xA9.png", 112, 112, 10);
+  const auto scanned = ScanImageFolder(folder);
+  ASSERT_TRUE(scanned.ok()) << scanned.status();
+  ASSERT_EQ(scanned->photographs.size(), 1u);
+  EXPECT_EQ(folder + "/" + scanned->people[0], person);
+}
+
+// Nobody's folder is neither a person nor passed over in silence.
+TEST(ImageFolderTest, APersonWithoutPhotographsIsNamed) {
+  const std::string folder = NewFolder("nobody");
+  WriteImage(folder + "/p1/a.png", 112, 112, 10);
+  fs::create_directories(folder + "/p0");
+  FLAGS_logtostderr = true;
+  testing::internal::CaptureStderr();
+  const auto scanned = ScanImageFolder(folder);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("/p0 has no readable photograph"));
+  ASSERT_TRUE(scanned.ok()) << scanned.status();
+  EXPECT_EQ(scanned->people, std::vector<std::string>{"p1"});
+  EXPECT_EQ(scanned->photographs[0].person, 0);
 }
 
 TEST(ImageFolderTest, SaysWhatIsWrongWithAFolder) {

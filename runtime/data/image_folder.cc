@@ -1,15 +1,9 @@
 #include "runtime/data/image_folder.h"
 
 #include <algorithm>
-#include <cctype>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 #include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
 #include <system_error>
 #include <utility>
 
@@ -18,15 +12,13 @@
 #include "glog/logging.h"
 #include "ops/random.h"
 #include "ops/status_macros.h"
+#include "runtime/data/photograph.h"
 
 namespace facet::runtime {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kSide = 112;
-constexpr int64_t kPlane = int64_t{kSide} * kSide;
-constexpr int64_t kPixels = 3 * kPlane;
 constexpr uint32_t kShuffleKey = 3;
 constexpr uint32_t kFlipKey = 4;
 
@@ -85,94 +77,6 @@ absl::StatusOr<std::vector<std::string>> List(const fs::path& directory,
   return names;
 }
 
-// Decoders fill up what is missing of a truncated JPEG or PGM with grey and
-// say nothing to the caller; a training set with such images should not pass.
-absl::Status CheckComplete(const std::vector<char>& bytes) {
-  const size_t size = bytes.size();
-  const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
-  if (size == 0) return absl::DataLossError("empty file");
-  if (size > 3 && data[0] == 0xFF && data[1] == 0xD8) {
-    // The end-of-image marker, perhaps followed by padding.
-    constexpr char kEnd[] = {static_cast<char>(0xFF), static_cast<char>(0xD9)};
-    const auto from = bytes.end() - std::min<size_t>(size, 4096);
-    if (std::search(from, bytes.end(), kEnd, kEnd + 2) == bytes.end()) {
-      return absl::DataLossError("truncated JPEG");
-    }
-  }
-  if (size > 2 && data[0] == 'P' && (data[1] == '5' || data[1] == '6')) {
-    // "P5 <width> <height> <maximum> <raster>", comments from # to line end.
-    int64_t numbers[3] = {0, 0, 0};
-    size_t at = 2;
-    for (int64_t& number : numbers) {
-      while (at < size && (isspace(data[at]) || data[at] == '#')) {
-        if (data[at] == '#') {
-          while (at < size && data[at] != '\n') ++at;
-        } else {
-          ++at;
-        }
-      }
-      while (at < size && isdigit(data[at]) && number < (1 << 20)) {
-        number = number * 10 + (data[at++] - '0');
-      }
-    }
-    const int64_t raster = numbers[0] * numbers[1] * (data[1] == '6' ? 3 : 1) *
-                           (numbers[2] > 255 ? 2 : 1);
-    if (static_cast<int64_t>(size - std::min(size, at + 1)) < raster) {
-      return absl::DataLossError("truncated PGM/PPM");
-    }
-  }
-  return absl::OkStatus();
-}
-
-// Decoded and scaled: kSide x kSide, 8 bits, blue green red.
-absl::StatusOr<cv::Mat> Decode(const std::string& path) {
-  // Opening a pipe would wait for somebody to write to it.
-  std::error_code error;
-  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": not a regular file"));
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return absl::NotFoundError(
-        absl::StrCat(path, ": cannot open: ", strerror(errno)));
-  }
-  const std::vector<char> bytes((std::istreambuf_iterator<char>(file)),
-                                std::istreambuf_iterator<char>());
-  if (absl::Status status = CheckComplete(bytes); !status.ok()) {
-    return absl::DataLossError(absl::StrCat(path, ": ", status.message()));
-  }
-  try {
-    const cv::Mat raw = cv::imdecode(bytes, cv::IMREAD_COLOR);
-    if (raw.empty()) {
-      return absl::DataLossError(
-          absl::StrCat(path, ": not a readable PGM, PNG or JPEG image"));
-    }
-    if (raw.rows == kSide && raw.cols == kSide) return raw;
-    const bool shrink = raw.rows >= kSide && raw.cols >= kSide;
-    cv::Mat scaled;
-    cv::resize(raw, scaled, cv::Size(kSide, kSide), 0, 0,
-               shrink ? cv::INTER_AREA : cv::INTER_LINEAR);
-    return scaled;
-  } catch (const cv::Exception& e) {
-    return absl::DataLossError(absl::StrCat(path, ": ", e.what()));
-  }
-}
-
-// From interleaved blue green red to planes red green blue, normalised.
-void Normalize(const cv::Mat& image, bool flip, float* planes) {
-  for (int y = 0; y < kSide; ++y) {
-    const unsigned char* row = image.ptr<unsigned char>(y);
-    for (int x = 0; x < kSide; ++x) {
-      const unsigned char* pixel = row + 3 * (flip ? kSide - 1 - x : x);
-      for (int c = 0; c < 3; ++c) {
-        planes[c * kPlane + y * kSide + x] =
-            (pixel[2 - c] / 255.0f - 0.5f) / 0.5f;
-      }
-    }
-  }
-}
-
 class FolderSource : public ops::DataSource {
  public:
   FolderSource(std::vector<Photograph> photographs,
@@ -195,8 +99,8 @@ class FolderSource : public ops::DataSource {
         flip = ops::RandomWord(flips, i) & 1;
       }
       ASSIGN_OR_RETURN(const cv::Mat image, Get(index));
-      Normalize(image, flip, images);
-      images += kPixels;
+      NormalizePhotograph(image, flip, images);
+      images += kPhotographPixels;
       *labels++ = photographs_[index].person;
     }
     return absl::OkStatus();
@@ -232,11 +136,11 @@ class FolderSource : public ops::DataSource {
       if (!cache_[index].empty()) return cache_[index];
     }
     // Decoding is outside the lock; two devices may decode the same one.
-    ASSIGN_OR_RETURN(cv::Mat image, Decode(photographs_[index].path));
+    ASSIGN_OR_RETURN(cv::Mat image, DecodePhotograph(photographs_[index].path));
     std::lock_guard<std::mutex> lock(mutex_);
-    if (cached_bytes_ + kPixels <= options_.cache_bytes &&
+    if (cached_bytes_ + kPhotographPixels <= options_.cache_bytes &&
         cache_[index].empty()) {
-      cached_bytes_ += kPixels;
+      cached_bytes_ += kPhotographPixels;
       cache_[index] = image;
     }
     return image;
@@ -271,7 +175,7 @@ absl::StatusOr<ImageFolder> ScanImageFolder(const std::string& path) {
     for (const std::string& file : files) {
       if (!IsPhotographName(file)) continue;
       const std::string full = (fs::path(path) / person / file).string();
-      const absl::StatusOr<cv::Mat> image = Decode(full);
+      const absl::StatusOr<cv::Mat> image = DecodePhotograph(full);
       if (!image.ok()) {
         LOG(WARNING) << "skipped: " << image.status().message();
         folder.unreadable.push_back(std::string(image.status().message()));
@@ -280,7 +184,12 @@ absl::StatusOr<ImageFolder> ScanImageFolder(const std::string& path) {
       folder.photographs.push_back({full, index});
       any = true;
     }
-    if (any) folder.people.push_back(person);
+    if (any) {
+      folder.people.push_back(person);
+    } else {
+      LOG(WARNING) << "skipped: " << (fs::path(path) / person).string()
+                   << " has no readable photograph";
+    }
   }
   if (!folder.unreadable.empty()) {
     LOG(WARNING) << folder.unreadable.size() << " unreadable photographs in "
@@ -294,12 +203,6 @@ absl::StatusOr<ImageFolder> ScanImageFolder(const std::string& path) {
         ".png or .jpg files"));
   }
   return folder;
-}
-
-absl::Status LoadPhotograph(const std::string& path, bool flip, float* image) {
-  ASSIGN_OR_RETURN(const cv::Mat decoded, Decode(path));
-  Normalize(decoded, flip, image);
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<ops::DataSource>> CreateFolderSource(

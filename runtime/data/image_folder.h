@@ -27,14 +27,10 @@ struct ImageFolder {
 
 // Finds and decodes every photograph once (PGM, PNG, JPEG, by ending), so that
 // a broken one is named now and not in the middle of a run; logs each broken
-// one and their number. NotFound / InvalidArgument for a missing folder, one
-// without sub-folders, or without any readable photograph.
+// one and their number, and people who have none left. NotFound /
+// InvalidArgument for a missing folder, one without sub-folders, or without any
+// readable photograph.
 absl::StatusOr<ImageFolder> ScanImageFolder(const std::string& path);
-
-// Decoded, scaled to 112 x 112 (area averaging down, bilinear up), grey
-// replicated to 3 channels, RGB planes, (x / 255 - 0.5) / 0.5:
-// image[3*112*112].
-absl::Status LoadPhotograph(const std::string& path, bool flip, float* image);
 
 struct FolderSourceOptions {
   int64_t seed = 0;
