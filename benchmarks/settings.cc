@@ -1,9 +1,15 @@
 #include "benchmarks/settings.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -97,8 +103,15 @@ std::string AbsolutePath(const std::string& path) {
   return (base / path).lexically_normal().string();
 }
 
-// Of a program's result files: a folder that is not there should fail before
-// the run and not after it.
+// /dev/stdout, a pipe.
+bool IsDevice(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error) &&
+         !std::filesystem::is_regular_file(path, error);
+}
+
+// Of a program's result files: a folder that is not there, or not ours to write
+// to, should fail before the run and not after it.
 absl::StatusOr<std::string> OutputPath(absl::string_view flag,
                                        const std::string& path) {
   const std::string absolute = AbsolutePath(path);
@@ -113,7 +126,32 @@ absl::StatusOr<std::string> OutputPath(absl::string_view flag,
   if (std::filesystem::is_directory(absolute, error)) {
     return Invalid(flag, path, "this is a folder, a file name is needed");
   }
+  // A file is replaced, which is the folder's business; a device is not.
+  const bool device = IsDevice(absolute);
+  if (eaccess(device ? absolute.c_str() : folder.c_str(), W_OK) != 0) {
+    return Invalid(
+        flag, path,
+        absl::StrCat("cannot write to ", device ? absolute : folder.string(),
+                     ": ", strerror(errno)));
+  }
   return absolute;
+}
+
+// The later one would replace the earlier.
+absl::Status CheckOutputsDiffer(const Settings& s) {
+  std::map<std::string, const char*> flags;
+  for (const auto& [flag, path] : {std::make_pair("plan_out", &s.plan_out),
+                                   std::make_pair("trace_out", &s.trace_out),
+                                   std::make_pair("json", &s.json)}) {
+    if (path->empty() || IsDevice(*path)) continue;
+    const auto [it, is_new] = flags.emplace(*path, flag);
+    if (!is_new) {
+      return Invalid(flag, *path,
+                     absl::StrCat("this is the file of --", it->second,
+                                  " too; give another name"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<int> ParseDevices(const std::string& text) {
@@ -196,6 +234,14 @@ absl::Status CheckRanges(const Settings& s) {
     return Invalid("classes", absl::StrCat(s.classes),
                    absl::StrCat("fewer classes than the ", s.devices,
                                 " devices; use fewer --devices"));
+  }
+  if (s.lr_decay && s.lr_warmup >= s.warmup + s.steps) {
+    return Invalid(
+        "lr_warmup", absl::StrCat(s.lr_warmup),
+        absl::StrCat("the rise must end before the last of the ",
+                     s.warmup + s.steps,
+                     " steps (--warmup and --steps); use fewer, more steps or "
+                     "--nolr_decay"));
   }
   struct Real {
     const char* flag;
@@ -295,6 +341,7 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   ASSIGN_OR_RETURN(s.plan_out, OutputPath("plan_out", FLAGS_plan_out));
   ASSIGN_OR_RETURN(s.trace_out, OutputPath("trace_out", FLAGS_trace_out));
   ASSIGN_OR_RETURN(s.json, OutputPath("json", FLAGS_json));
+  RETURN_IF_ERROR(CheckOutputsDiffer(s));
   s.dump_passes = AbsolutePath(FLAGS_dump_passes);
   RETURN_IF_ERROR(CheckRanges(s));
   return s;

@@ -1,5 +1,7 @@
 #include "benchmarks/settings.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -99,14 +101,14 @@ TEST(SettingsTest, PathsAreFromWhereTheUserStands) {
   const std::string folder = testing::TempDir();
   ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", folder.c_str(), 1), 0);
   const auto s = Parse({"--json=r.json", "--trace_out=./t.json",
-                        "--plan_out=/p.pb", "--data=faces"},
+                        "--plan_out=/dev/null", "--data=faces"},
                        SmallPreset());
   unsetenv("BUILD_WORKING_DIRECTORY");
   ASSERT_TRUE(s.ok()) << s.status();
   namespace fs = std::filesystem;
   EXPECT_EQ(s->json, (fs::path(folder) / "r.json").lexically_normal());
   EXPECT_EQ(s->trace_out, (fs::path(folder) / "t.json").lexically_normal());
-  EXPECT_EQ(s->plan_out, "/p.pb");
+  EXPECT_EQ(s->plan_out, "/dev/null");
   EXPECT_EQ(s->data, (fs::path(folder) / "faces").lexically_normal());
   // Without Bazel: from the current folder.
   EXPECT_EQ(Parse({"--json=r.json"}, SmallPreset())->json,
@@ -146,6 +148,55 @@ TEST(SettingsTest, RefusalsNameFlagValueAndWhatIsAllowed) {
         std::string(s.status().message()),
         AllOf(HasSubstr(flag.substr(0, flag.find('='))), HasSubstr(c.says)));
   }
+}
+
+// Before the run and not after it.
+TEST(SettingsTest, OutputsThatCannotBeWrittenAreRefused) {
+  namespace fs = std::filesystem;
+  // Not in TempDir(), which may lie in a folder that is root's alone.
+  char folder_pattern[] = "/tmp/facet_settings_test_XXXXXX";
+  const std::string folder = mkdtemp(folder_pattern);
+  fs::permissions(folder, fs::perms::owner_read | fs::perms::owner_exec);
+  const uid_t user = geteuid();
+  // Nothing is forbidden to root.
+  if (user == 0) {
+    fs::permissions(folder, fs::perms::others_exec, fs::perm_options::add);
+    ASSERT_EQ(seteuid(65534), 0);
+  }
+  for (const char* flag : {"json", "plan_out", "trace_out"}) {
+    const auto s = Parse({std::string("--") + flag + "=" + folder + "/r.json"},
+                         SmallPreset());
+    EXPECT_THAT(std::string(s.status().message()),
+                AllOf(HasSubstr(flag), HasSubstr("cannot write to " + folder),
+                      HasSubstr("Permission denied")));
+  }
+  if (user == 0) {
+    ASSERT_EQ(seteuid(user), 0);
+  }
+  fs::remove(folder);
+  const auto missing = Parse({"--json=/no/folder/r.json"}, SmallPreset());
+  EXPECT_THAT(std::string(missing.status().message()),
+              HasSubstr("there is no folder /no/folder"));
+}
+
+TEST(SettingsTest, OutputsMustDiffer) {
+  const std::string file = testing::TempDir() + "/r.json";
+  const auto s = Parse({"--json=" + file, "--plan_out=" + file}, SmallPreset());
+  EXPECT_THAT(std::string(s.status().message()),
+              AllOf(HasSubstr("--json"), HasSubstr("--plan_out")));
+  EXPECT_TRUE(
+      Parse({"--json=/dev/null", "--trace_out=/dev/null"}, SmallPreset()).ok());
+}
+
+TEST(SettingsTest, TheRateRisesBeforeItFalls) {
+  Preset preset = SmallPreset();
+  preset.lr_warmup = 10;
+  preset.warmup = 2;
+  preset.lr_decay = true;
+  EXPECT_THAT(std::string(Parse({"--steps=8"}, preset).status().message()),
+              AllOf(HasSubstr("--lr_warmup=10"), HasSubstr("10 steps")));
+  EXPECT_TRUE(Parse({"--steps=9"}, preset).ok());
+  EXPECT_TRUE(Parse({"--steps=8", "--nolr_decay"}, preset).ok());
 }
 
 TEST(SettingsTest, TwoPinsOfATensorMustAgree) {

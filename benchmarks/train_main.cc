@@ -111,11 +111,13 @@ absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
   }
   ASSIGN_OR_RETURN(Results results, std::move(trained));
   if (evaluate) RETURN_IF_ERROR(Evaluate(split, people, *run, &results));
+  // A file that cannot be written takes nothing else with it.
   PrintResults(results);
-  if (!settings.json.empty()) {
-    RETURN_IF_ERROR(WriteJson(results, settings.json));
-  }
-  return absl::OkStatus();
+  absl::Status written = settings.json.empty()
+                             ? absl::OkStatus()
+                             : WriteJson(results, settings.json);
+  written.Update(run->WriteTrace());
+  return written;
 }
 
 }  // namespace

@@ -166,10 +166,13 @@ absl::StatusOr<Results> TrainingRun::Train() {
   r.compile_seconds = compile_seconds_;
   r.published = PublishedFigures(settings_.network, settings_.classes,
                                  settings_.half.has_value());
-  if (!settings_.trace_out.empty()) {
-    RETURN_IF_ERROR(timeline_->WriteTrace(plan_, settings_.trace_out));
-  }
   return r;
+}
+
+absl::Status TrainingRun::WriteTrace() const {
+  return settings_.trace_out.empty()
+             ? absl::OkStatus()
+             : timeline_->WriteTrace(plan_, settings_.trace_out);
 }
 
 }  // namespace facet::benchmarks

@@ -27,8 +27,10 @@ class TrainingRun {
   static absl::StatusOr<std::unique_ptr<TrainingRun>> Create(
       const Settings& settings, std::vector<runtime::Photograph> photographs);
 
-  // Trains with live progress, then measures. Writes the trace if asked.
+  // Trains with live progress, then measures.
   absl::StatusOr<Results> Train();
+  // To --trace_out, if given. After Train.
+  absl::Status WriteTrace() const;
 
   runtime::Session& session() { return *session_; }
   const std::vector<runtime::Device*>& devices() const { return devices_; }

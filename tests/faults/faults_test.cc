@@ -254,10 +254,14 @@ TEST(FaultsTest, AFullDiskIsAnErrorAndLeavesNoHalfFile) {
   EXPECT_THAT(plan.output, AllOf(HasSubstr("p.pb"), HasSubstr("space"),
                                  Not(HasSubstr("step 1/1"))));
   EXPECT_EQ(CountFiles(folder), 1);
-  const Outcome trace =
-      RunProgram("r50_2m", std::string(kSmall) + "--trace_out=/dev/full");
+  const Outcome trace = RunProgram(
+      "r50_2m", std::string(kSmall) + "--trace_out=/dev/full --json=" + folder +
+                    "/r.json");
   EXPECT_EQ(trace.exit_code, 1);
-  EXPECT_THAT(trace.output, AllOf(HasSubstr("/dev/full"), HasSubstr("space")));
+  // The results of the run are not lost with it.
+  EXPECT_THAT(trace.output, AllOf(HasSubstr("/dev/full"), HasSubstr("space"),
+                                  HasSubstr("speed (median)")));
+  EXPECT_TRUE(ReadJson(folder + "/r.json").fields().contains("losses"));
   const Outcome full =
       RunProgram("r50_2m", std::string(kSmall) + "--json=/dev/full");
   EXPECT_EQ(full.exit_code, 1);
