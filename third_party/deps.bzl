@@ -4,25 +4,12 @@ installs them), so that a build needs no network."""
 load("//third_party:system_library.bzl", "system_library")
 
 def facet_dependencies():
-    # Bazel 4 would download these; here are the parts of them that are used.
-    native.local_repository(
-        name = "rules_cc",
-        path = "third_party/rules_cc",
-    )
-    native.local_repository(
-        name = "remote_coverage_tools",
-        path = "third_party/remote_coverage_tools",
-    )
-
-    # Debian's packages bazel-rules-java and bazel-rules-proto.
-    native.local_repository(
-        name = "rules_java",
-        path = "/usr/share/bazel/rules/java",
-    )
-    native.local_repository(
-        name = "rules_proto",
-        path = "/usr/share/bazel/rules/proto",
-    )
+    # Bazel 3 and 4 would download these; here are the parts that are used.
+    for name in ["remote_coverage_tools", "rules_cc", "rules_java", "rules_proto"]:
+        native.local_repository(
+            name = name,
+            path = "third_party/" + name,
+        )
 
     system_library(
         name = "system_absl",

@@ -21,7 +21,7 @@ def _system_library_impl(context):
             ["pkg-config", "--cflags", "--libs"] + context.attr.pkg_config,
         )
         if result.return_code != 0:
-            fail("{} not found: run ./bazelw once, it installs what is missing\n{}".format(
+            fail("{} not found: ./bazelw installs what is missing where there is apt-get; elsewhere see tools/packages.txt\n{}".format(
                 ", ".join(context.attr.pkg_config),
                 result.stderr,
             ))

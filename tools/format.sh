@@ -8,6 +8,11 @@ if ! command -v clang-format > /dev/null; then
   exit 1
 fi
 mapfile -t files < <(git ls-files -co --exclude-standard '*.h' '*.cc' '*.cu')
+if ((${#files[@]} == 0)); then
+  # Not a success, and clang-format would wait for its standard input.
+  echo "format.sh: git lists no files; is git here, and this a clone of yours?" >&2
+  exit 1
+fi
 if [[ "${1:-}" == "--check" ]]; then
   clang-format --dry-run --Werror "${files[@]}"
   echo "format.sh: ${#files[@]} files are formatted"

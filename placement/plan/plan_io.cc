@@ -38,7 +38,10 @@ absl::StatusOr<Format> FormatOf(const std::string& path) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   auto error = [&](int code) {
-    return absl::ErrnoToStatus(code, absl::StrCat("cannot read plan ", path));
+    const std::string text =
+        absl::StrCat("cannot read plan ", path, ": ", strerror(code));
+    return code == ENOENT ? absl::NotFoundError(text)
+                          : absl::UnavailableError(text);
   };
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return error(errno);
