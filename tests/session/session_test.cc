@@ -32,8 +32,24 @@ void* operator new(size_t size) {
   if (data == nullptr) std::abort();
   return data;
 }
+// All forms that do not forward to another: one that is left out would be
+// neither counted nor a match for the delete below.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return operator new(size);
+}
+void* operator new(size_t size, std::align_val_t alignment) {
+  if (counting.load(std::memory_order_relaxed)) ++allocations;
+  const auto unit = static_cast<size_t>(alignment);
+  void* data = std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
+  if (data == nullptr) std::abort();
+  return data;
+}
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete(void* data, size_t) noexcept { std::free(data); }
+void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete(void* data, size_t, std::align_val_t) noexcept {
+  std::free(data);
+}
 
 namespace facet::runtime {
 namespace {
