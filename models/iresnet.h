@@ -19,8 +19,8 @@ struct IResNetConfig {
   int64_t embedding = 512;      // Numbers per image that come out.
   // Blocks and channels of the four stages, instead of those of `network`
   // where not empty: small networks of the same shape, for tests.
-  std::vector<int64_t> blocks;
-  std::vector<int64_t> widths;
+  std::vector<int64_t> blocks = {};
+  std::vector<int64_t> widths = {};
   // In training, parts of the batch with batch-norm statistics of their own:
   // 1: synchronised; the number of devices: as DistributedDataParallel does.
   int64_t bn_groups = 1;
