@@ -56,6 +56,52 @@ absl::Status TryOnednn(absl::string_view call, const F& f) {
 // it can be planned: query scratchpad_desc(), bind DNNL_ARG_SCRATCHPAD.
 dnnl::primitive_attr OnednnUserScratchpad();
 
+// Describes a primitive with user scratch memory (throws dnnl::error). What
+// oneDNN 2 wraps in a Primitive::desc, oneDNN 3 takes as it is.
+template <typename Primitive, typename... Arguments>
+typename Primitive::primitive_desc OnednnDescribe(
+    const Arguments&... arguments) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Primitive::primitive_desc(OnednnEngine(), arguments...,
+                                            OnednnUserScratchpad());
+#else
+  return typename Primitive::primitive_desc(
+      typename Primitive::desc(arguments...), OnednnUserScratchpad(),
+      OnednnEngine());
+#endif
+}
+
+// Likewise a gradient, which wants to see the primitive that it belongs to.
+template <typename Gradient, typename Forward, typename... Arguments>
+typename Gradient::primitive_desc OnednnDescribeGradient(
+    const Forward& forward, const Arguments&... arguments) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Gradient::primitive_desc(OnednnEngine(), arguments...,
+                                           forward, OnednnUserScratchpad());
+#else
+  return typename Gradient::primitive_desc(
+      typename Gradient::desc(arguments...), OnednnUserScratchpad(),
+      OnednnEngine(), forward);
+#endif
+}
+
+inline dnnl::memory::dims OnednnDims(const dnnl::memory::desc& descriptor) {
+#if DNNL_VERSION_MAJOR >= 3
+  return descriptor.get_dims();
+#else
+  return descriptor.dims();
+#endif
+}
+
+inline dnnl::memory::data_type OnednnType(
+    const dnnl::memory::desc& descriptor) {
+#if DNNL_VERSION_MAJOR >= 3
+  return descriptor.get_data_type();
+#else
+  return descriptor.data_type();
+#endif
+}
+
 // A primitive with fixed operands, run on other pointers each time. The
 // operands' memory objects are made once: a run makes none. For one thread at
 // a time; move-only.

@@ -26,7 +26,8 @@ absl::string_view DirectionName(ConvolutionDirection direction) {
 
 // The same extents and element type in a format of oneDNN's choice.
 memory::desc AnyFormat(const memory::desc& desc) {
-  return memory::desc(desc.dims(), desc.data_type(), memory::format_tag::any);
+  return memory::desc(OnednnDims(desc), OnednnType(desc),
+                      memory::format_tag::any);
 }
 
 template <typename Convolution>
@@ -43,17 +44,14 @@ ConvolutionPrimitive Describe(
 ConvolutionPrimitive MakeConvolution(const ConvolutionProblem& problem,
                                      const Formats& formats) {
   constexpr dnnl::algorithm algorithm = dnnl::algorithm::convolution_direct;
-  const dnnl::engine& engine = OnednnEngine();
-  const dnnl::primitive_attr attributes = OnednnUserScratchpad();
   const memory::dims strides(2, problem.stride);
   const memory::dims padding(2, problem.padding);
 
   using Forward = dnnl::convolution_forward;
   if (problem.direction == ConvolutionDirection::kForward) {
-    Forward::primitive_desc descriptor(
-        Forward::desc(dnnl::prop_kind::forward_training, algorithm, formats.x,
-                      formats.w, formats.y, strides, padding, padding),
-        attributes, engine);
+    const auto descriptor = OnednnDescribe<Forward>(
+        dnnl::prop_kind::forward_training, algorithm, formats.x, formats.w,
+        formats.y, strides, padding, padding);
     ConvolutionPrimitive result = Describe<Forward>(descriptor);
     result.x = descriptor.src_desc();
     result.w = descriptor.weights_desc();
@@ -63,20 +61,17 @@ ConvolutionPrimitive MakeConvolution(const ConvolutionProblem& problem,
 
   // oneDNN wants to see the forward convolution that a gradient belongs to;
   // for convolutions it takes nothing but the algorithm from it.
-  const memory::data_type type = formats.x.data_type();
-  const Forward::primitive_desc forward(
-      Forward::desc(
-          dnnl::prop_kind::forward_training, algorithm, AnyFormat(formats.x),
-          memory::desc(formats.w.dims(), type, memory::format_tag::any),
-          AnyFormat(formats.y), strides, padding, padding),
-      attributes, engine);
+  const auto forward = OnednnDescribe<Forward>(
+      dnnl::prop_kind::forward_training, algorithm, AnyFormat(formats.x),
+      memory::desc(OnednnDims(formats.w), OnednnType(formats.x),
+                   memory::format_tag::any),
+      AnyFormat(formats.y), strides, padding, padding);
 
   if (problem.direction == ConvolutionDirection::kGradInput) {
     using Backward = dnnl::convolution_backward_data;
-    Backward::primitive_desc descriptor(
-        Backward::desc(algorithm, formats.x, formats.w, formats.y, strides,
-                       padding, padding),
-        attributes, engine, forward);
+    const auto descriptor = OnednnDescribeGradient<Backward>(
+        forward, algorithm, formats.x, formats.w, formats.y, strides, padding,
+        padding);
     ConvolutionPrimitive result = Describe<Backward>(descriptor);
     result.x = descriptor.diff_src_desc();
     result.w = descriptor.weights_desc();
@@ -85,10 +80,9 @@ ConvolutionPrimitive MakeConvolution(const ConvolutionProblem& problem,
   }
 
   using Backward = dnnl::convolution_backward_weights;
-  Backward::primitive_desc descriptor(
-      Backward::desc(algorithm, formats.x, formats.w, formats.y, strides,
-                     padding, padding),
-      attributes, engine, forward);
+  const auto descriptor =
+      OnednnDescribeGradient<Backward>(forward, algorithm, formats.x, formats.w,
+                                       formats.y, strides, padding, padding);
   ConvolutionPrimitive result = Describe<Backward>(descriptor);
   result.x = descriptor.src_desc();
   result.w = descriptor.diff_weights_desc();

@@ -62,7 +62,7 @@ absl::StatusOr<OperandPlan> PlanOperand(const TensorSlice& slice,
   OperandPlan plan;
   plan.slice = slice;
   plan.wanted = wanted;
-  const DataType dtype = wanted.data_type() == memory::data_type::bf16
+  const DataType dtype = OnednnType(wanted) == memory::data_type::bf16
                              ? DataType::kBFloat16
                              : DataType::kFloat32;
   ASSIGN_OR_RETURN(plan.given, OnednnDescriptor(slice, dtype));

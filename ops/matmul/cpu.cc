@@ -81,11 +81,9 @@ absl::StatusOr<dnnl::matmul::primitive_desc> DescribeNative(const Problem& p) {
   };
   dnnl::matmul::primitive_desc description;
   RETURN_IF_ERROR(TryOnednn("matmul", [&] {
-    description = dnnl::matmul::primitive_desc(
-        dnnl::matmul::desc(matrix(p.m, p.k, p.transpose_a),
-                           matrix(p.k, p.n, p.transpose_b),
-                           matrix(p.m, p.n, false)),
-        OnednnUserScratchpad(), OnednnEngine());
+    description = OnednnDescribe<dnnl::matmul>(matrix(p.m, p.k, p.transpose_a),
+                                               matrix(p.k, p.n, p.transpose_b),
+                                               matrix(p.m, p.n, false));
   }));
   return description;
 }
