@@ -126,9 +126,13 @@ int TrainMain(int argc, char** argv, const Preset& preset, bool evaluate) {
   // Logs of warnings and errors go to the terminal, not to files in /tmp.
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
-  const absl::Status status = Main(argc, argv, preset, evaluate);
+  absl::Status status = Main(argc, argv, preset, evaluate);
+  // A report that nobody can read is no success.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    status.Update(absl::UnavailableError(
+        "the standard output could not be written; is its disk full?"));
+  }
   if (status.ok()) return 0;
-  std::fflush(stdout);
   std::fprintf(stderr, "%s: error: %s\n", preset.program.c_str(),
                std::string(status.message()).c_str());
   return 1;

@@ -35,7 +35,7 @@ struct Outcome {
 
 Outcome RunProgram(const std::string& program, const std::string& flags) {
   const std::string command =
-      "timeout 120 benchmarks/" + program + " " + flags + " 2>&1";
+      "exec 2>&1; timeout 120 benchmarks/" + program + " " + flags;
   Outcome outcome;
   FILE* pipe = popen(command.c_str(), "r");
   EXPECT_NE(pipe, nullptr);
@@ -266,6 +266,15 @@ TEST(FaultsTest, AFullDiskIsAnErrorAndLeavesNoHalfFile) {
       RunProgram("r50_2m", std::string(kSmall) + "--json=/dev/full");
   EXPECT_EQ(full.exit_code, 1);
   EXPECT_THAT(full.output, AllOf(HasSubstr("/dev/full"), HasSubstr("space")));
+  // The report itself.
+  const std::string log = folder + "/errors";
+  EXPECT_EQ(
+      RunProgram("r50_2m", std::string(kSmall) + "2>" + log + " >/dev/full")
+          .exit_code,
+      1);
+  std::ifstream errors(log);
+  EXPECT_THAT(std::string(std::istreambuf_iterator<char>(errors), {}),
+              HasSubstr("standard output could not be written"));
 }
 
 TEST(FaultsTest, ResultsAreWrittenWhereTheyWereAsked) {
