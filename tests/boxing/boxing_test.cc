@@ -130,8 +130,10 @@ void CheckTransition(const TensorType& type, const Location& from,
   for (const BoxingTask& task : program.tasks) devices.insert(task.device);
   std::vector<std::thread> threads;
   for (int device : devices) {
-    threads.emplace_back([&, device] {
-      RunDevice(program, type, device, communicators[device].get(), &values);
+    // Looked up here: an entry that is missing is made, by one thread.
+    runtime::Communicator* communicator = communicators[device].get();
+    threads.emplace_back([&, device, communicator] {
+      RunDevice(program, type, device, communicator, &values);
     });
     // Local programs need no company.
     if (program.group.empty()) threads.back().join(), threads.pop_back();
