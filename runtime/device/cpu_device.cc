@@ -134,7 +134,13 @@ class CpuDevice : public Device {
     // Only compute needs a team; idle OpenMP threads of other streams would
     // spin on the cores that compute.
     const bool team = kind == ops::StreamKind::kCompute && !cores_.empty();
-    omp_set_num_threads(team ? static_cast<int>(cores_.size()) : 1);
+    // oneDNN shares out its work by the size that was asked for and loses what
+    // a smaller team leaves: ask for no more than will come, whatever
+    // OMP_DYNAMIC and OMP_THREAD_LIMIT say.
+    omp_set_dynamic(0);
+    omp_set_num_threads(
+        team ? std::min(static_cast<int>(cores_.size()), omp_get_thread_limit())
+             : 1);
     return absl::OkStatus();
   }
 

@@ -187,6 +187,28 @@ TEST(FaultsTest, MoreDevicesThanCoresIsAWarning) {
   EXPECT_THAT(outcome.output, HasSubstr("2 devices share 1 cores"));
 }
 
+// OpenMP may be told to give smaller teams than were asked for: no reason for
+// another result.
+TEST(FaultsTest, OpenMPsSettingsDoNotChangeTheLoss) {
+  const std::string file = NewFolder("openmp") + "/r.json";
+  auto loss = [&](const char* name, const char* value) {
+    if (name != nullptr) setenv(name, value, 1);
+    const Outcome outcome = RunProgram(
+        "r50_2m", std::string(kSmall) + "--devices=cpu:1 --json=" + file);
+    if (name != nullptr) unsetenv(name);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    return ReadJson(file)
+        .fields()
+        .at("losses")
+        .list_value()
+        .values(0)
+        .number_value();
+  };
+  const double expected = loss(nullptr, nullptr);
+  EXPECT_NEAR(loss("OMP_THREAD_LIMIT", "1"), expected, 1e-3);
+  EXPECT_NEAR(loss("OMP_DYNAMIC", "true"), expected, 1e-3);
+}
+
 TEST(FaultsTest, BadDataFolders) {
   const std::string empty = NewFolder("empty");
   EXPECT_THAT(RunProgram("faces", "--data=" + empty).output,
