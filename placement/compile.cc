@@ -143,7 +143,7 @@ std::string AssignmentText(const ops::Graph& graph,
     return absl::StrCat(text, ")");
   };
   std::string text =
-      absl::StrFormat("step %.6g s, no assignment takes less than %.6g s\n",
+      absl::StrFormat("step %.6g s, at least %.6g s under the search's rules\n",
                       assignment.seconds, assignment.lower_bound);
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const ops::Node& node = graph.nodes[n];

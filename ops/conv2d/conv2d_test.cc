@@ -1,5 +1,7 @@
 // conv2d and its gradients against plain loops in float64.
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -210,7 +212,9 @@ TEST(Conv2d, ChannelsLastEqualsRowMajor) {
 TEST(Conv2d, WeightGradientRepeatsItsBits) {
   const Sizes s{4, 16, 14, 14, 32, 3, 3, 1, 1};
   auto run = [&] {
-    return MustRun("conv2d_grad_weight", s.grad_weight_attributes(),
+    Attributes attributes = s.grad_weight_attributes();
+    attributes.Set("algorithm", std::string("direct"));
+    return MustRun("conv2d_grad_weight", attributes,
                    {Random(s.x(), Layout::kBlocked8, 0),
                     Random(s.y(), Layout::kBlocked8, 1)},
                    s.w(), Layout::kRowMajor);
@@ -263,7 +267,8 @@ TEST(Conv2d, KernelRunsAgainOnOtherBuffers) {
 TEST(Conv2d, WinogradIsTheDefinition) {
   for (const Sizes& s :
        {Sizes{2, 16, 8, 8, 16, 3, 3, 1, 1}, Sizes{3, 32, 7, 5, 48, 3, 3, 1, 1},
-        Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1},
+        Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1}, Sizes{3, 16, 4, 3, 16, 3, 3, 1, 1},
+        Sizes{5, 16, 3, 4, 16, 3, 3, 1, 1},
         Sizes{2, 16, 30, 29, 32, 3, 3, 1, 1}}) {
     for (Layout layout : {Layout::kBlocked8, Layout::kBlocked16}) {
       for (DataType dtype :
@@ -306,6 +311,31 @@ TEST(Conv2d, WinogradIsTheDefinition) {
       }
     }
   }
+}
+
+TEST(Conv2d, WinogradGivesTheSameBitsOnAnyTeam) {
+  const Sizes s{3, 16, 30, 29, 32, 3, 3, 1, 1};
+  constexpr Layout k8 = Layout::kBlocked8;
+  const HostValue x = Random(s.x(), k8, 0), dy = Random(s.y(), k8, 2);
+  const HostValue w = Random(s.w(), Layout::kRowMajor, 1);
+  auto run = [&](int threads) {
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    auto winograd = [](Attributes attributes) {
+      attributes.Set("algorithm", std::string("winograd"));
+      return attributes;
+    };
+    std::vector<Values> all = {
+        MustRun("conv2d", winograd(s.attributes()), {x, w}, s.y(), k8),
+        MustRun("conv2d_grad_input", winograd(s.grad_input_attributes()),
+                {dy, w}, s.x(), k8),
+        MustRun("conv2d_grad_weight", winograd(s.grad_weight_attributes()),
+                {x, dy}, s.w(), Layout::kRowMajor)};
+    omp_set_num_threads(before);
+    return all;
+  };
+  const std::vector<Values> one = run(1);
+  for (int threads : {2, 3, 5}) EXPECT_EQ(run(threads), one) << threads;
 }
 
 KernelSpec ForwardSpec(const Sizes& s, Layout layout,

@@ -47,6 +47,20 @@ struct Position {
   int64_t image, y, x;
 };
 
+// body(tile - first, its position, c) for the tiles [first, first + count) and
+// every 8 channels from c.
+template <typename Body>
+void ForEachTile(const Tiling& t, int64_t first, int64_t count,
+                 const Body& body) {
+  const int64_t groups = t.channels / kLane;
+  ParallelFor(count * groups, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t tile = i / groups;
+      body(tile, Position(t, first + tile), i % groups * kLane);
+    }
+  });
+}
+
 // A square of pixels of 8 channels, zero outside of the image.
 template <int kSide, typename T>
 void LoadSquare(const T* images, const Tiling& t, int64_t image, int64_t c,
@@ -118,60 +132,49 @@ struct Sizes {
 template <typename T>
 void TransformSource(const T* images, const Tiling& t, int64_t first,
                      int64_t count, int64_t distance, float* out) {
-  const int64_t groups = t.channels / kLane;
-  ParallelFor(count * groups, 8, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t tile = i / groups, c = i % groups * kLane;
-      const Position at(t, first + tile);
-      Float8 square[kTile][kTile], transformed[kTile][kTile];
-      LoadSquare(images, t, at.image, c, at.y - 1, at.x - 1, square);
-      winograd::Apply2d<winograd::InputTransform>(square, transformed);
-      float* to = out + tile * t.channels + c;
-      for (int p = 0; p < kProducts; ++p) {
-        Store(to + p * distance, transformed[p / kTile][p % kTile]);
-      }
-    }
-  });
+  ForEachTile(
+      t, first, count, [&](int64_t tile, const Position& at, int64_t c) {
+        Float8 square[kTile][kTile], transformed[kTile][kTile];
+        LoadSquare(images, t, at.image, c, at.y - 1, at.x - 1, square);
+        winograd::Apply2d<winograd::InputTransform>(square, transformed);
+        float* to = out + tile * t.channels + c;
+        for (int p = 0; p < kProducts; ++p) {
+          Store(to + p * distance, transformed[p / kTile][p % kTile]);
+        }
+      });
 }
 
 // [product][tile][channel] to images.
 template <typename T>
 void TransformResult(const float* in, const Tiling& t, int64_t first,
                      int64_t count, int64_t distance, T* images) {
-  const int64_t groups = t.channels / kLane;
-  ParallelFor(count * groups, 8, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t tile = i / groups, c = i % groups * kLane;
-      const Position at(t, first + tile);
-      Float8 products[kTile][kTile], square[kResult][kResult];
-      const float* from = in + tile * t.channels + c;
-      for (int p = 0; p < kProducts; ++p) {
-        products[p / kTile][p % kTile] = Load<Float8>(from + p * distance);
-      }
-      winograd::Apply2d<winograd::ResultTransform>(products, square);
-      StoreSquare(square, t, at, c, images);
-    }
-  });
+  ForEachTile(
+      t, first, count, [&](int64_t tile, const Position& at, int64_t c) {
+        Float8 products[kTile][kTile], square[kResult][kResult];
+        const float* from = in + tile * t.channels + c;
+        for (int p = 0; p < kProducts; ++p) {
+          products[p / kTile][p % kTile] = Load<Float8>(from + p * distance);
+        }
+        winograd::Apply2d<winograd::ResultTransform>(products, square);
+        StoreSquare(square, t, at, c, images);
+      });
 }
 
 // Gradients of results, as panels: [product][channel / 16][tile][16].
 template <typename T>
 void TransformResultGradient(const T* images, const Tiling& t, int64_t first,
                              int64_t count, int64_t distance, float* out) {
-  const int64_t groups = t.channels / kLane;
-  ParallelFor(count * groups, 8, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t tile = i / groups, c = i % groups * kLane;
-      const Position at(t, first + tile);
-      Float8 square[kResult][kResult], transformed[kTile][kTile];
-      LoadSquare(images, t, at.image, c, at.y, at.x, square);
-      winograd::Apply2d<winograd::ResultGradientTransform>(square, transformed);
-      float* to = out + (c / kPanel * count + tile) * kPanel + c % kPanel;
-      for (int p = 0; p < kProducts; ++p) {
-        Store(to + p * distance, transformed[p / kTile][p % kTile]);
-      }
-    }
-  });
+  ForEachTile(
+      t, first, count, [&](int64_t tile, const Position& at, int64_t c) {
+        Float8 square[kResult][kResult], transformed[kTile][kTile];
+        LoadSquare(images, t, at.image, c, at.y, at.x, square);
+        winograd::Apply2d<winograd::ResultGradientTransform>(square,
+                                                             transformed);
+        float* to = out + (c / kPanel * count + tile) * kPanel + c % kPanel;
+        for (int p = 0; p < kProducts; ++p) {
+          Store(to + p * distance, transformed[p / kTile][p % kTile]);
+        }
+      });
 }
 
 // How the row-major w [O, C, 3, 3] is the kernels from source to result

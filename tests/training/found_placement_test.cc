@@ -120,6 +120,30 @@ TEST(FoundPlacementTest, TwoMillionClassesAreSplitAndTheBackboneIsNot) {
   }
 }
 
+// What was left to the device has been decided, and can be read.
+TEST(FoundPlacementTest, ThePlanSaysHowConvolutionsAreComputed) {
+  Request request;
+  request.network = "r18";
+  request.classes = 1000;
+  request.batch_size = 8;
+  const auto plan = Compile(request);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  std::map<std::string, int> tasks;
+  for (const placement::Task& task : plan->tasks()) {
+    for (const placement::Attribute& attribute : task.attributes()) {
+      if (attribute.name() != "algorithm") continue;
+      ++tasks[attribute.ShortDebugString()];
+    }
+  }
+  // 3x3 with stride 1 one way; the stem, strides and shortcuts the other.
+  EXPECT_EQ(tasks.size(), 2u);
+  for (const auto& [text, count] : tasks) {
+    EXPECT_THAT(text, testing::AnyOf(HasSubstr("\"direct\""),
+                                     HasSubstr("\"winograd\"")));
+    EXPECT_GT(count, 10) << text;
+  }
+}
+
 TEST(FoundPlacementTest, AHundredClassesAreDataParallelToo) {
   for (int devices : {2, 8}) {
     SCOPED_TRACE(devices);
