@@ -46,6 +46,9 @@ DEFINE_double(lr, -1,
               "uses 0.1).");
 DEFINE_int64(lr_warmup, -1,
              "Steps over which the learning rate rises to --lr.");
+DEFINE_string(lr_warmup_style, "ramp",
+              "ramp: the rise begins with the first step; as_arcface_torch: "
+              "with the second, the first is at the full rate.");
 DEFINE_bool(lr_decay, false,
             "Let the learning rate fall linearly to 0 at the last step.");
 DEFINE_double(momentum, 0.9, "Momentum of SGD.");
@@ -305,6 +308,11 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   s.seed = FLAGS_seed;
   s.learning_rate = FLAGS_lr;
   s.lr_warmup = FLAGS_lr_warmup;
+  s.lr_warmup_style = FLAGS_lr_warmup_style;
+  if (s.lr_warmup_style != "ramp" && s.lr_warmup_style != "as_arcface_torch") {
+    return Invalid("lr_warmup_style", s.lr_warmup_style,
+                   "use ramp or as_arcface_torch");
+  }
   s.lr_decay = FLAGS_lr_decay;
   s.momentum = FLAGS_momentum;
   s.weight_decay = FLAGS_weight_decay;

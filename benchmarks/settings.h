@@ -43,6 +43,7 @@ struct Settings {
   int64_t seed = 0;
   double learning_rate = 0;
   int64_t lr_warmup = 0;  // Steps.
+  std::string lr_warmup_style;
   bool lr_decay = false;
   double momentum = 0;
   double weight_decay = 0;

@@ -132,6 +132,7 @@ TEST(SettingsTest, RefusalsNameFlagValueAndWhatIsAllowed) {
                          {"--classes=0", "synthetic"},
                          {"--batch_size=-3", "use 1 to"},
                          {"--warmup=-1", "use 0 to"},
+                         {"--lr_warmup_style=peer", "as_arcface_torch"},
                          {"--held_out=0", "use 1 to"},
                          {"--devices=cpu:-1", "cpu:N"},
                          {"--devices=cpu:2000", "1 to 1024"},

@@ -37,6 +37,7 @@ placement::CompileOptions ToCompileOptions(const Settings& s,
   options.optimizer.weight_decay = s.weight_decay;
   options.optimizer.clip_norm = s.clip_norm;
   options.optimizer.warmup_steps = s.lr_warmup;
+  options.optimizer.warmup_style = s.lr_warmup_style;
   options.optimizer.total_steps = s.lr_decay ? s.warmup + s.steps : 0;
   if (s.half.has_value()) {
     options.precision = *s.half == ops::DataType::kFloat16

@@ -51,7 +51,7 @@ TEST(IResNetTest, Layers) {
             "unknown network \"r51\"; use r18, r34, r50, r100, r200");
 }
 
-// The figures of design.md, counted by running arcface_torch.
+// Counted by running arcface_torch.
 TEST(IResNetTest, R50IsThePeers) {
   const absl::StatusOr<Built> built = Build({}, 4);
   ASSERT_TRUE(built.ok()) << built.status();
@@ -165,8 +165,11 @@ TEST(IResNetTest, VariablesAreInitialisedAsThePeers) {
   EXPECT_EQ(attributes("bn1.running_var").Float("value"), 1);
   EXPECT_FALSE(attributes("bn1.running_var").Bool("trainable"));
   EXPECT_EQ(attributes("prelu.weight").Float("value"), 0.25);
-  // U(-b, b) with b = 25088^-0.5 has the standard deviation b / sqrt(3).
-  EXPECT_NEAR(attributes("fc.weight").Float("stddev"), 0.0036450, 1e-6);
+  // PyTorch's default: U(-b, b) with b = 25088^-0.5, for the bias, too.
+  for (const char* name : {"fc.weight", "fc.bias"}) {
+    EXPECT_EQ(attributes(name).String("init"), "uniform");
+    EXPECT_NEAR(attributes(name).Float("bound"), 0.0063134, 1e-6);
+  }
   EXPECT_EQ(attributes("features.weight").Float("value"), 1);
   EXPECT_FALSE(attributes("features.weight").Bool("trainable"));
   EXPECT_TRUE(attributes("features.bias").Bool("trainable"));
@@ -176,16 +179,16 @@ TEST(IResNetTest, RandomKeysDiffer) {
   const absl::StatusOr<Built> built = Build({.network = "r200"}, 2);
   ASSERT_TRUE(built.ok()) << built.status();
   std::set<int64_t> keys;
-  size_t normal = 0;
+  size_t random = 0;
   for (const ops::Node& node : built->graph.nodes) {
-    if (node.op != "variable" || node.attributes.String("init") != "normal") {
+    if (node.op != "variable" || node.attributes.String("init") == "constant") {
       continue;
     }
-    ++normal;
+    ++random;
     keys.insert(node.attributes.Int("key"));
   }
-  EXPECT_EQ(normal, 203u);  // 1 + 2 * 98 + 4 convolutions, fc twice.
-  EXPECT_EQ(keys.size(), normal);
+  EXPECT_EQ(random, 203u);  // 1 + 2 * 98 + 4 convolutions, fc twice.
+  EXPECT_EQ(keys.size(), random);
 }
 
 TEST(IResNetTest, OnlyTheEndStaysInFloat32) {

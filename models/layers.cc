@@ -37,15 +37,11 @@ TensorId LayerBuilder::Variable(absl::string_view layer, absl::string_view name,
                                 std::vector<int64_t> shape, Initial initial,
                                 Role role) {
   ops::Attributes attributes = {
-      {"init", std::string(initial.normal ? "normal" : "constant")},
+      {"init", std::string(initial.kind)},
+      {initial.attribute, initial.parameter},
+      {"key", int64_t{NameKey(name)}},
       {"trainable", role == Role::kTrained || role == Role::kTrainedOwn},
       {"clip", role == Role::kTrained}};
-  if (initial.normal) {
-    attributes.Set("stddev", initial.stddev);
-    attributes.Set("key", int64_t{NameKey(name)});
-  } else {
-    attributes.Set("value", initial.value);
-  }
   if (role != Role::kStatistic) {
     parameters_ += ops::Shape(shape).num_elements();
   }
@@ -121,7 +117,7 @@ TensorId LayerBuilder::Linear(absl::string_view layer, TensorId x,
                               int64_t out_features) {
   const int64_t in_features = ShapeOf(x, 2)[1];
   const Initial initial =
-      Initial::Normal(1 / std::sqrt(3.0 * static_cast<double>(in_features)));
+      Initial::Uniform(1 / std::sqrt(static_cast<double>(in_features)));
   const TensorId weight =
       Variable(layer, absl::StrCat(layer, ".weight"),
                {out_features, in_features}, initial, Role::kTrained);

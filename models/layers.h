@@ -20,12 +20,15 @@ uint32_t NameKey(absl::string_view name);
 
 // What a variable holds at first.
 struct Initial {
-  bool normal = false;  // N(0, stddev^2), else all are `value`.
-  double value = 0;
-  double stddev = 0;
+  const char* kind;       // The variable's attribute init ...
+  const char* attribute;  // ... and the one that has its parameter.
+  double parameter;
 
-  static Initial Constant(double value) { return {false, value, 0}; }
-  static Initial Normal(double stddev) { return {true, 0, stddev}; }
+  static Initial Constant(double value) { return {"constant", "value", value}; }
+  // N(0, stddev^2).
+  static Initial Normal(double stddev) { return {"normal", "stddev", stddev}; }
+  // U(-bound, bound).
+  static Initial Uniform(double bound) { return {"uniform", "bound", bound}; }
 };
 
 // Who changes a variable.
@@ -72,8 +75,8 @@ class LayerBuilder {
                           const BatchNormOptions& options);
   // One slope per channel, 0.25 at first.
   ops::TensorId Prelu(absl::string_view layer, ops::TensorId x);
-  // [N, I] to [N, O], with bias. PyTorch draws both from
-  // U(-1/sqrt(I), 1/sqrt(I)); here they are normal with that variance.
+  // [N, I] to [N, O], with bias; both U(-1/sqrt(I), 1/sqrt(I)) at first, as
+  // PyTorch's.
   ops::TensorId Linear(absl::string_view layer, ops::TensorId x,
                        int64_t out_features);
 

@@ -75,6 +75,16 @@ void FillRandomBatch(const RandomStream& stream, int64_t first, uint32_t* out) {
   }
 }
 
+void FillUniformBatch(const RandomStream& stream, int64_t first, float low,
+                      float width, float* out) {
+  uint32_t words[kRandomBatch];
+  FillRandomBatch(stream, first, words);
+#pragma omp simd
+  for (int i = 0; i < kRandomBatch; ++i) {
+    out[i] = fmaf(UniformFloat(words[i]), width, low);
+  }
+}
+
 void FillNormalBatch(const RandomStream& stream, int64_t first, float mean,
                      float stddev, float* out) {
   Words words;

@@ -21,6 +21,10 @@ void FillRandomBatch(const RandomStream& stream, int64_t first, uint32_t* out);
 void FillNormalBatch(const RandomStream& stream, int64_t first, float mean,
                      float stddev, float* out);
 
+// out[e] = UniformFloat(RandomWord(stream, first + e)) * width + low, likewise.
+void FillUniformBatch(const RandomStream& stream, int64_t first, float low,
+                      float width, float* out);
+
 // Calls batch(first, values) for the aligned batches that cover elements
 // [begin, begin + count) and puts what is asked for into out[0, count). T is
 // the type of the values.

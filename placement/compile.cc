@@ -274,6 +274,7 @@ void AddOptions(const ops::Graph& graph, const CompileOptions& options,
   AddOption("momentum", absl::StrCat(o.momentum), plan);
   AddOption("weight_decay", absl::StrCat(o.weight_decay), plan);
   AddOption("warmup_steps", absl::StrCat(o.warmup_steps), plan);
+  AddOption("warmup_style", o.warmup_style, plan);
   AddOption("total_steps", absl::StrCat(o.total_steps), plan);
   AddOption("decay_power", absl::StrCat(o.decay_power), plan);
   AddOption("clip_norm", absl::StrCat(o.clip_norm), plan);

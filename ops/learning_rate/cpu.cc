@@ -10,6 +10,8 @@ KernelDef LearningRateCpuKernel() {
     schedule.base = spec.attributes.Float("base");
     schedule.warmup_steps = spec.attributes.Int("warmup_steps");
     schedule.total_steps = spec.attributes.Int("total_steps");
+    schedule.first_step_full =
+        spec.attributes.String("warmup_style") == "as_arcface_torch";
     schedule.power = spec.attributes.Float("power");
     return Kernel([schedule](const KernelContext& context) {
       *context.outputs[0].as<float>() =

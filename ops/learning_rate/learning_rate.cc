@@ -25,6 +25,12 @@ absl::Status Infer(const OpCall& call, std::vector<TensorType>* outputs) {
         warmup, "; the warm-up must end before the training does (total_steps ",
         "0 means no decay)"));
   }
+  const std::string& style = call.attributes.String("warmup_style");
+  if (style != "ramp" && style != "as_arcface_torch") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("attribute \"warmup_style\" is \"", style,
+                     "\"; use \"ramp\" or \"as_arcface_torch\""));
+  }
   const double power = call.attributes.Float("power");
   if (!(power > 0)) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -44,6 +50,8 @@ OpDef LearningRateDef() {
   def.attributes = {
       {"base", 0.0, true, "the rate after the warm-up"},
       {"warmup_steps", int64_t{0}, false, "steps of linear increase"},
+      {"warmup_style", std::string("ramp"), false,
+       "\"ramp\"; or \"as_arcface_torch\": the first step at the full rate"},
       {"total_steps", int64_t{0}, false,
        "step at which the rate arrives at 0; 0: constant after the warm-up"},
       {"power", 1.0, false, "of the polynomial decay; 1: linear"}};
@@ -54,6 +62,7 @@ OpDef LearningRateDef() {
   };
   def.examples = {{{{"base", 0.1},
                     {"warmup_steps", int64_t{3}},
+                    {"warmup_style", std::string("ramp")},
                     {"total_steps", int64_t{10}},
                     {"power", 1.0}},
                    {},

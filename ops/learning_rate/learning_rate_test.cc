@@ -29,6 +29,21 @@ TEST(LearningRateTest, WarmUpThenLinearDecay) {
             (Values{0.5, 1, 1, 0.75, 0.5, 0.25, 0, 0}));
 }
 
+// lr_scheduler.py of arcface_torch, run with these numbers.
+TEST(LearningRateTest, WarmUpOfThePeer) {
+  EXPECT_EQ(Rates({{"base", 1.0},
+                   {"warmup_steps", int64_t{4}},
+                   {"warmup_style", std::string("as_arcface_torch")},
+                   {"total_steps", int64_t{8}}},
+                  9),
+            (Values{1, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0}));
+  EXPECT_EQ(Rates({{"base", 1.0},
+                   {"warmup_style", std::string("as_arcface_torch")},
+                   {"total_steps", int64_t{4}}},
+                  5),
+            (Values{1, 0.75, 0.5, 0.25, 0}));
+}
+
 TEST(LearningRateTest, QuadraticDecayWithoutWarmUp) {
   EXPECT_EQ(
       Rates({{"base", 4.0}, {"total_steps", int64_t{4}}, {"power", 2.0}}, 5),

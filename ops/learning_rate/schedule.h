@@ -1,6 +1,5 @@
 // The learning rate as a function of the step: a linear warm-up, then a
-// polynomial decay to 0, as arcface_torch's PolyScheduler (but the warm-up
-// begins with its first part, not with the full rate).
+// polynomial decay to 0, as arcface_torch's PolynomialLRWarmup.
 #ifndef FACET_OPS_LEARNING_RATE_SCHEDULE_H_
 #define FACET_OPS_LEARNING_RATE_SCHEDULE_H_
 
@@ -14,12 +13,17 @@ struct LearningRateSchedule {
   int64_t warmup_steps = 0;
   int64_t total_steps = 0;  // 0: no decay.
   double power = 1;
+  // arcface_torch's first step is at the full rate, and its warm-up starts with
+  // the second: 1 1/2 1 3/4 ... in the example.
+  bool first_step_full = false;
 
   // Example, base 1, warmup_steps 2, total_steps 6, power 1:
   //   1/2 1 1 3/4 2/4 1/4 0 0 ...
   double At(int64_t step) const {
-    if (step < warmup_steps) {
-      return base * static_cast<double>(step + 1) /
+    const int64_t risen = first_step_full ? step : step + 1;
+    if (risen == 0) return base;
+    if (risen <= warmup_steps) {
+      return base * static_cast<double>(risen) /
              static_cast<double>(warmup_steps);
     }
     if (total_steps == 0) return base;

@@ -14,15 +14,15 @@ namespace {
 // the same key gives later.
 constexpr uint32_t kBeforeTheFirstStep = 0xFFFFFFFF;
 
-template <typename T>
-void FillNormal(const TensorView& tensor, const RandomStream& stream,
-                float mean, float stddev) {
+// fill(first, floats): the values of an aligned batch of elements.
+template <typename T, typename Fill>
+void FillRandom(const TensorView& tensor, const Fill& fill) {
   auto batch = [&](int64_t first, T* out) {
     if constexpr (std::is_same_v<T, float>) {
-      FillNormalBatch(stream, first, mean, stddev, out);
+      fill(first, out);
     } else {
       float values[kRandomBatch];
-      FillNormalBatch(stream, first, mean, stddev, values);
+      fill(first, values);
       for (int i = 0; i < kRandomBatch; ++i) out[i] = static_cast<T>(values[i]);
     }
   };
@@ -50,14 +50,22 @@ KernelDef VariableCpuKernel() {
           });
     }
     const uint32_t key = static_cast<uint32_t>(attributes.Int("key"));
+    const bool normal = attributes.String("init") == "normal";
     const float mean = static_cast<float>(attributes.Float("mean"));
     const float stddev = static_cast<float>(attributes.Float("stddev"));
+    const float bound = static_cast<float>(attributes.Float("bound"));
     return Kernel([=](const KernelContext& context) {
       const TensorView& value = context.outputs[0];
       const RandomStream stream = {static_cast<uint64_t>(context.seed), key,
                                    kBeforeTheFirstStep};
       VisitFloating(value.dtype(), [&](auto zero) {
-        FillNormal<decltype(zero)>(value, stream, mean, stddev);
+        FillRandom<decltype(zero)>(value, [&](int64_t first, float* out) {
+          if (normal) {
+            FillNormalBatch(stream, first, mean, stddev, out);
+          } else {
+            FillUniformBatch(stream, first, -bound, 2 * bound, out);
+          }
+        });
       });
       return absl::OkStatus();
     });

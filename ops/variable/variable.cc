@@ -21,21 +21,22 @@ absl::Status Infer(const OpCall& call, std::vector<TensorType>* outputs) {
                        ", which is not an integer, but \"dtype\" is ",
                        DataTypeName(type.dtype)));
     }
-  } else if (init == "normal") {
+  } else if (init == "normal" || init == "uniform") {
     if (!IsFloating(type.dtype)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "attribute \"init\" is \"normal\", but \"dtype\" is ",
+          "attribute \"init\" is \"", init, "\", but \"dtype\" is ",
           DataTypeName(type.dtype), "; use float32, float16 or bfloat16"));
     }
-    if (!(attributes.Float("stddev") >= 0)) {
-      return absl::InvalidArgumentError(absl::StrCat("attribute \"stddev\" is ",
-                                                     attributes.Float("stddev"),
-                                                     "; it must be 0 or more"));
+    for (const char* width : {"stddev", "bound"}) {
+      if (attributes.Float(width) >= 0) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("attribute \"", width, "\" is ", attributes.Float(width),
+                       "; it must be 0 or more"));
     }
   } else {
     return absl::InvalidArgumentError(
         absl::StrCat("attribute \"init\" is \"", init,
-                     "\"; use \"constant\" or \"normal\""));
+                     "\"; use \"constant\", \"normal\" or \"uniform\""));
   }
   const int64_t key = attributes.Int("key");
   if (key < 0 || key > 0xFFFFFFFFll) {
@@ -55,10 +56,13 @@ OpDef VariableDef() {
   def.attributes = {
       {"dtype", std::string("float32"), false, "element type"},
       {"shape", std::vector<int64_t>{}, true, "logical shape"},
-      {"init", std::string("constant"), false, "\"constant\" or \"normal\""},
+      {"init", std::string("constant"), false,
+       "\"constant\", \"normal\" or \"uniform\""},
       {"value", 0.0, false, "initial value, if init is \"constant\""},
       {"mean", 0.0, false, "of the initial values, if init is \"normal\""},
       {"stddev", 1.0, false, "of the initial values, if init is \"normal\""},
+      {"bound", 1.0, false,
+       "of the initial values, from -bound to bound, if init is \"uniform\""},
       {"key", int64_t{0}, false,
        "tells the random values of this variable from those of others"},
       {"trainable", true, false, "the optimizer updates it"},
@@ -80,13 +84,14 @@ OpDef VariableDef() {
                           {"value", 0.25},
                           {"mean", 0.0},
                           {"stddev", 0.1},
+                          {"bound", 0.3},
                           {"key", int64_t{3}},
                           {"trainable", true},
                           {"clip", true}};
     return example;
   };
   def.examples = {example({7, 9}, "constant"), example({9, 10}, "normal"),
-                  example({6, 5, 3, 3}, "normal")};
+                  example({8, 11}, "uniform"), example({6, 5, 3, 3}, "normal")};
   return def;
 }
 

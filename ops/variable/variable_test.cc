@@ -65,6 +65,21 @@ TEST(VariableTest, NormalIsTheFunctionOfTheElement) {
   }
 }
 
+TEST(VariableTest, UniformFillsTheRangeEvenly) {
+  const Attributes attributes = {
+      {"init", std::string("uniform")}, {"bound", 0.25}, {"key", int64_t{3}}};
+  const HostValue value = RunWhole(attributes, DataType::kFloat32, {500, 130});
+  const RandomStream stream = {11, 3, 0xFFFFFFFF};
+  int64_t quarters[4] = {};
+  for (int64_t e = 0; e < 500 * 130; ++e) {
+    const float v = value.as<float>()[e];
+    ASSERT_EQ(v, fmaf(UniformFloat(RandomWord(stream, e)), 0.5f, -0.25f));
+    ++quarters[static_cast<int>((v + 0.25f) / 0.125f)];
+  }
+  // Binomial: standard deviation 110.
+  for (int64_t count : quarters) EXPECT_NEAR(count, 16250, 500);
+}
+
 TEST(VariableTest, EveryShardHasTheValuesOfTheWhole) {
   for (const Shape& shape :
        {Shape{300, 7}, Shape{9, 260}, Shape{6, 5, 3, 3}, Shape{1000}}) {
@@ -144,9 +159,14 @@ TEST(VariableTest, RefusesWhatMakesNoSense) {
                               .message()),
               HasSubstr("int7"));
   EXPECT_THAT(std::string(AddVariable({{"shape", Ints{2}},
-                                       {"init", std::string("uniform")}})
+                                       {"init", std::string("zeros")}})
                               .message()),
-              HasSubstr("\"uniform\"; use \"constant\" or \"normal\""));
+              HasSubstr("\"zeros\"; use \"constant\", \"normal\""));
+  EXPECT_THAT(std::string(AddVariable({{"shape", Ints{2}},
+                                       {"init", std::string("uniform")},
+                                       {"bound", -2.0}})
+                              .message()),
+              HasSubstr("\"bound\" is -2"));
   EXPECT_THAT(std::string(AddVariable({{"shape", Ints{2}},
                                        {"init", std::string("normal")},
                                        {"stddev", -1.0}})

@@ -1,7 +1,6 @@
 #include "placement/boxing/boxing.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <set>
 #include <utility>
@@ -9,7 +8,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "glog/logging.h"
 #include "ops/status_macros.h"
 
 namespace facet::placement {
@@ -24,125 +22,6 @@ using ops::TensorType;
 std::string ToString(const Location& location) {
   return absl::StrCat(location.sbp.ToString(), " on {",
                       absl::StrJoin(location.devices, ", "), "}");
-}
-
-// What one rank does in a transition between the same devices.
-struct Steps {
-  bool pack = false;
-  CollectiveKind kind = CollectiveKind::kNone;
-  ReduceKind reduce = ReduceKind::kNone;
-  bool unpack = false;
-};
-
-// True if box ranges along dimension `axis` are contiguous pieces in order:
-// nothing of extent > 1 lies outside of it.
-bool IsOutermost(const Shape& shape, int axis) {
-  return shape.num_elements(0, axis) == 1;
-}
-
-bool Exists(const TensorType& type, Sbp from, int from_count, Sbp to,
-            int to_count) {
-  return ops::IsShardable(type.shape, from, from_count) &&
-         ops::IsShardable(type.shape, to, to_count) &&
-         !(from.is_partial() && to.is_partial() && from != to);
-}
-
-ReduceKind ReduceOf(Sbp sbp) {
-  if (sbp.kind == Sbp::Kind::kPartialSum) return ReduceKind::kSum;
-  if (sbp.kind == Sbp::Kind::kPartialMax) return ReduceKind::kMax;
-  return ReduceKind::kNone;
-}
-
-// `kind` and `reduce` are the same for all ranks. Small shares may need no
-// packing where larger ones do.
-Steps StepsOf(const Shape& shape, Sbp from, Sbp to, int k, int rank) {
-  Steps steps;
-  if (from == to) return steps;
-  if (k == 1) return steps;  // Every SBP of one device is the whole tensor.
-  if (from.is_split() && to.is_broadcast()) {
-    steps.kind = CollectiveKind::kAllGather;
-    steps.unpack = !IsOutermost(shape, from.axis);
-  } else if (from.is_split() && to.is_split()) {
-    steps.kind = CollectiveKind::kAllToAll;
-    // What goes to each rank, or came from each, may lie in a row already.
-    steps.pack = !IsOutermost(LocalRegion(shape, from, k, rank).shape, to.axis);
-    steps.unpack =
-        !IsOutermost(LocalRegion(shape, to, k, rank).shape, from.axis);
-  } else if (from.is_partial() && to.is_broadcast()) {
-    steps.kind = CollectiveKind::kAllReduce;
-    steps.reduce = ReduceOf(from);
-  } else if (from.is_partial() && to.is_split()) {
-    steps.kind = CollectiveKind::kReduceScatter;
-    steps.reduce = ReduceOf(from);
-    steps.pack = !IsOutermost(shape, to.axis);
-  } else if (from.is_broadcast() && to.is_split()) {
-    steps.pack = true;
-  } else {
-    CHECK(to.is_partial()) << from.ToString() << " -> " << to.ToString();
-    // Of whole copies rank 0 keeps its own.
-    steps.unpack = from.is_split() || rank > 0;
-  }
-  return steps;
-}
-
-// The rank with the most local work: shares do not grow with the rank.
-int BusiestRank(Sbp from, Sbp to) {
-  return from.is_broadcast() && to.is_partial() ? 1 : 0;
-}
-
-// Elements of the share of the last rank, the smallest.
-int64_t SmallestShare(const Shape& shape, Sbp sbp, int k) {
-  return LocalRegion(shape, sbp, k, k - 1).shape.num_elements();
-}
-
-// The most elements that one device sends to others.
-int64_t ElementsSent(const Shape& shape, Sbp from, Sbp to, int k,
-                     CollectiveKind kind) {
-  const int64_t total = shape.num_elements();
-  switch (kind) {
-    case CollectiveKind::kNone:
-      return 0;
-    case CollectiveKind::kAllGather:
-      return total - SmallestShare(shape, from, k);
-    case CollectiveKind::kReduceScatter:
-      return total - SmallestShare(shape, to, k);
-    case CollectiveKind::kAllReduce:
-      return 2 * (total - ops::ShardRange(total, k, k - 1).size());
-    case CollectiveKind::kAllToAll: {
-      // Of the ranks that keep a larger range of to.axis the first has the
-      // most to send, and so has the first of those that keep a smaller one.
-      int64_t most = 0;
-      for (int rank : {0, static_cast<int>(shape[to.axis] % k)}) {
-        const Shape mine = LocalRegion(shape, from, k, rank).shape;
-        const int64_t kept = mine.num_elements() / mine[to.axis] *
-                             ops::ShardRange(mine[to.axis], k, rank).size();
-        most = std::max(most, mine.num_elements() - kept);
-      }
-      return most;
-    }
-  }
-  return 0;
-}
-
-// Bytes of memory traffic of the local tasks of the rank that has these steps.
-int64_t LocalBytes(const TensorType& type, Sbp from, Sbp to, int k, int rank,
-                   const Steps& steps) {
-  const int64_t in =
-      LocalRegion(type.shape, from, k, rank).shape.num_elements();
-  const int64_t out = LocalRegion(type.shape, to, k, rank).shape.num_elements();
-  int64_t elements = 0;
-  // A pack reads what it writes: a slice, or all the rank has.
-  if (steps.pack) {
-    elements += 2 * (steps.kind == CollectiveKind::kNone ? out : in);
-  }
-  if (steps.unpack) {
-    // A collective has brought all of the target; padding reads the share, or
-    // nothing where another rank has the value.
-    int64_t read = out;
-    if (to.is_partial()) read = from.is_broadcast() ? 0 : in;
-    elements += read + out;
-  }
-  return elements * ops::SizeInBytes(type.dtype);
 }
 
 void AppendBox(const Shape& offset, const Shape& extent,
@@ -314,7 +193,7 @@ void Lowering::CountBytes() {
 BoxingProgram Lowering::SameDevices() {
   const int k = from_count();
   const Sbp from = from_.sbp, to = to_.sbp;
-  std::vector<Steps> steps;  // By rank.
+  std::vector<TransitionSteps> steps;  // By rank.
   for (int r = 0; r < k; ++r) {
     steps.push_back(StepsOf(type_.shape, from, to, k, r));
   }
@@ -530,23 +409,6 @@ BoxingProgram Lowering::OtherDevices() {
 
 }  // namespace
 
-absl::string_view CollectiveKindName(CollectiveKind kind) {
-  switch (kind) {
-    case CollectiveKind::kNone:
-      return "local";
-    case CollectiveKind::kAllReduce:
-      return "all-reduce";
-    case CollectiveKind::kAllGather:
-      return "all-gather";
-    case CollectiveKind::kReduceScatter:
-      return "reduce-scatter";
-    case CollectiveKind::kAllToAll:
-      return "all-to-all";
-  }
-  LOG(FATAL) << "unknown CollectiveKind " << static_cast<int>(kind);
-  return "";
-}
-
 absl::StatusOr<BoxingProgram> LowerBoxing(const TensorType& type,
                                           const Location& from,
                                           const Location& to) {
@@ -560,8 +422,8 @@ absl::StatusOr<BoxingProgram> LowerBoxing(const TensorType& type,
                        " is not a list of different devices"));
     }
   }
-  if (!Exists(type, from.sbp, static_cast<int>(from.devices.size()), to.sbp,
-              static_cast<int>(to.devices.size()))) {
+  if (!TransitionExists(type, from.sbp, static_cast<int>(from.devices.size()),
+                        to.sbp, static_cast<int>(to.devices.size()))) {
     return absl::InvalidArgumentError(
         absl::StrCat("boxing of ", type.ToString(), " from ", ToString(from),
                      " to ", ToString(to), " does not exist"));
@@ -569,34 +431,6 @@ absl::StatusOr<BoxingProgram> LowerBoxing(const TensorType& type,
   Lowering lowering(type, from, to);
   return from.devices == to.devices ? lowering.SameDevices()
                                     : lowering.OtherDevices();
-}
-
-double BoxingSeconds(const TensorType& type, Sbp from, Sbp to,
-                     const Cluster& cluster, int axis) {
-  if (from == to) return 0;
-  const MeshAxis& mesh = cluster.mesh[axis];
-  const int k = mesh.size;
-  if (!Exists(type, from, k, to, k)) {
-    return std::numeric_limits<double>::infinity();
-  }
-  if (k == 1) return 0;
-  const int rank = BusiestRank(from, to);
-  const Steps steps = StepsOf(type.shape, from, to, k, rank);
-  const double bytes =
-      static_cast<double>(ElementsSent(type.shape, from, to, k, steps.kind)) *
-      ops::SizeInBytes(type.dtype);
-  double rounds = 0;
-  if (steps.kind == CollectiveKind::kAllReduce)
-    rounds = 2 * (k - 1);
-  else if (steps.kind != CollectiveKind::kNone)
-    rounds = k - 1;
-  const DeviceSpec& device = cluster.devices.front();
-  double seconds = rounds * mesh.latency_seconds +
-                   bytes / mesh.bytes_per_second +
-                   LocalBytes(type, from, to, k, rank, steps) /
-                       device.memory_bytes_per_second;
-  seconds += (steps.pack + steps.unpack) * device.launch_seconds;
-  return seconds;
 }
 
 }  // namespace facet::placement

@@ -1,7 +1,7 @@
 // Boxing: changing a tensor from one SBP and set of devices to another. The
 // ONE lowering that planner, cost model and runtime share: every transition is
 // pack (local) -> at most one collective on contiguous memory -> unpack
-// (local). Bytes per device: design.md section 3.
+// (local).
 #ifndef FACET_PLACEMENT_BOXING_BOXING_H_
 #define FACET_PLACEMENT_BOXING_BOXING_H_
 
@@ -14,7 +14,7 @@
 #include "ops/graph/graph.h"
 #include "ops/graph/sbp.h"
 #include "ops/graph/shard.h"
-#include "placement/cluster.h"
+#include "placement/boxing/transition.h"
 
 namespace facet::placement {
 
@@ -27,17 +27,6 @@ struct Location {
     return a.devices == b.devices && a.sbp == b.sbp;
   }
 };
-
-enum class CollectiveKind {
-  kNone,  // Local work only, or none at all.
-  kAllReduce,
-  kAllGather,
-  kReduceScatter,
-  kAllToAll,
-};
-absl::string_view CollectiveKindName(CollectiveKind kind);  // "all-gather"
-
-enum class ReduceKind { kNone, kSum, kMax };
 
 // A local buffer of the lowered program. The source's shares are inputs, the
 // destination's outputs; others are packing buffers in between.
@@ -82,11 +71,6 @@ struct BoxingProgram {
 absl::StatusOr<BoxingProgram> LowerBoxing(const ops::TensorType& type,
                                           const Location& from,
                                           const Location& to);
-
-// Seconds by the alpha-beta model, from the same lowering; infinity where the
-// transition does not exist. Between `num_devices` same devices of one axis.
-double BoxingSeconds(const ops::TensorType& type, ops::Sbp from, ops::Sbp to,
-                     const Cluster& cluster, int axis);
 
 }  // namespace facet::placement
 

@@ -97,6 +97,7 @@ absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
   learning_rate_ = builder_.Add1("learning_rate", "learning_rate", {},
                                  {{"base", options_.learning_rate},
                                   {"warmup_steps", options_.warmup_steps},
+                                  {"warmup_style", options_.warmup_style},
                                   {"total_steps", options_.total_steps},
                                   {"power", options_.decay_power}});
   const bool clips = options_.clip_norm > 0;

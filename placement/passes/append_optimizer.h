@@ -5,18 +5,22 @@
 #define FACET_PLACEMENT_PASSES_APPEND_OPTIMIZER_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "placement/passes/autodiff.h"
 
 namespace facet::placement {
 
-// Defaults: as arcface_torch trains (design.md section 7).
+// Defaults: as arcface_torch trains.
 struct OptimizerOptions {
   double learning_rate = 0.1;  // At the end of the warm-up.
   double momentum = 0.9;
   double weight_decay = 5e-4;
   int64_t warmup_steps = 0;
+  // "ramp", or "as_arcface_torch": its first step is at the full rate
+  // (ops/learning_rate/schedule.h).
+  std::string warmup_style = "ramp";
   int64_t total_steps = 0;  // End of the polynomial decay; 0: constant rate.
   double decay_power = 1;
   // The norm over the gradients of all variables with the attribute clip is

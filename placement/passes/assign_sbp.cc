@@ -13,7 +13,7 @@
 #include "glog/logging.h"
 #include "ops/graph_builder.h"
 #include "ops/status_macros.h"
-#include "placement/boxing/boxing.h"
+#include "placement/boxing/boxing_cost.h"
 #include "placement/cost/op_cost.h"
 #include "placement/passes/elimination.h"
 

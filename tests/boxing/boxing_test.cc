@@ -16,6 +16,7 @@
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
+#include "placement/boxing/boxing_cost.h"
 #include "runtime/collectives/shared_memory.h"
 
 namespace facet::placement {
