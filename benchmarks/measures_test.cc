@@ -1,6 +1,7 @@
 // The figures that the programs report, on inputs with known answers.
 
 #include <cstring>
+#include <map>
 
 #include "benchmarks/evaluation.h"
 #include "benchmarks/published.h"
@@ -53,13 +54,31 @@ TEST(StepTimesTest, StepsEndWithTheirLastTaskAndPhasesAreMeansOverDevices) {
   EXPECT_EQ(StepSeconds(plan, timeline), (std::vector<double>{10, 10, 10}));
   const auto phases = PhaseSeconds(plan, timeline, 1, 3);
   const std::vector<std::pair<std::string, double>> expected = {
-      {"data", 1}, {"forward", 2},         {"backward", 0},
-      {"head", 3}, {"communication", 0.5}, {"optimizer", 2}};
+      {"data", 1},      {"forward", 2},         {"backward", 0},
+      {"head", 3},      {"communication", 0.5}, {"waiting", 0},
+      {"optimizer", 2}, {"runtime", 2.5}};
   ASSERT_EQ(phases.size(), expected.size());
   for (size_t i = 0; i < phases.size(); ++i) {
     EXPECT_EQ(phases[i].first, expected[i].first);
     EXPECT_NEAR(phases[i].second, expected[i].second, 1e-9) << phases[i].first;
   }
+}
+
+TEST(StepTimesTest, TimeBeforeTheLastMemberOfACollectiveIsWaiting) {
+  const placement::Plan plan = TwoDevicePlan();
+  runtime::Timeline timeline(plan, 10);
+  constexpr int64_t kSecond = 1'000'000'000;
+  // The collective of device 0 starts at 2 s, that of device 1 at 6 s; both
+  // end at 7 s. Before, device 0 computes from 0 s to 2 s, device 1 to 5 s.
+  timeline.Record({1, 0, 0, 0, 2 * kSecond});
+  timeline.Record({3, 0, 0, 2 * kSecond, 7 * kSecond});
+  timeline.Record({6, 0, 0, 0, 5 * kSecond});
+  timeline.Record({8, 0, 0, 6 * kSecond, 7 * kSecond});
+  const auto phases = PhaseSeconds(plan, timeline, 0, 1);
+  const std::map<std::string, double> by_name(phases.begin(), phases.end());
+  EXPECT_NEAR(by_name.at("communication"), 1, 1e-9);
+  EXPECT_NEAR(by_name.at("waiting"), (4 + 0) / 2.0, 1e-9);
+  EXPECT_NEAR(by_name.at("runtime"), (0 + 1) / 2.0, 1e-9);
 }
 
 TEST(StepTimesTest, Median) {

@@ -19,8 +19,10 @@ std::vector<double> StepSeconds(const placement::Plan& plan,
 
 // Seconds per step that a device is busy with each phase, mean over devices
 // and over steps [first, end): data, forward, backward, head (its forward and
-// backward, and its fused update), communication (waiting for the other
-// devices included), optimizer. Streams overlap, so the sum may exceed a step.
+// backward, and its fused update), communication (from when the last device
+// has come), waiting (for that device), optimizer, runtime (nothing runs on any
+// stream: the price of the actors). Streams overlap, so the sum may exceed a
+// step.
 std::vector<std::pair<std::string, double>> PhaseSeconds(
     const placement::Plan& plan, const runtime::Timeline& timeline,
     int64_t first, int64_t end);
