@@ -56,10 +56,10 @@ TEST(FacesTest, LearnsFromPhotographs) {
   // Sanitizers are slow: with them everything runs, but not long enough to
   // learn (.bazelrc sets this).
   const bool quick = std::getenv("FACET_TEST_QUICK") != nullptr;
-  const std::string command = std::string("benchmarks/faces --devices=cpu:2 ") +
-                              (quick ? "--steps=3 --lr_warmup=1 --batch_size=4"
-                                     : "--steps=12 --batch_size=16") +
-                              " --data=" + data.string() + " --json=" + json;
+  const std::string command =
+      std::string("benchmarks/faces --devices=cpu:2 ") +
+      (quick ? "--steps=3 --lr_warmup=1 --batch_size=4" : "--steps=12") +
+      " --data=" + data.string() + " --json=" + json;
   ASSERT_EQ(std::system(command.c_str()), 0);
   std::ifstream file(json);
   const std::string results(std::istreambuf_iterator<char>(file), {});
