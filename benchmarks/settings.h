@@ -1,16 +1,13 @@
-// The flags of the training programs, checked, as one value.
+// The flags of the training programs, checked, as one value: the request to
+// the compiler (placement/tool/request.h) and how to run it.
 #ifndef FACET_BENCHMARKS_SETTINGS_H_
 #define FACET_BENCHMARKS_SETTINGS_H_
 
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "models/face_head.h"
-#include "ops/graph/data_type.h"
-#include "ops/graph/sbp.h"
+#include "placement/tool/request.h"
 
 namespace facet::benchmarks {
 
@@ -30,38 +27,20 @@ struct Preset {
   std::string data = "synthetic";
 };
 
-struct Settings {
+// A request to the compiler, and how to run what it makes.
+struct Settings : placement::Request {
   std::string program;
-  int devices = 0;
-  // Empty: float32.
-  std::optional<ops::DataType> half;
-  std::string network;
-  int64_t classes = 0;
-  int64_t batch_size = 0;
   int64_t steps = 0;
   int64_t warmup = 0;
   int64_t seed = 0;
-  double learning_rate = 0;
-  int64_t lr_warmup = 0;  // Steps.
-  std::string lr_warmup_style;
   bool lr_decay = false;
-  double momentum = 0;
-  double weight_decay = 0;
-  double clip_norm = 0;
-  double dropout = 0;
-  bool sync_bn = false;
-  models::Margin margin;
-  std::string margin_gradient;
   std::string data;  // "synthetic", or a folder's absolute path.
-  bool fuse = true;
   bool keep_going = false;
-  std::map<std::string, ops::Sbp> pins;
   int64_t held_out = 0;
   // Absolute paths; empty: not written.
   std::string plan_out;
   std::string trace_out;
   std::string json;
-  std::string dump_passes;
 };
 
 // Parses the command line. Relative paths are taken from where the user stands

@@ -30,23 +30,8 @@ constexpr int64_t kRecordedSteps = 200;
 
 placement::CompileOptions ToCompileOptions(const Settings& s,
                                            ops::TensorId loss) {
-  placement::CompileOptions options;
-  options.loss = loss;
-  options.optimizer.learning_rate = s.learning_rate;
-  options.optimizer.momentum = s.momentum;
-  options.optimizer.weight_decay = s.weight_decay;
-  options.optimizer.clip_norm = s.clip_norm;
-  options.optimizer.warmup_steps = s.lr_warmup;
-  options.optimizer.warmup_style = s.lr_warmup_style;
+  placement::CompileOptions options = placement::CompileOptionsOf(s, loss);
   options.optimizer.total_steps = s.lr_decay ? s.warmup + s.steps : 0;
-  if (s.half.has_value()) {
-    options.precision = *s.half == ops::DataType::kFloat16
-                            ? placement::Precision::kFloat16
-                            : placement::Precision::kBFloat16;
-  }
-  options.fuse = s.fuse;
-  options.pins = s.pins;
-  options.dump_dir = s.dump_passes;
   return options;
 }
 
@@ -86,16 +71,8 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   }
 
   const auto start = std::chrono::steady_clock::now();
-  models::TrainConfig config;
-  config.network = s.network;
-  config.classes = s.classes;
-  config.batch_size = s.batch_size;
-  config.bn_groups = s.sync_bn ? 1 : s.devices;
-  config.dropout = s.dropout;
-  config.margin = s.margin;
-  config.margin_gradient = s.margin_gradient;
   ASSIGN_OR_RETURN(const models::TrainModel model,
-                   models::BuildTrainGraph(config, ops::FindOp));
+                   models::BuildTrainGraph(placement::TrainConfigOf(s), ops::FindOp));
   if (!s.dump_passes.empty()) {
     std::error_code error;
     std::filesystem::create_directories(s.dump_passes, error);

@@ -243,6 +243,8 @@ absl::StatusOr<Plan> PlanCandidate(const Candidate& candidate,
                    PlanMemory(tasks, cluster.num_devices()));
   // The plan comes last: its waits depend on what shares memory.
   Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
+  plan.set_search_seconds(candidate.assignment.seconds);
+  plan.set_search_lower_bound_seconds(candidate.assignment.lower_bound);
   RETURN_IF_ERROR(log->Done("10_make_plan", [&] { return PlanText(plan); }));
   const absl::Status valid = ValidatePlan(plan);
   if (!valid.ok()) {
@@ -296,6 +298,14 @@ bool SameOps(const ops::Graph& a, const ops::Graph& b) {
 
 absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
                              const CompileOptions& options) {
+  ASSIGN_OR_RETURN(Compilation compilation,
+                   CompileWithReasons(graph, cluster, options));
+  return std::move(compilation.plan);
+}
+
+absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
+                                               const Cluster& cluster,
+                                               const CompileOptions& options) {
   RETURN_IF_ERROR(CheckRequest(graph, cluster, options));
   RETURN_IF_ERROR(PassLog::Verify("00_model", graph));
   PassLog log(options.dump_dir);
@@ -359,13 +369,14 @@ absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
 
   absl::Status too_big;
   int64_t least = 0;  // Of the candidates that do not fit.
-  for (const auto& [fused, candidate] : candidates) {
+  for (auto& [fused, candidate] : candidates) {
     ASSIGN_OR_RETURN(Plan plan,
                      PlanCandidate(candidate, cluster, options, &log));
     const absl::Status fits = CheckMemory(plan, cluster);
     if (fits.ok()) {
       AddOptions(graph, options, fused, &plan);
-      return plan;
+      return Compilation{std::move(plan), std::move(candidate.graph),
+                         std::move(candidate.assignment)};
     }
     int64_t total = 0;
     for (const Device& device : plan.devices()) total += device.arena_bytes();

@@ -11,6 +11,7 @@
 #include "ops/graph/sbp.h"
 #include "placement/cluster.h"
 #include "placement/passes/append_optimizer.h"
+#include "placement/passes/assign_sbp.h"
 #include "placement/plan/plan.pb.h"
 
 namespace facet::placement {
@@ -40,6 +41,19 @@ struct CompileOptions {
 // gives a byte-identical plan.
 absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
                              const CompileOptions& options);
+
+// A plan, and what it was chosen from: for people who ask why.
+struct Compilation {
+  Plan plan;
+  // The graph that was placed: after fusing, before boxing.
+  ops::Graph graph;
+  SbpAssignment assignment;  // Of `graph`.
+};
+
+// As Compile.
+absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
+                                               const Cluster& cluster,
+                                               const CompileOptions& options);
 
 }  // namespace facet::placement
 

@@ -9,6 +9,7 @@
 #include "placement/plan/attribute.h"
 #include "placement/plan/firing.h"
 #include "placement/plan/happens_before.h"
+#include "placement/plan/predicted_times.h"
 #include "placement/plan/validate.h"
 
 namespace facet::placement {
@@ -188,58 +189,6 @@ void AddUpdateWaits(const TaskGraph& tasks, Plan* plan) {
   }
 }
 
-// Seconds between two steps once the plan is under way, by the firing rule
-// with every task taking the time predicted for it.
-double PredictStepSeconds(const Plan& plan) {
-  constexpr int kSteps = 4;
-  const std::vector<FiringEdge> edges = FiringEdges(plan);
-  std::vector<std::vector<int>> incoming(plan.tasks_size());
-  for (size_t e = 0; e < edges.size(); ++e) {
-    incoming[edges[e].to].push_back(static_cast<int>(e));
-  }
-  // The members of a collective start together. The plan's order is one in
-  // which they follow each other directly on all devices.
-  std::map<std::pair<int, int>, std::vector<int>> members;
-  for (int t = 0; t < plan.tasks_size(); ++t) {
-    const Task& task = plan.tasks(t);
-    if (!task.has_collective()) continue;
-    members[{task.collective().group(), task.collective().sequence()}]
-        .push_back(t);
-  }
-  std::vector<std::vector<double>> end(
-      kSteps, std::vector<double>(plan.tasks_size(), 0));
-  std::vector<double> last(kSteps, 0);
-  for (int step = 0; step < kSteps; ++step) {
-    auto start = [&](int t) {
-      double time = 0;
-      for (int e : incoming[t]) {
-        const int then = step - edges[e].tokens;
-        if (then >= 0) time = std::max(time, end[then][edges[e].from]);
-      }
-      return time;
-    };
-    for (int t = 0; t < plan.tasks_size(); ++t) {
-      const Task& task = plan.tasks(t);
-      if (task.once()) continue;
-      if (!task.has_collective()) {
-        end[step][t] = start(t) + task.predicted_seconds();
-      } else {
-        const auto& together =
-            members[{task.collective().group(), task.collective().sequence()}];
-        if (t != together.back()) continue;
-        double begin = 0;
-        for (int m : together) begin = std::max(begin, start(m));
-        for (int m : together) {
-          end[step][m] = begin + plan.tasks(m).predicted_seconds();
-          last[step] = std::max(last[step], end[step][m]);
-        }
-      }
-      last[step] = std::max(last[step], end[step][t]);
-    }
-  }
-  return last[kSteps - 1] - last[kSteps - 2];
-}
-
 }  // namespace
 
 Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
@@ -260,7 +209,7 @@ Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
     AddWait(wait.task, wait.predecessor, wait.steps, &plan);
   }
   AddUpdateWaits(tasks, &plan);
-  plan.set_predicted_step_seconds(PredictStepSeconds(plan));
+  plan.set_predicted_step_seconds(PredictedTimes(plan).seconds);
   return plan;
 }
 

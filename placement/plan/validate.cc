@@ -1,7 +1,8 @@
 #include "placement/plan/validate.h"
 
-#include <limits>
+#include <cmath>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
@@ -101,6 +102,24 @@ absl::Status CheckDevices(const Plan& plan) {
       return Error("device ", d, ": live_bytes ", device.live_bytes(),
                    " not within arena_bytes ", device.arena_bytes());
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPredictions(const Plan& plan) {
+  for (const auto& [name, value] :
+       {std::make_pair("predicted_step_seconds", plan.predicted_step_seconds()),
+        std::make_pair("search_seconds", plan.search_seconds()),
+        std::make_pair("search_lower_bound_seconds",
+                       plan.search_lower_bound_seconds())}) {
+    if (!(value >= 0) || !std::isfinite(value)) {
+      return Error(name, " is ", value, ", not a time");
+    }
+  }
+  if (plan.search_lower_bound_seconds() > plan.search_seconds()) {
+    return Error("search_lower_bound_seconds ",
+                 plan.search_lower_bound_seconds(), " is above search_seconds ",
+                 plan.search_seconds());
   }
   return absl::OkStatus();
 }
@@ -291,6 +310,7 @@ absl::Status ValidatePlan(const Plan& plan, ops::OpLookup lookup) {
                  "; this program reads version ", kPlanVersion,
                  " (compile it again)");
   }
+  RETURN_IF_ERROR(CheckPredictions(plan));
   RETURN_IF_ERROR(CheckDevices(plan));
   RETURN_IF_ERROR(CheckGroups(plan));
   for (int t = 0; t < plan.tensors_size(); ++t) {

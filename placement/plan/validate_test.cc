@@ -40,6 +40,14 @@ struct Fault {
 std::vector<Fault> Faults() {
   return {
       {"version", [](Plan* p) { p->set_version(2); }, "has version 2"},
+      {"step time",
+       [](Plan* p) { p->set_predicted_step_seconds(std::nan("")); },
+       "predicted_step_seconds is nan"},
+      {"search time", [](Plan* p) { p->set_search_seconds(-1); },
+       "search_seconds is -1"},
+      {"bound above the search's result",
+       [](Plan* p) { p->set_search_lower_bound_seconds(1); },
+       "search_lower_bound_seconds 1 is above"},
       {"no devices", [](Plan* p) { p->clear_devices(); }, "no devices"},
       {"no kind", [](Plan* p) { p->mutable_devices(1)->clear_kind(); },
        "no kind"},

@@ -1,0 +1,235 @@
+#include "placement/tool/request.h"
+
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "gflags/gflags.h"
+#include "models/iresnet.h"
+#include "ops/status_macros.h"
+#include "placement/tool/flag_values.h"
+
+DEFINE_bool(fp16, false,
+            "Compute in half precision, as the device does it best: bfloat16 "
+            "on CPUs. The first line of output says which.");
+DEFINE_string(half_type, "auto",
+              "With --fp16: which half precision: auto, float16 (with dynamic "
+              "loss scaling) or bfloat16.");
+DEFINE_string(devices, "auto",
+              "Devices to run on: cpu:N for N CPU devices in this process, "
+              "each with its share of the cores. auto: one per core, at least "
+              "2 and at most 8.");
+DEFINE_int64(classes, 2000000,
+             "Number of identities (classes of the head). With --data=PATH "
+             "0 means as many as the folder has people.");
+DEFINE_string(network, "r50", "Backbone: r18, r34, r50, r100 or r200.");
+DEFINE_int64(batch_size, 0,
+             "Images per step, over all devices together. 0: 16 per device.");
+DEFINE_double(lr, 0.1,
+              "Learning rate (at 1,024 images a step arcface_torch "
+              "uses 0.1).");
+DEFINE_int64(lr_warmup, 0, "Steps over which the learning rate rises to --lr.");
+DEFINE_string(lr_warmup_style, "ramp",
+              "ramp: the rise begins with the first step; as_arcface_torch: "
+              "with the second, the first is at the full rate.");
+DEFINE_double(momentum, 0.9, "Momentum of SGD.");
+DEFINE_double(weight_decay, 5e-4, "Weight decay, of all parameters.");
+DEFINE_double(clip_norm, 5, "Largest norm of the backbone's gradient; 0: any.");
+DEFINE_double(dropout, 0, "Dropout before the last linear layer.");
+DEFINE_bool(sync_bn, false,
+            "Batch norm over the whole batch instead of per device: then any "
+            "number of devices trains the same up to rounding.");
+DEFINE_string(margin, "arcface",
+              "Margin of the loss: arcface (1,0.5,0), cosface (1,0,0.4) or "
+              "m1,m2,m3 for cos(m1*theta + m2) - m3.");
+DEFINE_string(margin_gradient, "as_arcface_torch",
+              "Derivative of the margin: as_arcface_torch (1, as the peer "
+              "does) or exact.");
+DEFINE_string(fuse, "auto",
+              "auto: the compiler uses fused operators where they cost less; "
+              "none: never.");
+DEFINE_string(pin, "",
+              "Force the SBP of tensors: \"tensor:S(0)\"; several separated by "
+              "semicolons. `plan show --unfold` lists the tensors' names.");
+DEFINE_string(dump_passes, "",
+              "Write the graph after each compiler pass into this folder.");
+
+namespace facet::placement {
+namespace {
+
+absl::StatusOr<int> ParseDevices(const std::string& text, int auto_devices) {
+  if (text == "auto") return auto_devices;
+  absl::string_view rest = text;
+  int count = 0;
+  if (absl::ConsumePrefix(&rest, "cuda:")) {
+    return InvalidFlag("devices", text,
+                       "this build runs on CPUs only; use cpu:N");
+  }
+  if (absl::ConsumePrefix(&rest, "cpu:") && absl::SimpleAtoi(rest, &count) &&
+      count >= 1 && count <= 1024) {
+    return count;
+  }
+  return InvalidFlag("devices", text,
+                     "use auto or cpu:N with N from 1 to 1024 devices");
+}
+
+absl::StatusOr<std::optional<ops::DataType>> ParseHalf(
+    bool fp16, const std::string& type) {
+  if (type != "auto" && type != "float16" && type != "bfloat16") {
+    return InvalidFlag("half_type", type, "use auto, float16 or bfloat16");
+  }
+  if (!fp16) {
+    if (type == "auto") return std::nullopt;
+    return InvalidFlag("half_type", type, "has no effect without --fp16; add it");
+  }
+  return type == "float16" ? ops::DataType::kFloat16 : ops::DataType::kBFloat16;
+}
+
+absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
+    const std::string& text) {
+  std::map<std::string, ops::Sbp> pins;
+  for (absl::string_view pin : absl::StrSplit(text, ';', absl::SkipEmpty())) {
+    // The last colon: tensor names may have some (":1" is a second output).
+    const size_t colon = pin.rfind(':');
+    if (colon == absl::string_view::npos || colon == 0) {
+      return InvalidFlag("pin", pin, "use tensor:SBP, such as head.weight:S(0)");
+    }
+    absl::StatusOr<ops::Sbp> sbp = ops::ParseSbp(pin.substr(colon + 1));
+    if (!sbp.ok()) return InvalidFlag("pin", pin, sbp.status().message());
+    const std::string tensor(pin.substr(0, colon));
+    if (!pins.emplace(tensor, *sbp).second && pins[tensor] != *sbp) {
+      return InvalidFlag(
+          "pin", text,
+          absl::StrCat(tensor, " is pinned twice, to ", pins[tensor].ToString(),
+                       " and ", sbp->ToString(), "; use one of them"));
+    }
+  }
+  return pins;
+}
+
+absl::Status CheckRanges(const Request& r) {
+  struct Count {
+    const char* flag;
+    int64_t value, least, most;
+  };
+  for (const Count& c : {Count{"classes", r.classes, 0, INT32_MAX},
+                         Count{"batch_size", r.batch_size, 1, 1 << 24},
+                         Count{"lr_warmup", r.lr_warmup, 0, int64_t{1} << 40}}) {
+    if (c.value < c.least || c.value > c.most) {
+      return InvalidFlag(c.flag, absl::StrCat(c.value),
+                         absl::StrCat("use ", c.least, " to ", c.most));
+    }
+  }
+  if (r.classes == 1) {
+    return InvalidFlag("classes", "1",
+                       "one class cannot be told apart; use 2 or more");
+  }
+  if (r.batch_size < r.devices) {
+    return InvalidFlag("batch_size", absl::StrCat(r.batch_size),
+                       absl::StrCat("fewer images in a step than the ",
+                                    r.devices, " devices; use at least ",
+                                    r.devices, " or fewer --devices"));
+  }
+  if (r.classes > 0 && r.classes < r.devices) {
+    return InvalidFlag("classes", absl::StrCat(r.classes),
+                       absl::StrCat("fewer classes than the ", r.devices,
+                                    " devices; use fewer --devices"));
+  }
+  struct Real {
+    const char* flag;
+    double value, least, most;
+  };
+  for (const Real& c : {Real{"lr", r.learning_rate, 0, 1e30},
+                        Real{"momentum", r.momentum, 0, 1},
+                        Real{"weight_decay", r.weight_decay, 0, 1},
+                        Real{"clip_norm", r.clip_norm, 0, 1e30},
+                        Real{"dropout", r.dropout, 0, 0.99}}) {
+    if (!(c.value >= c.least && c.value <= c.most)) {
+      return InvalidFlag(c.flag, absl::StrCat(c.value),
+                         absl::StrCat("use ", c.least, " to ", c.most));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
+  Request r;
+  ASSIGN_OR_RETURN(r.devices, ParseDevices(FLAGS_devices, auto_devices));
+  ASSIGN_OR_RETURN(r.half, ParseHalf(FLAGS_fp16, FLAGS_half_type));
+  r.network = FLAGS_network;
+  if (absl::Status known = models::IResNetLayers(r.network).status();
+      !known.ok()) {
+    return InvalidFlag("network", r.network, known.message());
+  }
+  r.classes = FLAGS_classes;
+  r.batch_size = FLAGS_batch_size == 0 ? 16 * r.devices : FLAGS_batch_size;
+  r.learning_rate = FLAGS_lr;
+  r.lr_warmup = FLAGS_lr_warmup;
+  r.lr_warmup_style = FLAGS_lr_warmup_style;
+  if (r.lr_warmup_style != "ramp" && r.lr_warmup_style != "as_arcface_torch") {
+    return InvalidFlag("lr_warmup_style", r.lr_warmup_style,
+                       "use ramp or as_arcface_torch");
+  }
+  r.momentum = FLAGS_momentum;
+  r.weight_decay = FLAGS_weight_decay;
+  r.clip_norm = FLAGS_clip_norm;
+  r.dropout = FLAGS_dropout;
+  r.sync_bn = FLAGS_sync_bn;
+  if (absl::StatusOr<models::Margin> margin = models::ParseMargin(FLAGS_margin);
+      margin.ok()) {
+    r.margin = *margin;
+  } else {
+    return InvalidFlag("margin", FLAGS_margin, margin.status().message());
+  }
+  r.margin_gradient = FLAGS_margin_gradient;
+  if (r.margin_gradient != "as_arcface_torch" && r.margin_gradient != "exact") {
+    return InvalidFlag("margin_gradient", r.margin_gradient,
+                       "use as_arcface_torch or exact");
+  }
+  if (FLAGS_fuse != "auto" && FLAGS_fuse != "none") {
+    return InvalidFlag("fuse", FLAGS_fuse, "use auto or none");
+  }
+  r.fuse = FLAGS_fuse == "auto";
+  ASSIGN_OR_RETURN(r.pins, ParsePins(FLAGS_pin));
+  r.dump_passes = UserPath(FLAGS_dump_passes);
+  RETURN_IF_ERROR(CheckRanges(r));
+  return r;
+}
+
+models::TrainConfig TrainConfigOf(const Request& r) {
+  models::TrainConfig config;
+  config.network = r.network;
+  config.classes = r.classes;
+  config.batch_size = r.batch_size;
+  config.bn_groups = r.sync_bn ? 1 : r.devices;
+  config.dropout = r.dropout;
+  config.margin = r.margin;
+  config.margin_gradient = r.margin_gradient;
+  return config;
+}
+
+CompileOptions CompileOptionsOf(const Request& r, ops::TensorId loss) {
+  CompileOptions options;
+  options.loss = loss;
+  options.optimizer.learning_rate = r.learning_rate;
+  options.optimizer.momentum = r.momentum;
+  options.optimizer.weight_decay = r.weight_decay;
+  options.optimizer.clip_norm = r.clip_norm;
+  options.optimizer.warmup_steps = r.lr_warmup;
+  options.optimizer.warmup_style = r.lr_warmup_style;
+  if (r.half.has_value()) {
+    options.precision = *r.half == ops::DataType::kFloat16
+                            ? Precision::kFloat16
+                            : Precision::kBFloat16;
+  }
+  options.fuse = r.fuse;
+  options.pins = r.pins;
+  options.dump_dir = r.dump_passes;
+  return options;
+}
+
+}  // namespace facet::placement

@@ -1,0 +1,54 @@
+// Request: which model to compile, for which devices, with which options: the
+// flags that all programs which compile a training have in common, checked, as
+// one value. How to run it (steps, data) is benchmarks/settings.h.
+#ifndef FACET_PLACEMENT_TOOL_REQUEST_H_
+#define FACET_PLACEMENT_TOOL_REQUEST_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "models/face_head.h"
+#include "models/train_graph.h"
+#include "ops/graph/data_type.h"
+#include "ops/graph/sbp.h"
+#include "placement/compile.h"
+
+namespace facet::placement {
+
+struct Request {
+  int devices = 0;
+  // Empty: float32.
+  std::optional<ops::DataType> half;
+  std::string network;
+  int64_t classes = 0;     // 0: not known yet (as many as the data has).
+  int64_t batch_size = 0;  // Of all devices together.
+  double learning_rate = 0;
+  int64_t lr_warmup = 0;  // Steps.
+  std::string lr_warmup_style;
+  double momentum = 0;
+  double weight_decay = 0;
+  double clip_norm = 0;
+  double dropout = 0;
+  bool sync_bn = false;
+  models::Margin margin;
+  std::string margin_gradient;
+  bool fuse = true;
+  std::map<std::string, ops::Sbp> pins;
+  std::string dump_passes;  // Absolute; empty: none.
+};
+
+// Of the flags as they are now. `auto_devices`: what --devices=auto means here.
+// InvalidArgument names the flag, its value and what was allowed.
+absl::StatusOr<Request> RequestFromFlags(int auto_devices);
+
+models::TrainConfig TrainConfigOf(const Request& request);
+
+// total_steps is left at 0: the learning rate does not decay.
+CompileOptions CompileOptionsOf(const Request& request, ops::TensorId loss);
+
+}  // namespace facet::placement
+
+#endif  // FACET_PLACEMENT_TOOL_REQUEST_H_
