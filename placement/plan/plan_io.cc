@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -121,6 +122,11 @@ absl::Status CheckChecksum(Plan* plan) {
       written, ", its content's is ", found, "; compile the plan again"));
 }
 
+absl::Status FileError(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat("plan file ", path, ": ",
+                                                  status.message()));
+}
+
 }  // namespace
 
 absl::Status WritePlan(const Plan& given, const std::string& path) {
@@ -150,19 +156,24 @@ absl::Status WritePlan(const Plan& given, const std::string& path) {
   return WriteFileAtomically(path, content);
 }
 
-absl::StatusOr<Plan> ReadPlan(const std::string& path) {
+absl::StatusOr<UncheckedPlan> ReadUncheckedPlan(const std::string& path) {
   ASSIGN_OR_RETURN(const Format format, FormatOf(path));
   ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
-  Plan plan;
-  absl::Status status = content.empty() ? absl::InvalidArgumentError("is empty")
-                                        : Parse(content, format, &plan);
-  if (status.ok()) status = CheckChecksum(&plan);
-  if (status.ok()) status = ValidatePlan(plan);
-  if (!status.ok()) {
-    return absl::Status(status.code(), absl::StrCat("plan file ", path, ": ",
-                                                    status.message()));
-  }
-  return plan;
+  UncheckedPlan read;
+  const absl::Status status = content.empty()
+                                  ? absl::InvalidArgumentError("is empty")
+                                  : Parse(content, format, &read.plan);
+  if (!status.ok()) return FileError(path, status);
+  read.checksum = CheckChecksum(&read.plan);
+  return read;
+}
+
+absl::StatusOr<Plan> ReadPlan(const std::string& path) {
+  ASSIGN_OR_RETURN(UncheckedPlan read, ReadUncheckedPlan(path));
+  absl::Status status = read.checksum;
+  if (status.ok()) status = ValidatePlan(read.plan);
+  if (!status.ok()) return FileError(path, status);
+  return std::move(read.plan);
 }
 
 }  // namespace facet::placement

@@ -19,6 +19,18 @@ absl::Status WritePlan(const Plan& plan, const std::string& path);
 // plan, of another version, invalid.
 absl::StatusOr<Plan> ReadPlan(const std::string& path);
 
+// What is in a file, be it a plan that may be run or not: for programs that say
+// what is wrong with it.
+struct UncheckedPlan {
+  Plan plan;  // Without the checksum.
+  // Not OK: the file was cut off, or changed after it was written.
+  absl::Status checksum;
+};
+
+// Reads, and does not validate. The error of a file that is missing or no plan
+// at all names it.
+absl::StatusOr<UncheckedPlan> ReadUncheckedPlan(const std::string& path);
+
 }  // namespace facet::placement
 
 #endif  // FACET_PLACEMENT_PLAN_PLAN_IO_H_

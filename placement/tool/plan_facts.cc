@@ -42,6 +42,12 @@ std::string TypeText(const LogicalTensor& tensor) {
                       "]");
 }
 
+std::string KindText(const Collective& collective) {
+  std::string text = Collective::Kind_Name(collective.kind());
+  for (char& c : text) c = c == '_' ? '-' : static_cast<char>(c | 0x20);
+  return text;
+}
+
 std::vector<TensorFacts> FindTensors(const Plan& plan) {
   std::vector<TensorFacts> facts(plan.tensors_size());
   for (int t = 0; t < plan.tensors_size(); ++t) {
@@ -64,10 +70,7 @@ std::vector<CollectiveFacts> FindCollectives(const Plan& plan) {
     if (!task.has_collective() || task.rank() != 0) continue;
     CollectiveFacts c;
     c.task = t;
-    c.kind = Collective::Kind_Name(task.collective().kind());
-    for (char& letter : c.kind) {
-      letter = letter == '_' ? '-' : static_cast<char>(letter | 0x20);
-    }
+    c.kind = KindText(task.collective());
     c.transition = task.collective().transition();
     c.ranks = task.num_ranks();
     c.bytes = task.collective().bytes();

@@ -15,6 +15,8 @@ namespace facet::placement {
 std::string SbpText(const LogicalTensor& tensor);   // "S(0)"
 std::string TypeText(const LogicalTensor& tensor);  // "float32[64, 3, 3, 3]"
 
+std::string KindText(const Collective& collective);  // "all-reduce"
+
 struct TensorFacts {
   int64_t bytes = 0;             // Of the logical tensor.
   int64_t bytes_per_device = 0;  // Of the largest share that a device holds.

@@ -25,12 +25,13 @@ constexpr const char* kFormats[] = {"text", "json", "dot", "svg"};
 absl::StatusOr<std::string> Render(const Plan& plan,
                                    std::optional<double> compile_seconds,
                                    const std::string& note, int width) {
-  DotOptions dot;
-  dot.unfold = FLAGS_unfold;
-  dot.backward = FLAGS_backward;
   if (FLAGS_format == "json") return PlanJson(plan, compile_seconds);
-  if (FLAGS_format == "dot") return PlanDot(plan, dot);
-  if (FLAGS_format == "svg") return DrawSvg(PlanDot(plan, dot));
+  if (FLAGS_format != "text") {
+    const PlanGraph graph = MakePlanGraph(
+        plan, {.unfold = FLAGS_unfold, .backward = FLAGS_backward});
+    const std::string dot = PlanDot(plan, graph);
+    return FLAGS_format == "dot" ? dot : DrawSvg(dot);
+  }
   ListingOptions options;
   options.width = width;
   options.unfold = FLAGS_unfold;

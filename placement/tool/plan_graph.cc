@@ -1,0 +1,158 @@
+#include "placement/tool/plan_graph.h"
+
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "ops/op_table.h"
+#include "placement/tool/fold.h"
+#include "placement/tool/plan_facts.h"
+
+namespace facet::placement {
+namespace {
+
+bool IsDrawn(const Task& task, bool backward) {
+  if (task.once()) return false;
+  if (!backward && task.phase() != "data" && task.phase() != "forward") {
+    return false;
+  }
+  if (task.has_collective()) return true;
+  const ops::OpDef* def = ops::FindOp(task.op());
+  return def == nullptr || !def->physical;
+}
+
+// All that makes two tasks of repeated blocks the same. Their names' own part
+// (after the layer's) is in it.
+std::string Content(const Plan& plan, const Task& task) {
+  std::string text =
+      absl::StrCat(task.op(), "|", task.phase(), "|",
+                   task.has_collective()
+                       ? absl::StrCat(task.collective().kind(), " ",
+                                      task.collective().transition(), " ",
+                                      task.collective().bytes())
+                       : "");
+  for (int r : task.outputs()) {
+    const Register& reg = plan.registers(r);
+    absl::StrAppend(&text, "|", reg.dtype(), absl::StrJoin(reg.shape(), ","),
+                    "of", absl::StrJoin(reg.global_shape(), ","),
+                    reg.tensor() >= 0 ? SbpText(plan.tensors(reg.tensor()))
+                                      : "");
+  }
+  return text;
+}
+
+// "layer3.4.conv1/conv2d_grad_input" -> "layer3.1-13.conv1/conv2d_grad_input".
+std::string FoldedTaskName(const std::string& name, const FoldedBlock& block) {
+  const size_t slash = name.find('/');
+  return FoldedName(name.substr(0, slash), block) +
+         (slash == std::string::npos ? "" : name.substr(slash));
+}
+
+// The drawn tasks whose results a task reads, through those not drawn.
+class Sources {
+ public:
+  Sources(const Plan& plan, const std::vector<int>& node_of_task)
+      : plan_(plan), node_of_task_(node_of_task) {
+    producer_.assign(plan.registers_size(), -1);
+    for (int t = 0; t < plan.tasks_size(); ++t) {
+      for (int r : plan.tasks(t).outputs()) producer_[r] = t;
+    }
+  }
+
+  // (task, register) pairs.
+  std::set<std::pair<int, int>> Of(int task) const {
+    std::set<std::pair<int, int>> found;
+    std::set<int> seen;
+    Collect(task, &seen, &found);
+    return found;
+  }
+
+ private:
+  void Collect(int task, std::set<int>* seen,
+               std::set<std::pair<int, int>>* found) const {
+    for (int r : plan_.tasks(task).inputs()) {
+      const int from = producer_[r];
+      if (from < 0 || plan_.tasks(from).once()) continue;
+      if (node_of_task_[from] >= 0) {
+        found->insert({from, r});
+      } else if (seen->insert(from).second) {
+        Collect(from, seen, found);
+      }
+    }
+  }
+
+  const Plan& plan_;
+  const std::vector<int>& node_of_task_;
+  std::vector<int> producer_;  // By register.
+};
+
+}  // namespace
+
+PlanGraph MakePlanGraph(const Plan& plan, const PlanGraphOptions& options) {
+  PlanGraph graph;
+  graph.node_of_task.assign(plan.tasks_size(), -1);
+  std::vector<int> drawn;
+  std::vector<FoldRow> rows;
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    const Task& task = plan.tasks(t);
+    if (task.device() != 0 || !IsDrawn(task, options.backward)) continue;
+    drawn.push_back(t);
+    // By name, not by layer: "layer3.4" and what is within it are one block.
+    rows.push_back({task.name(), Content(plan, task)});
+  }
+  std::vector<FoldedBlock> blocks;
+  if (options.unfold) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      blocks.push_back({static_cast<int>(i), 1, 1, -1, -1});
+    }
+  } else {
+    blocks = Fold(rows);
+  }
+  for (const FoldedBlock& block : blocks) {
+    const int id = static_cast<int>(graph.blocks.size());
+    graph.blocks.emplace_back();
+    if (block.times > 1) {
+      const BlockName name = ParseBlockName(rows[block.first].layer);
+      graph.blocks.back() = {
+          absl::StrCat(name.prefix, ".", name.index, "-", block.last_index),
+          block.times};
+    }
+    const int first_node = static_cast<int>(graph.nodes.size());
+    for (int i = 0; i < block.count; ++i) {
+      const int task = drawn[block.first + i];
+      graph.nodes.push_back(
+          {task, FoldedTaskName(plan.tasks(task).name(), block), id});
+    }
+    for (int i = 0; i < block.count * block.times; ++i) {
+      graph.node_of_task[drawn[block.first + i]] = first_node + i % block.count;
+    }
+  }
+
+  const Sources sources(plan, graph.node_of_task);
+  std::set<std::pair<int, int>> known;
+  for (int t : drawn) {
+    const int to = graph.node_of_task[t];
+    for (const auto& [source, reg] : sources.Of(t)) {
+      const int from = graph.node_of_task[source];
+      // From one repetition to the next: said by "x13".
+      if (from >= to || !known.insert({from, to}).second) continue;
+      graph.edges.push_back({from, to, reg});
+    }
+  }
+  // The other devices' tasks, by name.
+  std::map<std::string, int> node_of_name;
+  for (int t : drawn) {
+    node_of_name.emplace(plan.tasks(t).name(), graph.node_of_task[t]);
+  }
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    if (plan.tasks(t).once()) continue;
+    const auto it = node_of_name.find(plan.tasks(t).name());
+    if (it != node_of_name.end()) graph.node_of_task[t] = it->second;
+  }
+  return graph;
+}
+
+}  // namespace facet::placement
