@@ -16,6 +16,7 @@
 #include "placement/boxing/boxing_cost.h"
 #include "placement/cost/op_cost.h"
 #include "placement/passes/elimination.h"
+#include "placement/passes/min_marginals.h"
 
 namespace facet::placement {
 namespace {
@@ -54,8 +55,10 @@ class Search {
       : graph_(graph), cluster_(cluster), pins_(pins), lookup_(lookup) {}
 
   absl::StatusOr<SbpAssignment> Run();
+  absl::StatusOr<std::vector<std::vector<double>>> RunForEachOption();
 
  private:
+  absl::Status MakeProblem();
   absl::Status CollectLabels();
   absl::Status ApplyPins();
   void AddTensor(TensorId tensor);
@@ -349,7 +352,7 @@ SbpAssignment Search::Result(const PairwiseSolution& solution) {
   return result;
 }
 
-absl::StatusOr<SbpAssignment> Search::Run() {
+absl::Status Search::MakeProblem() {
   of_parameters_.resize(graph_.tensors.size(), false);
   for (const ops::Node& node : graph_.nodes) {
     const bool only_parameters =
@@ -373,6 +376,11 @@ absl::StatusOr<SbpAssignment> Search::Run() {
     AddTensor(static_cast<TensorId>(t));
   }
   if (cluster_.num_devices() > 1) TieParameters();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SbpAssignment> Search::Run() {
+  RETURN_IF_ERROR(MakeProblem());
   const PairwiseSolution solution = Minimize(problem_);
   if (solution.cost == kInfinity) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -383,18 +391,42 @@ absl::StatusOr<SbpAssignment> Search::Run() {
   return Result(solution);
 }
 
-}  // namespace
+absl::StatusOr<std::vector<std::vector<double>>> Search::RunForEachOption() {
+  RETURN_IF_ERROR(MakeProblem());
+  auto seconds = MinMarginals(problem_);
+  if (!seconds.has_value()) {
+    return absl::UnimplementedError(
+        "the graph is too tangled to solve it for every option");
+  }
+  // The variables of nodes come first.
+  seconds->resize(graph_.nodes.size());
+  return *std::move(seconds);
+}
 
-absl::StatusOr<SbpAssignment> AssignSbp(
-    const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup) {
+absl::Status CheckMesh(const Cluster& cluster) {
   if (cluster.mesh.size() != 1) {
     return absl::UnimplementedError(
         absl::StrCat("the mesh has ", cluster.mesh.size(),
                      " axes; placement knows meshes of one axis"));
   }
   CHECK_EQ(cluster.mesh[0].size, cluster.num_devices());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<SbpAssignment> AssignSbp(
+    const ops::Graph& graph, const Cluster& cluster,
+    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup) {
+  RETURN_IF_ERROR(CheckMesh(cluster));
   return Search(graph, cluster, pins, lookup).Run();
+}
+
+absl::StatusOr<std::vector<std::vector<double>>> SecondsWithEachOption(
+    const ops::Graph& graph, const Cluster& cluster,
+    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup) {
+  RETURN_IF_ERROR(CheckMesh(cluster));
+  return Search(graph, cluster, pins, lookup).RunForEachOption();
 }
 
 }  // namespace facet::placement

@@ -51,6 +51,15 @@ absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
     const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup);
 
+// By node, by option (as SbpAssignment::options lists them): the least modelled
+// time of a step in which the node has this signature, with the best of
+// everything else under the same rules; infinity if there is none. The least of
+// a node's is SbpAssignment::seconds. Unimplemented if the graph is too tangled
+// for an exact answer.
+absl::StatusOr<std::vector<std::vector<double>>> SecondsWithEachOption(
+    const ops::Graph& graph, const Cluster& cluster,
+    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup);
+
 }  // namespace facet::placement
 
 #endif  // FACET_PLACEMENT_PASSES_ASSIGN_SBP_H_

@@ -77,16 +77,21 @@ std::string List(const std::string& title,
   return text;
 }
 
+// The signatures of an operator: alone, and in the best step with each.
 std::string SignatureTable(const std::vector<SignatureChoice>& signatures,
                            int width) {
-  TextTable table({{"signature, neighbours as they are", false, true},
+  TextTable table({{"signature", false, true},
                    {"compute", true},
                    {"communication", true},
-                   {"sum", true}});
+                   {"step", true}});
   for (const SignatureChoice& s : signatures) {
+    const double more = s.step_seconds - signatures[0].step_seconds;
     table.Add({absl::StrCat(s.chosen ? "* " : "  ", s.signature),
                CostText(s.compute_seconds), CostText(s.communication_seconds),
-               CostText(s.compute_seconds + s.communication_seconds)});
+               std::isnan(s.step_seconds)   ? "not known"
+               : std::isinf(s.step_seconds) ? "impossible"
+               : s.chosen                   ? SecondsText(s.step_seconds)
+                                            : MoreText(more)});
   }
   return table.ToString(width);
 }
@@ -112,7 +117,8 @@ Json SignaturesJson(const std::vector<SignatureChoice>& signatures) {
     list.push_back({{"signature", s.signature},
                     {"chosen", s.chosen},
                     {"compute_seconds", s.compute_seconds},
-                    {"communication_seconds", s.communication_seconds}});
+                    {"communication_seconds", s.communication_seconds},
+                    {"step_seconds", s.step_seconds}});
   }
   return list;
 }
@@ -149,7 +155,7 @@ absl::StatusOr<std::string> Explain(const Invocation& invocation) {
   json["tensors"] = Json::array();
   for (ops::TensorId t : tensors) {
     ASSIGN_OR_RETURN(const TensorExplanation e,
-                     explainer.Explain(t, Effort::kPlan));
+                     explainer.Explain(t));
     absl::StrAppend(&text, e.tensor, ": ", e.type, ", made by ", e.op,
                     " in layer ", e.layer, " (", e.part, ", ", e.phase,
                     "); on ", compiled.cluster.num_devices(), " devices ",
@@ -191,7 +197,9 @@ Command ExplainCommand() {
       "chosen, the others what the best plan with them would cost more, and "
       "why. \"step\" is the search's model of a step (nothing overlaps), "
       "\"arena\" the memory of the device that needs most. Below: the "
-      "operator's signatures, with all other operators left as they are.";
+      "operator's signatures, with their own compute and the communication "
+      "that its neighbours as they are would need, and the least step that the "
+      "search finds with each under all its rules.";
   command.flags = {"json"};
   for (std::string& flag : ModelFlags()) command.flags.push_back(flag);
   command.run = Explain;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
@@ -100,15 +101,19 @@ std::vector<std::string> Disagreements(const Graph& graph,
 // The best placement with some pins, or why there is none.
 struct Explainer::Solution {
   absl::Status status;
-  Compilation compilation;  // Effort::kSearch: without a plan and graph.
-  const Graph* graph = nullptr;
+  Compilation compilation;
+  std::string too_big;  // Why it does not fit; "": it does.
 };
 
 Explainer::Explainer(const Compiled& compiled)
     : compiled_(compiled),
       graph_(compiled.result.graph),
       assignment_(compiled.result.assignment),
-      readers_(ops::ComputeConsumers(compiled.result.graph)) {}
+      readers_(ops::ComputeConsumers(compiled.result.graph)) {
+  auto seconds = SecondsWithEachOption(graph_, compiled.cluster,
+                                       compiled.options.pins, ops::FindOp);
+  if (seconds.ok()) step_seconds_ = *std::move(seconds);
+}
 
 TensorId Explainer::FindTensor(const std::string& name) const {
   return ops::FindTensor(graph_, name);
@@ -130,33 +135,31 @@ std::string Explainer::Suggestion(const std::string& name) const {
   return absl::StrCat("similar ones: ", absl::StrJoin(similar, ", "));
 }
 
-Explainer::Solution Explainer::Solve(const std::map<std::string, Sbp>& pins,
-                                     Effort effort) const {
+Explainer::Solution Explainer::Solve(
+    const std::map<std::string, Sbp>& pins) const {
   Solution solution;
-  if (effort == Effort::kPlan) {
-    CompileOptions options = compiled_.options;
-    options.pins = pins;
-    options.dump_dir.clear();
-    auto compilation =
-        CompileWithReasons(compiled_.model, compiled_.cluster, options);
-    solution.status = compilation.status();
-    if (compilation.ok()) solution.compilation = *std::move(compilation);
-    return solution;
+  CompileOptions options = compiled_.options;
+  options.pins = pins;
+  options.dump_dir.clear();
+  auto compilation =
+      CompileWithReasons(compiled_.model, compiled_.cluster, options);
+  if (absl::IsResourceExhausted(compilation.status())) {
+    // What it would cost all the same.
+    solution.too_big = std::string(compilation.status().message());
+    Cluster unlimited = compiled_.cluster;
+    unlimited.host_memory_bytes = 0;
+    for (DeviceSpec& device : unlimited.devices) device.memory_bytes = 0;
+    compilation = CompileWithReasons(compiled_.model, unlimited, options);
   }
-  auto assignment = AssignSbp(graph_, compiled_.cluster, pins, ops::FindOp);
-  solution.status = assignment.status();
-  if (assignment.ok()) {
-    solution.compilation.assignment = *std::move(assignment);
-    solution.graph = &graph_;
-  }
+  solution.status = compilation.status();
+  if (compilation.ok()) solution.compilation = *std::move(compilation);
   return solution;
 }
 
 SbpChoice Explainer::Describe(const Solution& solution,
                               const std::string& tensor) const {
   const Compilation& compilation = solution.compilation;
-  const Graph& graph =
-      solution.graph != nullptr ? *solution.graph : compilation.graph;
+  const Graph& graph = compilation.graph;
   SbpChoice choice;
   choice.seconds = compilation.assignment.seconds;
   choice.compute_seconds = ComputeSeconds(compilation.assignment);
@@ -169,10 +172,8 @@ SbpChoice Explainer::Describe(const Solution& solution,
             .shape.num_elements() *
         ops::SizeInBytes(type.dtype);
   }
-  if (compilation.plan.devices_size() > 0) {
-    choice.arena_bytes = FindTotals(compilation.plan).arena_bytes;
-    choice.predicted_step_seconds = compilation.plan.predicted_step_seconds();
-  }
+  choice.arena_bytes = FindTotals(compilation.plan).arena_bytes;
+  choice.predicted_step_seconds = compilation.plan.predicted_step_seconds();
   return choice;
 }
 
@@ -181,9 +182,11 @@ std::string Explainer::WhyRejected(const SbpChoice& choice,
                                    const Solution& solution,
                                    const std::string& tensor) const {
   if (compiled_.options.pins.count(tensor) > 0) return "pin: --pin excludes it";
+  if (!solution.too_big.empty()) {
+    return absl::StrCat("memory: ", solution.too_big);
+  }
   const double more = choice.seconds - chosen.seconds;
-  const Graph& graph = solution.graph != nullptr ? *solution.graph
-                                                 : solution.compilation.graph;
+  const Graph& graph = solution.compilation.graph;
   const TensorId id = ops::FindTensor(graph, tensor);
   if (more < -kTie * chosen.seconds) {
     return id != ops::kNone && IsParameter(graph, id)
@@ -217,8 +220,7 @@ std::string Explainer::WhyRejected(const SbpChoice& choice,
     }
     reasons.push_back(std::move(reason));
   }
-  if (solution.graph == nullptr &&
-      solution.compilation.graph.nodes.size() != graph_.nodes.size()) {
+  if (graph.nodes.size() != graph_.nodes.size()) {
     reasons.push_back("fused operators cannot take it so");
   }
   return absl::StrJoin(reasons, "; ");
@@ -264,8 +266,7 @@ void Explainer::AddImpossible(TensorId tensor,
   }
 }
 
-absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor,
-                                                     Effort effort) const {
+absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor) const {
   const ops::Tensor& t = graph_.tensors[tensor];
   const ops::Node& node = graph_.nodes[t.producer];
   TensorExplanation explanation;
@@ -279,9 +280,7 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor,
 
   const Sbp chosen_sbp = assignment_.produced[tensor];
   Solution as_is;
-  as_is.graph = &graph_;
-  as_is.compilation.assignment = assignment_;
-  if (effort == Effort::kPlan) as_is.compilation.plan = compiled_.result.plan;
+  as_is.compilation = compiled_.result;
   SbpChoice chosen = Describe(as_is, t.name);
   chosen.sbp = chosen_sbp.ToString();
   chosen.chosen = true;
@@ -293,7 +292,7 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor,
     // What there would be without the pin.
     std::map<std::string, Sbp> pins = compiled_.options.pins;
     pins.erase(t.name);
-    const Solution unpinned = Solve(pins, Effort::kSearch);
+    const Solution unpinned = Solve(pins);
     RETURN_IF_ERROR(unpinned.status);
     offered = Offered(graph_, unpinned.compilation.assignment, tensor);
   }
@@ -303,7 +302,7 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor,
     if (sbp == chosen_sbp) continue;
     std::map<std::string, Sbp> pins = compiled_.options.pins;
     pins[t.name] = sbp;
-    const Solution solution = Solve(pins, effort);
+    const Solution solution = Solve(pins);
     SbpChoice choice;
     if (solution.status.ok()) {
       choice = Describe(solution, t.name);
@@ -314,11 +313,7 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor,
       }
     } else {
       choice.possible = false;
-      choice.why =
-          absl::IsResourceExhausted(solution.status)
-              ? absl::StrCat("memory: ",
-                             std::string(solution.status.message()))
-              : "neighbours: no placement of the others goes with it";
+      choice.why = "neighbours: no placement of the others goes with it";
     }
     choice.sbp = sbp.ToString();
     explanation.choices.push_back(std::move(choice));
@@ -375,19 +370,50 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor,
   return explanation;
 }
 
+std::string Explainer::WhyNot(const SignatureChoice& choice,
+                              const SignatureChoice& chosen,
+                              NodeId node) const {
+  if (choice.chosen) return "";
+  if (std::isinf(choice.step_seconds)) {
+    return "neighbours: no placement of the others goes with it";
+  }
+  const double more = choice.step_seconds - chosen.step_seconds;
+  if (std::abs(more) <= kTie * chosen.step_seconds) {
+    return "tie: of equals the first is taken";
+  }
+  const double compute = choice.compute_seconds - chosen.compute_seconds;
+  if (compute >= more / 2) return "compute: this operator takes longer";
+  // The parameters of a part go together.
+  if (ops::FindOp(graph_.nodes[node].op)->is_variable) {
+    return "rule: the parameters of its part would all have to change";
+  }
+  return "neighbours: more to move, or they take longer";
+}
+
 std::vector<SignatureChoice> Explainer::Signatures(NodeId node) const {
   std::vector<SignatureChoice> choices;
-  for (const SbpOption& option : assignment_.options[node]) {
+  for (size_t i = 0; i < assignment_.options[node].size(); ++i) {
+    const SbpOption& option = assignment_.options[node][i];
     choices.push_back({SignatureText(option.signature),
                        option.signature == assignment_.chosen[node],
-                       option.compute_seconds, option.communication_seconds});
+                       option.compute_seconds, option.communication_seconds,
+                       step_seconds_.empty()
+                           ? std::numeric_limits<double>::quiet_NaN()
+                           : step_seconds_[node][i],
+                       ""});
   }
   std::stable_sort(choices.begin(), choices.end(),
                    [](const SignatureChoice& a, const SignatureChoice& b) {
                      if (a.chosen != b.chosen) return a.chosen;
+                     if (a.step_seconds != b.step_seconds) {
+                       return a.step_seconds < b.step_seconds;
+                     }
                      return a.compute_seconds + a.communication_seconds <
                             b.compute_seconds + b.communication_seconds;
                    });
+  for (SignatureChoice& choice : choices) {
+    choice.why = WhyNot(choice, choices[0], node);
+  }
   return choices;
 }
 

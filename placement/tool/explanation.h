@@ -25,9 +25,8 @@ struct SbpChoice {
   double compute_seconds = 0;
   double communication_seconds = 0;
   int64_t tensor_bytes = 0;  // Of this tensor, on the device with most of it.
-  // Of the plan: most of any device. -1: not asked for.
-  int64_t arena_bytes = -1;
-  double predicted_step_seconds = -1;  // With overlap. -1: not asked for.
+  int64_t arena_bytes = 0;           // Of the plan: most of any device.
+  double predicted_step_seconds = 0;  // Of the plan, with overlap.
 };
 
 struct TensorExplanation {
@@ -39,17 +38,17 @@ struct TensorExplanation {
   std::vector<std::string> movement;  // "all-gather S(0) -> B, 24.5 MiB ..."
 };
 
-// A signature of an operator, with its neighbours left as they are.
+// A signature of an operator: what it costs with its neighbours left as they
+// are, and with everything else arranged for it.
 struct SignatureChoice {
   std::string signature;  // "(S(0), B) -> (S(0))"
   bool chosen = false;
   double compute_seconds = 0;        // Of this node.
-  double communication_seconds = 0;  // On its edges.
-};
-
-enum class Effort {
-  kSearch,  // Only the search is repeated, on the graph as it was fused.
-  kPlan,    // All of the compiler: memory and predicted time too.
+  double communication_seconds = 0;  // On its edges; infinity: impossible.
+  // Of the whole step, with the best of everything else under the search's
+  // rules; infinity: there is none, NaN: not known.
+  double step_seconds = 0;
+  std::string why;  // It was not chosen; "" if it was.
 };
 
 class Explainer {
@@ -63,25 +62,27 @@ class Explainer {
   // What the user may have meant.
   std::string Suggestion(const std::string& name) const;
 
-  // Solves once per SBP that the tensor could have.
-  absl::StatusOr<TensorExplanation> Explain(ops::TensorId tensor,
-                                            Effort effort) const;
+  // Compiles once per SBP that the tensor could have.
+  absl::StatusOr<TensorExplanation> Explain(ops::TensorId tensor) const;
   std::vector<SignatureChoice> Signatures(ops::NodeId node) const;
 
  private:
   struct Solution;
-  Solution Solve(const std::map<std::string, ops::Sbp>& pins,
-                 Effort effort) const;
+  Solution Solve(const std::map<std::string, ops::Sbp>& pins) const;
   SbpChoice Describe(const Solution& solution, const std::string& tensor) const;
   std::string WhyRejected(const SbpChoice& choice, const SbpChoice& chosen,
                           const Solution& solution,
                           const std::string& tensor) const;
+  std::string WhyNot(const SignatureChoice& choice,
+                     const SignatureChoice& chosen, ops::NodeId node) const;
   void AddImpossible(ops::TensorId tensor, TensorExplanation* explanation) const;
 
   const Compiled& compiled_;
   const ops::Graph& graph_;  // That was placed.
   const SbpAssignment& assignment_;
   std::vector<std::vector<ops::NodeId>> readers_;  // By tensor.
+  // By node, by option; empty: not known.
+  std::vector<std::vector<double>> step_seconds_;
 };
 
 }  // namespace facet::placement

@@ -41,18 +41,16 @@ function list(title, lines) {
 }
 
 // The panel: what an operator is, and why it is placed so.
-function explainTensor(t) {
-  const chosen = t.options[0];
-  const rows = t.options.map(o => ({
-    className: o.chosen ? 'chosen' : o.possible ? '' : 'impossible',
-    cells: o.chosen ? [o.sbp, seconds(o.seconds), seconds(o.compute), seconds(o.communication), bytes(o.bytes), o.why]
-      : o.possible ? [o.sbp, more(o.seconds - chosen.seconds), more(o.compute - chosen.compute),
-        more(o.communication - chosen.communication), bytes(o.bytes), o.why]
-      : [o.sbp, '-', '-', '-', '-', o.why],
-  }));
-  return [element('h3', 'Options of ' + t.tensor + ': the step with the best of everything else'),
-    table([['SBP'], ['step', 1], ['compute', 1], ['communication', 1], ['a device holds', 1], ['why']], rows),
-    ...list('Read by', t.readers)];
+function explain(op) {
+  const chosen = op.signatures[0];
+  const step = s => s.step === null ? 'impossible' : s.chosen ? seconds(s.step) : more(s.step - chosen.step);
+  return [element('h3', 'Its alternatives: the step with the best of everything else; own compute; communication with ' +
+    'its neighbours as they are'),
+  table([['signature'], ['step', 1], ['compute', 1], ['communication', 1], ['why not']], op.signatures.map(s => ({
+    className: s.chosen ? 'chosen' : s.step === null ? 'impossible' : '',
+    cells: [s.signature, step(s), seconds(s.compute),
+      s.communication === null ? 'impossible' : seconds(s.communication), s.why],
+  })))];
 }
 function showOp(index) {
   const op = data.ops[index];
@@ -61,19 +59,13 @@ function showOp(index) {
   const times = op.times > 1 ? ', ' + op.times + ' times' : '';
   panel.append(element('div', (op.collective ? op.collective.kind : op.op) + ' in layer ' + op.layer + ' (' + op.part +
     ', ' + op.phase + ')' + times + ', predicted ' + seconds(op.seconds), 'facts'));
-  op.outputs.forEach(o => panel.append(element('div', o.tensor + ': ' + o.type + ' ' + o.sbp + ', ' + bytes(o.bytes) + ' a device')));
+  const tensor = t => t.tensor + ': ' + t.type + ' ' + t.sbp + ', ' + bytes(t.bytes) + ' a device';
+  panel.append(...list('Makes', op.outputs.map(tensor)), ...list('Reads', op.reads.map(tensor)));
   if (op.collective) {
     const c = op.collective;
     panel.append(element('div', c.transition + ' among ' + c.ranks + ' devices: each sends ' + bytes(c.bytes)));
   }
-  (op.tensors || []).forEach(t => panel.append(...explainTensor(t)));
-  if (op.signatures && op.signatures.length) {
-    panel.append(element('h3', 'Signatures of ' + op.op + ', with its neighbours as they are'));
-    panel.append(table([['signature'], ['compute', 1], ['communication', 1]], op.signatures.map(s => ({
-      className: s.chosen ? 'chosen' : '',
-      cells: [s.signature, seconds(s.compute), s.communication === null ? 'impossible' : seconds(s.communication)],
-    }))));
-  }
+  if (op.signatures) panel.append(...explain(op));
   if (!op.collective && !op.signatures) panel.append(element('p', data.no_alternatives, 'facts'));
   const others = data.ops.map((o, i) => i).filter(i => data.ops[i].layer === op.layer && i !== index);
   if (others.length) {
@@ -103,7 +95,7 @@ data.ops.forEach((op, i) => {
 
 // Search: names of operators and tensors, layers and kinds.
 const texts = data.ops.map(op => [op.name, op.op, op.layer, op.part, op.collective ? op.collective.kind : '',
-  ...op.outputs.map(o => o.tensor), ...op.reads].join(' ').toLowerCase());
+  ...op.outputs.map(o => o.tensor), ...op.reads.map(r => r.tensor)].join(' ').toLowerCase());
 function search() {
   const words = byId('search').value.toLowerCase().split(/\s+/).filter(w => w);
   const found = words.length ? texts.map((t, i) => i).filter(i => words.every(w => texts[i].includes(w))) : [];

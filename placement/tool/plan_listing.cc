@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -54,7 +55,7 @@ std::string Head(const Plan& plan, const ListingOptions& options) {
   return text;
 }
 
-// "backward 2 x all-reduce P(sum) -> B 0.6 MiB; ..."
+// "0.6 MiB all-reduce P(sum) -> B x2, optimizer; ..."
 std::string CollectivesCell(const Plan& plan, const LayerFacts& layer) {
   struct Sum {
     int64_t count = 0, bytes = 0;
@@ -62,8 +63,8 @@ std::string CollectivesCell(const Plan& plan, const LayerFacts& layer) {
   std::vector<std::string> order;
   std::map<std::string, Sum> sums;
   for (const CollectiveFacts& c : layer.collectives) {
-    const std::string key = absl::StrCat(plan.tasks(c.task).phase(), " ",
-                                         c.kind, " ", c.transition);
+    const std::string key = absl::StrCat(c.kind, " ", c.transition, ", ",
+                                         plan.tasks(c.task).phase());
     if (sums.count(key) == 0) order.push_back(key);
     ++sums[key].count;
     sums[key].bytes += c.bytes;
@@ -72,10 +73,24 @@ std::string CollectivesCell(const Plan& plan, const LayerFacts& layer) {
   for (const std::string& key : order) {
     const Sum& sum = sums[key];
     texts.push_back(absl::StrCat(
-        key, sum.count > 1 ? absl::StrCat(" x", sum.count) : "", " ",
-        BytesText(static_cast<double>(sum.bytes))));
+        BytesText(static_cast<double>(sum.bytes)), " ",
+        sum.count > 1 ? absl::StrCat(sum.count, " x ") : "", key));
   }
   return absl::StrJoin(texts, "; ");
+}
+
+// Without the parts of one that comes too: "batch_norm_statistics batch_norm"
+// is a batch_norm.
+std::string OpsCell(const LayerFacts& layer) {
+  std::vector<std::string> ops;
+  for (const std::string& op : layer.ops) {
+    bool is_part = false;
+    for (const std::string& other : layer.ops) {
+      is_part = is_part || absl::StartsWith(op, other + "_");
+    }
+    if (!is_part) ops.push_back(op);
+  }
+  return absl::StrJoin(ops, " ");
 }
 
 std::string LayerTable(const Plan& plan, const ListingOptions& options) {
@@ -86,16 +101,11 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
     std::string activation, sbp;
     if (layer.output >= 0) {
       const LogicalTensor& tensor = plan.tensors(layer.output);
-      activation = absl::StrCat("[", absl::StrJoin(tensor.shape(), ","), "]");
+      activation = absl::StrCat("[", absl::StrJoin(layer.share, ","), "]");
       sbp = SbpText(tensor);
-      if (!std::equal(tensor.shape().begin(), tensor.shape().end(),
-                      layer.share.begin(), layer.share.end())) {
-        absl::StrAppend(&activation, " -> [", absl::StrJoin(layer.share, ","),
-                        "]");
-      }
     }
     cells.push_back(
-        {layer.layer, absl::StrJoin(layer.ops, " "), activation, sbp,
+        {layer.layer, OpsCell(layer), activation, sbp,
          absl::StrJoin(layer.parameter_sbp, " "),
          layer.parameter_bytes + layer.state_bytes > 0
              ? BytesText(
@@ -116,7 +126,7 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
   TextTable table({{"layer", false, true},
                    {""},
                    {"ops", false, true},
-                   {"activation -> on a device", false, true},
+                   {"on a device", false, true},
                    {"sbp"},
                    {"parameters"},
                    {"+ state", true},

@@ -9,35 +9,48 @@
 #include "placement/plan/plan_io.h"
 #include "placement/plan/write_file.h"
 #include "placement/tool/commands.h"
+#include "placement/tool/explanation.h"
 #include "placement/tool/flag_values.h"
 #include "placement/tool/graphviz.h"
 #include "placement/tool/plan_dot.h"
 #include "placement/tool/plan_json.h"
 #include "placement/tool/plan_listing.h"
+#include "placement/tool/plan_page.h"
 #include "placement/tool/plan_source.h"
 #include "placement/tool/tool_flags.h"
 
 namespace facet::placement {
 namespace {
 
-constexpr const char* kFormats[] = {"text", "json", "dot", "svg"};
+constexpr const char* kFormats[] = {"text", "json", "dot", "svg", "html"};
 
-absl::StatusOr<std::string> Render(const Plan& plan,
-                                   std::optional<double> compile_seconds,
-                                   const std::string& note, int width) {
+// `compiled`: what the plan comes from; null: a file.
+absl::StatusOr<std::string> Render(const Plan& plan, const Compiled* compiled,
+                                   int width) {
+  std::optional<double> compile_seconds;
+  if (compiled != nullptr) compile_seconds = compiled->seconds;
   if (FLAGS_format == "json") return PlanJson(plan, compile_seconds);
   if (FLAGS_format != "text") {
-    const PlanGraph graph = MakePlanGraph(
-        plan, {.unfold = FLAGS_unfold, .backward = FLAGS_backward});
-    const std::string dot = PlanDot(plan, graph);
+    const PlanGraphOptions graph = {.unfold = FLAGS_unfold,
+                                    .backward = FLAGS_backward};
+    if (FLAGS_format == "html") {
+      std::optional<Explainer> explainer;
+      if (compiled != nullptr) explainer.emplace(*compiled);
+      return PlanPage(plan, explainer.has_value() ? &*explainer : nullptr,
+                      graph);
+    }
+    const std::string dot = PlanDot(plan, MakePlanGraph(plan, graph));
     return FLAGS_format == "dot" ? dot : DrawSvg(dot);
   }
   ListingOptions options;
   options.width = width;
   options.unfold = FLAGS_unfold;
   options.compile_seconds = compile_seconds;
-  return absl::StrCat(PlanListing(plan, options),
-                      note.empty() ? "" : absl::StrCat("\n", note, "\n"));
+  std::string text = PlanListing(plan, options);
+  if (compiled != nullptr && !compiled->note.empty()) {
+    absl::StrAppend(&text, "\n", compiled->note, "\n");
+  }
+  return text;
 }
 
 absl::StatusOr<std::string> Show(const Invocation& invocation) {
@@ -59,21 +72,22 @@ absl::StatusOr<std::string> Show(const Invocation& invocation) {
   ASSIGN_OR_RETURN(const std::string json, OutputPath("json", FLAGS_json));
   ASSIGN_OR_RETURN(const std::string plan_out,
                    OutputPath("plan_out", FLAGS_plan_out));
-  Plan plan;
-  std::optional<double> compile_seconds;
-  std::string note;
+  std::optional<Compiled> compiled;
+  Plan read;
   if (files.empty()) {
-    ASSIGN_OR_RETURN(Compiled compiled, CompileFromFlags());
-    plan = std::move(compiled.result.plan);
-    compile_seconds = compiled.seconds;
-    note = compiled.note;
+    ASSIGN_OR_RETURN(compiled, CompileFromFlags());
   } else {
-    ASSIGN_OR_RETURN(plan, ReadPlan(UserPath(files[0])));
+    ASSIGN_OR_RETURN(read, ReadPlan(UserPath(files[0])));
   }
-  ASSIGN_OR_RETURN(const std::string content,
-                   Render(plan, compile_seconds, note, invocation.width));
+  const Plan& plan = compiled.has_value() ? compiled->result.plan : read;
+  ASSIGN_OR_RETURN(
+      const std::string content,
+      Render(plan, compiled.has_value() ? &*compiled : nullptr,
+             invocation.width));
   if (!json.empty()) {
-    RETURN_IF_ERROR(WriteFileAtomically(json, PlanJson(plan, compile_seconds)));
+    std::optional<double> seconds;
+    if (compiled.has_value()) seconds = compiled->seconds;
+    RETURN_IF_ERROR(WriteFileAtomically(json, PlanJson(plan, seconds)));
   }
   if (!plan_out.empty()) RETURN_IF_ERROR(WritePlan(plan, plan_out));
   if (out.empty()) return content;

@@ -1,0 +1,284 @@
+#include "placement/tool/plan_page.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "nlohmann/json.hpp"
+#include "ops/status_macros.h"
+#include "placement/plan/predicted_times.h"
+#include "placement/tool/graphviz.h"
+#include "placement/tool/page_files.h"
+#include "placement/tool/plan_dot.h"
+#include "placement/tool/plan_facts.h"
+#include "placement/tool/text_table.h"
+
+namespace facet::placement {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Devices drawn one by one; more are alike, or too many to look at.
+constexpr int kMostDevices = 16;
+
+std::string HtmlText(const std::string& text) {
+  return absl::StrReplaceAll(
+      text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
+}
+
+Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+// Why an operator is placed so.
+void AddReasons(const Explainer& explainer, const Task& task, Json* op) {
+  const ops::NodeId node = explainer.FindNode(task.name());
+  if (node == ops::kNone) return;
+  (*op)["signatures"] = Json::array();
+  for (const SignatureChoice& s : explainer.Signatures(node)) {
+    (*op)["signatures"].push_back(
+        {{"signature", s.signature},
+         {"chosen", s.chosen},
+         {"compute", s.compute_seconds},
+         {"communication", Number(s.communication_seconds)},
+         {"step", Number(s.step_seconds)},
+         {"why", s.why}});
+  }
+}
+
+// All operators and collectives of a step, whether drawn or not; repeated
+// blocks once.
+Json Operators(const Plan& plan, const PlanGraph& all, const PlanGraph& drawn,
+               const Explainer* explainer) {
+  std::map<std::string, int> drawn_node;
+  Json operators = Json::array();
+  for (const GraphNode& node : all.nodes) {
+    const Task& task = plan.tasks(node.task);
+    Json op = {{"name", node.name},
+               {"op", task.op()},
+               {"layer", task.layer()},
+               {"part", task.part()},
+               {"phase", task.phase()},
+               {"times", all.blocks[node.block].times},
+               {"drawn", drawn.node_of_task[node.task]},
+               {"seconds", task.predicted_seconds()}};
+    op["outputs"] = Json::array();
+    op["reads"] = Json::array();
+    for (int r : task.outputs()) {
+      const Register& reg = plan.registers(r);
+      if (reg.tensor() < 0) continue;
+      const LogicalTensor& tensor = plan.tensors(reg.tensor());
+      op["outputs"].push_back({{"tensor", tensor.name()},
+                               {"type", TypeText(tensor)},
+                               {"sbp", SbpText(tensor)},
+                               {"bytes", reg.size_bytes()}});
+    }
+    for (int r : task.inputs()) {
+      const Register& reg = plan.registers(r);
+      if (reg.tensor() < 0) continue;
+      const LogicalTensor& tensor = plan.tensors(reg.tensor());
+      op["reads"].push_back({{"tensor", tensor.name()},
+                             {"type", TypeText(tensor)},
+                             {"sbp", SbpText(tensor)},
+                             {"bytes", reg.size_bytes()},
+                             {"variable", tensor.variable()}});
+    }
+    if (task.has_collective()) {
+      const Collective& c = task.collective();
+      op["collective"] = {{"kind", KindText(c)},
+                          {"transition", c.transition()},
+                          {"bytes", c.bytes()},
+                          {"ranks", task.num_ranks()}};
+    } else if (explainer != nullptr) {
+      AddReasons(*explainer, task, &op);
+    }
+    operators.push_back(std::move(op));
+  }
+  return operators;
+}
+
+// The memory of one device: blocks (start, end, offset, size, name, phase);
+// phase "" holds for the whole run.
+Json MemoryOf(const Plan& plan, int device, const StepTimes& times,
+              const std::vector<TaskTime>& lifetimes, double begin,
+              double end) {
+  Json blocks = Json::array();
+  std::vector<std::string> phase(plan.registers_size());
+  for (const Task& task : plan.tasks()) {
+    for (int r : task.outputs()) phase[r] = task.phase();
+  }
+  for (int r = 0; r < plan.registers_size(); ++r) {
+    const Register& reg = plan.registers(r);
+    if (reg.device() != device || reg.size_bytes() == 0) continue;
+    const bool whole_run = reg.persistent() || reg.credits() > 1;
+    for (int slot = 0; slot < reg.credits(); ++slot) {
+      blocks.push_back({whole_run ? begin : lifetimes[r].start,
+                        whole_run ? end : lifetimes[r].end,
+                        reg.arena_offset() + slot * reg.slot_stride_bytes(),
+                        reg.size_bytes(), reg.name(),
+                        whole_run ? "" : phase[r]});
+    }
+  }
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    const Task& task = plan.tasks(t);
+    if (task.device() != device || task.workspace_bytes() == 0 || task.once()) {
+      continue;
+    }
+    blocks.push_back({times.tasks[t].start, times.tasks[t].end,
+                      task.workspace_offset(), task.workspace_bytes(),
+                      absl::StrCat("workspace of ", task.name()),
+                      task.phase()});
+  }
+  return blocks;
+}
+
+// Devices whose memory looks the same come once.
+Json Memory(const Plan& plan, const StepTimes& times, double begin,
+            double end) {
+  std::vector<TaskTime> lifetimes(plan.registers_size());
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    const Task& task = plan.tasks(t);
+    if (task.once()) continue;
+    for (int r : task.outputs()) lifetimes[r].start = times.tasks[t].start;
+    for (const auto* list : {&task.inputs(), &task.outputs()}) {
+      for (int r : *list) {
+        lifetimes[r].end = std::max(lifetimes[r].end, times.tasks[t].end);
+      }
+    }
+  }
+  Json memory = Json::array();
+  std::map<std::string, size_t> known;
+  std::vector<std::vector<std::string>> names;
+  for (int d = 0; d < plan.devices_size(); ++d) {
+    const Device& device = plan.devices(d);
+    Json blocks = MemoryOf(plan, d, times, lifetimes, begin, end);
+    const auto [it, is_new] = known.emplace(blocks.dump(), memory.size());
+    if (!is_new) {
+      names[it->second].push_back(device.name());
+      continue;
+    }
+    if (static_cast<int>(memory.size()) == kMostDevices) {
+      known.erase(it);
+      continue;
+    }
+    names.push_back({device.name()});
+    memory.push_back({{"arena", device.arena_bytes()},
+                      {"persistent", device.persistent_bytes()},
+                      {"blocks", std::move(blocks)}});
+  }
+  for (size_t i = 0; i < memory.size(); ++i) {
+    memory[i]["name"] =
+        names[i].size() == 1
+            ? names[i][0]
+            : absl::StrCat(names[i].front(), " and ", names[i].size() - 1,
+                           " alike, to ", names[i].back());
+  }
+  return memory;
+}
+
+Json Timeline(const Plan& plan, const StepTimes& times) {
+  Json timeline = Json::array();
+  for (int d = 0; d < std::min(plan.devices_size(), kMostDevices); ++d) {
+    std::map<std::string, Json> streams;
+    for (int t = 0; t < plan.tasks_size(); ++t) {
+      const Task& task = plan.tasks(t);
+      if (task.device() != d || task.once()) continue;
+      streams.emplace(task.stream(), Json::array())
+          .first->second.push_back({times.tasks[t].start, times.tasks[t].end,
+                                    task.name(), task.phase()});
+    }
+    Json device = {{"name", plan.devices(d).name()}};
+    device["streams"] = Json::array();
+    for (auto& [name, tasks] : streams) {
+      device["streams"].push_back({{"name", name}, {"tasks", std::move(tasks)}});
+    }
+    timeline.push_back(std::move(device));
+  }
+  return timeline;
+}
+
+std::string FactsHtml(const Plan& plan) {
+  const PlanTotals totals = FindTotals(plan);
+  std::string text = absl::StrFormat(
+      "predicted step <b>%s</b> (simulated) &middot; memory of the fullest "
+      "device <b>%s</b>, %.4f times the least &middot; a device sends "
+      "<b>%s</b> a step in %d collectives",
+      SecondsText(plan.predicted_step_seconds()),
+      BytesText(static_cast<double>(totals.arena_bytes)),
+      totals.arena_over_lower_bound,
+      BytesText(static_cast<double>(totals.collective_bytes)),
+      totals.collectives);
+  if (totals.optimality_gap >= 0) {
+    absl::StrAppendFormat(&text, " &middot; search: gap <b>%.2g%%</b>",
+                          totals.optimality_gap * 100);
+  }
+  return text;
+}
+
+std::string LegendHtml(const Plan& plan) {
+  std::set<std::string> sbps;
+  for (const LogicalTensor& tensor : plan.tensors()) {
+    sbps.insert(SbpText(tensor));
+  }
+  std::string html;
+  for (const std::string& sbp : sbps) {
+    absl::StrAppend(&html, "<span class=\"key\"><span class=\"swatch\" style=\"",
+                    "background:", SbpColor(sbp), "\"></span>", HtmlText(sbp),
+                    "</span>");
+  }
+  return html +
+         "<span class=\"key\"><span class=\"swatch collective\"></span>"
+         "collective, coloured by its result</span>";
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> PlanPage(const Plan& plan,
+                                     const Explainer* explainer,
+                                     const PlanGraphOptions& options) {
+  PlanGraphOptions everything = options;
+  everything.backward = true;
+  const PlanGraph drawn = MakePlanGraph(plan, options);
+  const PlanGraph all = MakePlanGraph(plan, everything);
+  ASSIGN_OR_RETURN(std::string svg, DrawSvg(PlanDot(plan, drawn)));
+  // The declaration before the element is for files of their own.
+  svg.erase(0, svg.find("<svg"));
+
+  const StepTimes times = PredictedTimes(plan);
+  double begin = 0, end = times.seconds;
+  for (const TaskTime& task : times.tasks) {
+    begin = std::min(begin, task.start);
+    end = std::max(end, task.end);
+  }
+  Json data;
+  data["begin"] = begin;
+  data["end"] = end > begin ? end : begin + 1e-9;
+  data["no_alternatives"] =
+      explainer != nullptr
+          ? "placement put this in: it had no choice of its own"
+          : "This page was made from a saved plan, which does not hold what "
+            "the search rejected: make it with the model's flags to see that.";
+  data["ops"] = Operators(plan, all, drawn, explainer);
+  data["memory"] = Memory(plan, times, begin, end);
+  data["timeline"] = Timeline(plan, times);
+  // "</script>" in a name must not end the element.
+  const std::string json = absl::StrReplaceAll(
+      data.dump(-1, ' ', false, Json::error_handler_t::replace),
+      {{"</", "<\\/"}, {"<!--", "<\\u0021--"}});
+  const std::string title =
+      absl::StrCat(HtmlText(plan.name()), " on ", plan.devices_size(), " x ",
+                   HtmlText(plan.devices(0).kind()));
+  return absl::StrReplaceAll(kPageHtml, {{"@TITLE@", title},
+                                         {"@CSS@", kPageCss},
+                                         {"@FACTS@", FactsHtml(plan)},
+                                         {"@LEGEND@", LegendHtml(plan)},
+                                         {"@SVG@", svg},
+                                         {"@DATA@", json},
+                                         {"@JS@", kPageJs}});
+}
+
+}  // namespace facet::placement
