@@ -49,8 +49,8 @@ absl::Status CheckOutputsDiffer(const Settings& s) {
     const auto [it, is_new] = flags.emplace(*path, flag);
     if (!is_new) {
       return InvalidFlag(flag, *path,
-                     absl::StrCat("this is the file of --", it->second,
-                                  " too; give another name"));
+                         absl::StrCat("this is the file of --", it->second,
+                                      " too; give another name"));
     }
   }
   return absl::OkStatus();
@@ -66,7 +66,7 @@ absl::Status CheckRanges(const Settings& s) {
                          Count{"held_out", s.held_out, 1, 1 << 20}}) {
     if (c.value < c.least || c.value > c.most) {
       return InvalidFlag(c.flag, absl::StrCat(c.value),
-                     absl::StrCat("use ", c.least, " to ", c.most));
+                         absl::StrCat("use ", c.least, " to ", c.most));
     }
   }
   if (s.lr_decay && s.lr_warmup >= s.warmup + s.steps) {
@@ -125,7 +125,8 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
         "per person, or synthetic");
   }
   if (s.classes == 0 && s.data == "synthetic") {
-    return InvalidFlag("classes", "0", "synthetic data needs a number of classes");
+    return InvalidFlag("classes", "0",
+                       "synthetic data needs a number of classes");
   }
   s.keep_going = FLAGS_keep_going;
   s.held_out = FLAGS_held_out;

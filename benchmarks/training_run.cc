@@ -71,8 +71,9 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   }
 
   const auto start = std::chrono::steady_clock::now();
-  ASSIGN_OR_RETURN(const models::TrainModel model,
-                   models::BuildTrainGraph(placement::TrainConfigOf(s), ops::FindOp));
+  ASSIGN_OR_RETURN(
+      const models::TrainModel model,
+      models::BuildTrainGraph(placement::TrainConfigOf(s), ops::FindOp));
   if (!s.dump_passes.empty()) {
     std::error_code error;
     std::filesystem::create_directories(s.dump_passes, error);

@@ -156,9 +156,9 @@ std::vector<std::vector<double>> BucketTree::Marginals() {
     std::vector<int> rest(scope_[v].begin() + 1, scope_[v].end());
     message[v] = MinimizeTo(bucket[v], rest);
     if (rest.empty()) continue;
-    parent[v] = *std::min_element(
-        rest.begin(), rest.end(),
-        [&](int a, int b) { return position_[a] < position_[b]; });
+    parent[v] = *std::min_element(rest.begin(), rest.end(), [&](int a, int b) {
+      return position_[a] < position_[b];
+    });
     AddTo(message[v], &bucket[parent[v]]);
   }
   // Parts of the problem that have nothing to do with each other: each has a

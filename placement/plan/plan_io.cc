@@ -123,8 +123,8 @@ absl::Status CheckChecksum(Plan* plan) {
 }
 
 absl::Status FileError(const std::string& path, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat("plan file ", path, ": ",
-                                                  status.message()));
+  return absl::Status(status.code(),
+                      absl::StrCat("plan file ", path, ": ", status.message()));
 }
 
 }  // namespace

@@ -26,8 +26,7 @@ Units FindUnits(const Plan& plan) {
     int unit = static_cast<int>(units.members.size());
     if (task.has_collective()) {
       const Collective& c = task.collective();
-      unit = collectives
-                 .emplace(std::make_pair(c.group(), c.sequence()), unit)
+      unit = collectives.emplace(std::make_pair(c.group(), c.sequence()), unit)
                  .first->second;
     }
     if (unit == static_cast<int>(units.members.size())) {

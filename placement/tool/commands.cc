@@ -25,11 +25,10 @@ std::string Help() {
       "Placement plans: how the compiler lays a model out over devices.\n\n",
       "usage: ", kProgram, " COMMAND [ARGUMENTS] [--flags]\n\ncommands:\n");
   for (const Command& command : AllCommands()) {
-    absl::StrAppend(
-        &text, absl::StrFormat("  %-24s %s\n",
-                               absl::StrCat(command.name, " ",
-                                            command.arguments),
-                               command.summary));
+    absl::StrAppend(&text, absl::StrFormat("  %-24s %s\n",
+                                           absl::StrCat(command.name, " ",
+                                                        command.arguments),
+                                           command.summary));
   }
   absl::StrAppend(&text, "\nCOMMAND --help lists its flags.\n");
   return text;
@@ -49,11 +48,11 @@ bool IsHelp(const std::string& argument) {
 }  // namespace
 
 std::vector<std::string> ModelFlags() {
-  return {"network",      "classes",   "batch_size",      "devices",
-          "fp16",         "half_type", "pin",             "fuse",
-          "sync_bn",      "dropout",   "margin",          "margin_gradient",
-          "lr",           "lr_warmup", "momentum",        "weight_decay",
-          "clip_norm",    "dump_passes"};
+  return {"network",   "classes",    "batch_size", "devices",
+          "fp16",      "half_type",  "pin",        "fuse",
+          "sync_bn",   "dropout",    "margin",     "margin_gradient",
+          "lr",        "lr_warmup",  "momentum",   "weight_decay",
+          "clip_norm", "dump_passes"};
 }
 
 absl::StatusOr<std::string> RunPlanTool(absl::Span<const std::string> arguments,
@@ -61,9 +60,9 @@ absl::StatusOr<std::string> RunPlanTool(absl::Span<const std::string> arguments,
   if (arguments.empty() || arguments[0] == "help" || IsHelp(arguments[0])) {
     return Help();
   }
-  const auto command = std::find_if(
-      AllCommands().begin(), AllCommands().end(),
-      [&](const Command& c) { return c.name == arguments[0]; });
+  const auto command =
+      std::find_if(AllCommands().begin(), AllCommands().end(),
+                   [&](const Command& c) { return c.name == arguments[0]; });
   if (command == AllCommands().end()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "there is no command \"", arguments[0], "\"; commands are ",

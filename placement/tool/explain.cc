@@ -52,12 +52,11 @@ std::string ChoiceTable(const TensorExplanation& e, int width) {
       table.Add({"  " + c.sbp, "-", "-", "-", "-", "-", c.why});
       continue;
     }
-    table.Add(
-        {"  " + c.sbp, MoreText(c.seconds - chosen.seconds),
-         MoreText(c.compute_seconds - chosen.compute_seconds),
-         MoreText(c.communication_seconds - chosen.communication_seconds),
-         BytesText(static_cast<double>(c.tensor_bytes)),
-         BytesText(static_cast<double>(c.arena_bytes)), c.why});
+    table.Add({"  " + c.sbp, MoreText(c.seconds - chosen.seconds),
+               MoreText(c.compute_seconds - chosen.compute_seconds),
+               MoreText(c.communication_seconds - chosen.communication_seconds),
+               BytesText(static_cast<double>(c.tensor_bytes)),
+               BytesText(static_cast<double>(c.arena_bytes)), c.why});
   }
   return table.ToString(width);
 }
@@ -135,9 +134,9 @@ absl::StatusOr<std::string> Explain(const Invocation& invocation) {
   ASSIGN_OR_RETURN(const Compiled compiled, CompileFromFlags());
   const Explainer explainer(compiled);
   const ops::TensorId tensor = explainer.FindTensor(name);
-  const ops::NodeId node =
-      tensor != ops::kNone ? compiled.result.graph.tensors[tensor].producer
-                           : explainer.FindNode(name);
+  const ops::NodeId node = tensor != ops::kNone
+                               ? compiled.result.graph.tensors[tensor].producer
+                               : explainer.FindNode(name);
   if (node == ops::kNone) {
     return absl::NotFoundError(absl::StrCat(
         "\"", name, "\" is no tensor or operator of ",
@@ -154,15 +153,14 @@ absl::StatusOr<std::string> Explain(const Invocation& invocation) {
   json["layer"] = n.origin.layer;
   json["tensors"] = Json::array();
   for (ops::TensorId t : tensors) {
-    ASSIGN_OR_RETURN(const TensorExplanation e,
-                     explainer.Explain(t));
+    ASSIGN_OR_RETURN(const TensorExplanation e, explainer.Explain(t));
     absl::StrAppend(&text, e.tensor, ": ", e.type, ", made by ", e.op,
                     " in layer ", e.layer, " (", e.part, ", ", e.phase,
                     "); on ", compiled.cluster.num_devices(), " devices ",
                     e.choices[0].sbp, "\n\n", ChoiceTable(e, invocation.width),
                     "\n", List("moved", e.movement), List("read ", e.readers),
                     e.movement.empty() && e.readers.empty() ? "" : "\n");
-    Json entry = {{"tensor", e.tensor},     {"type", e.type},
+    Json entry = {{"tensor", e.tensor},      {"type", e.type},
                   {"sbp", e.choices[0].sbp}, {"forced_by", e.forced_by},
                   {"moved", e.movement},     {"readers", e.readers}};
     entry["options"] = Json::array();

@@ -259,8 +259,8 @@ void Explainer::AddImpossible(TensorId tensor,
       choice.why =
           "rule: the search leaves out splits of images along height or width";
     } else {
-      choice.why =
-          absl::StrCat("operator: ", node.op, " has no signature that makes it");
+      choice.why = absl::StrCat("operator: ", node.op,
+                                " has no signature that makes it");
     }
     explanation->choices.push_back(std::move(choice));
   }
@@ -328,9 +328,9 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor) const {
   } else if (compiled_.cluster.num_devices() == 1) {
     explanation.forced_by = "one device: there is nothing to choose";
   } else if (offered.size() == 1) {
-    explanation.forced_by = absl::StrCat(
-        "shape: on ", compiled_.cluster.num_devices(), " devices ", node.op,
-        " can make nothing else of this shape");
+    explanation.forced_by =
+        absl::StrCat("shape: on ", compiled_.cluster.num_devices(), " devices ",
+                     node.op, " can make nothing else of this shape");
   } else if (next_best < 0) {
     explanation.forced_by = "neighbours: they go with nothing else";
   } else {
@@ -352,11 +352,9 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor) const {
     const ops::Node& n = graph_.nodes[reader];
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       if (n.inputs[i] != tensor) continue;
-      explanation.readers.push_back(
-          absl::StrCat(n.name, " (", n.op, ", ",
-                       std::string(ops::PhaseName(n.origin.phase)),
-                       ") reads it as ",
-                       assignment_.chosen[reader].inputs[i].ToString()));
+      explanation.readers.push_back(absl::StrCat(
+          n.name, " (", n.op, ", ", std::string(ops::PhaseName(n.origin.phase)),
+          ") reads it as ", assignment_.chosen[reader].inputs[i].ToString()));
     }
   }
   for (const CollectiveFacts& c : FindCollectives(compiled_.result.plan)) {

@@ -25,15 +25,15 @@ struct SbpChoice {
   double compute_seconds = 0;
   double communication_seconds = 0;
   int64_t tensor_bytes = 0;  // Of this tensor, on the device with most of it.
-  int64_t arena_bytes = 0;           // Of the plan: most of any device.
+  int64_t arena_bytes = 0;   // Of the plan: most of any device.
   double predicted_step_seconds = 0;  // Of the plan, with overlap.
 };
 
 struct TensorExplanation {
   std::string tensor, type, layer, part, phase;
-  std::string node, op;  // That make it.
-  std::string forced_by;  // The chosen one: "pin", "shape", "cost" ...
-  std::vector<SbpChoice> choices;     // The chosen one first.
+  std::string node, op;            // That make it.
+  std::string forced_by;           // The chosen one: "pin", "shape", "cost" ...
+  std::vector<SbpChoice> choices;  // The chosen one first.
   std::vector<std::string> readers;   // "conv2 (conv2d) reads it as B"
   std::vector<std::string> movement;  // "all-gather S(0) -> B, 24.5 MiB ..."
 };
@@ -75,7 +75,8 @@ class Explainer {
                           const std::string& tensor) const;
   std::string WhyNot(const SignatureChoice& choice,
                      const SignatureChoice& chosen, ops::NodeId node) const;
-  void AddImpossible(ops::TensorId tensor, TensorExplanation* explanation) const;
+  void AddImpossible(ops::TensorId tensor,
+                     TensorExplanation* explanation) const;
 
   const Compiled& compiled_;
   const ops::Graph& graph_;  // That was placed.

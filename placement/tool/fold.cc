@@ -13,8 +13,8 @@ BlockName ParseBlockName(absl::string_view layer) {
   const std::vector<std::string> parts = absl::StrSplit(layer, '.');
   for (size_t i = 1; i < parts.size(); ++i) {
     int index = 0;
-    if (parts[i].empty() || !std::isdigit(static_cast<unsigned char>(
-                                parts[i][0])) ||
+    if (parts[i].empty() ||
+        !std::isdigit(static_cast<unsigned char>(parts[i][0])) ||
         !absl::SimpleAtoi(parts[i], &index)) {
       continue;
     }

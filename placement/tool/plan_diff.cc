@@ -66,8 +66,8 @@ std::vector<ChangedCollectives> CollectiveDifferences(const Plan& before,
                  int64_t ChangedCollectives::*bytes) {
     for (const CollectiveFacts& c : FindCollectives(plan)) {
       const Task& task = plan.tasks(c.task);
-      const std::string what = absl::StrCat(
-          c.kind, " ", c.transition, ", ", task.part(), ", ", task.phase());
+      const std::string what = absl::StrCat(c.kind, " ", c.transition, ", ",
+                                            task.part(), ", ", task.phase());
       ChangedCollectives& sum = sums[what];
       sum.what = what;
       ++(sum.*count);
@@ -204,8 +204,7 @@ std::string DifferenceText(const PlanDifference& difference, bool unfold,
     for (const ChangedCollectives& c : difference.collectives) {
       const double before = static_cast<double>(c.bytes_before);
       const double after = static_cast<double>(c.bytes_after);
-      table.Add({c.what,
-                 absl::StrCat(c.count_before, " -> ", c.count_after),
+      table.Add({c.what, absl::StrCat(c.count_before, " -> ", c.count_after),
                  absl::StrCat(BytesText(before), " -> ", BytesText(after)),
                  PercentText(before, after)});
     }

@@ -24,7 +24,8 @@ std::string Escaped(const std::string& text) {
 std::string ShapeText(const Register& reg) {
   std::string text =
       absl::StrCat("[", absl::StrJoin(reg.global_shape(), ","), "]");
-  if (absl::StrJoin(reg.shape(), ",") != absl::StrJoin(reg.global_shape(), ",")) {
+  if (absl::StrJoin(reg.shape(), ",") !=
+      absl::StrJoin(reg.global_shape(), ",")) {
     absl::StrAppend(&text, " -> [", absl::StrJoin(reg.shape(), ","), "]");
   }
   return text;
@@ -48,8 +49,8 @@ std::string OpNode(const Plan& plan, const GraphNode& node) {
   std::string sbp;
   if (const LogicalTensor* output = OutputOf(plan, task); output != nullptr) {
     sbp = SbpText(*output);
-    lines.push_back(absl::StrCat(
-        sbp, " ", ShapeText(plan.registers(task.outputs(0)))));
+    lines.push_back(
+        absl::StrCat(sbp, " ", ShapeText(plan.registers(task.outputs(0)))));
   }
   for (int r : task.inputs()) {
     const Register& reg = plan.registers(r);
@@ -57,9 +58,9 @@ std::string OpNode(const Plan& plan, const GraphNode& node) {
     const LogicalTensor& tensor = plan.tensors(reg.tensor());
     const std::string name =
         tensor.name().substr(tensor.name().find_last_of('.') + 1);
-    lines.push_back(absl::StrCat(name, " ", SbpText(tensor), " ",
-                                 BytesText(static_cast<double>(
-                                     reg.size_bytes()))));
+    lines.push_back(
+        absl::StrCat(name, " ", SbpText(tensor), " ",
+                     BytesText(static_cast<double>(reg.size_bytes()))));
   }
   for (std::string& line : lines) line = Escaped(line);
   return absl::StrCat("label=\"", absl::StrJoin(lines, "\\n"),

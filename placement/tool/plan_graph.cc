@@ -27,19 +27,18 @@ bool IsDrawn(const Task& task, bool backward) {
 // All that makes two tasks of repeated blocks the same. Their names' own part
 // (after the layer's) is in it.
 std::string Content(const Plan& plan, const Task& task) {
-  std::string text =
-      absl::StrCat(task.op(), "|", task.phase(), "|",
-                   task.has_collective()
-                       ? absl::StrCat(task.collective().kind(), " ",
-                                      task.collective().transition(), " ",
-                                      task.collective().bytes())
-                       : "");
+  std::string text = absl::StrCat(
+      task.op(), "|", task.phase(), "|",
+      task.has_collective() ? absl::StrCat(task.collective().kind(), " ",
+                                           task.collective().transition(), " ",
+                                           task.collective().bytes())
+                            : "");
   for (int r : task.outputs()) {
     const Register& reg = plan.registers(r);
-    absl::StrAppend(&text, "|", reg.dtype(), absl::StrJoin(reg.shape(), ","),
-                    "of", absl::StrJoin(reg.global_shape(), ","),
-                    reg.tensor() >= 0 ? SbpText(plan.tensors(reg.tensor()))
-                                      : "");
+    absl::StrAppend(
+        &text, "|", reg.dtype(), absl::StrJoin(reg.shape(), ","), "of",
+        absl::StrJoin(reg.global_shape(), ","),
+        reg.tensor() >= 0 ? SbpText(plan.tensors(reg.tensor())) : "");
   }
   return text;
 }

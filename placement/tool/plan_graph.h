@@ -11,9 +11,9 @@
 namespace facet::placement {
 
 struct GraphNode {
-  int task = 0;        // In the plan; of the first device.
-  std::string name;    // Of the task, folded: "layer3.1-13.conv1".
-  int block = 0;       // Index into PlanGraph::blocks.
+  int task = 0;      // In the plan; of the first device.
+  std::string name;  // Of the task, folded: "layer3.1-13.conv1".
+  int block = 0;     // Index into PlanGraph::blocks.
 };
 
 struct GraphBlock {

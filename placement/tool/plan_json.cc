@@ -77,9 +77,8 @@ std::string PlanJson(const Plan& plan, std::optional<double> compile_seconds) {
   for (const Option& option : plan.options()) {
     // Several pins share a name.
     Json& value = json["options"][option.name()];
-    value = value.is_null()
-                ? option.value()
-                : value.get<std::string>() + ";" + option.value();
+    value = value.is_null() ? option.value()
+                            : value.get<std::string>() + ";" + option.value();
   }
   json["tensors"] = Tensors(plan);
   json["collectives"] = Collectives(plan);

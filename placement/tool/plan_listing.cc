@@ -31,11 +31,11 @@ std::string Head(const Plan& plan, const ListingOptions& options) {
         absl::StrCat("compiled in ", SecondsText(*options.compile_seconds)));
   }
   if (totals.optimality_gap >= 0) {
-    facts.push_back(absl::StrFormat(
-        "search: %s modelled, at least %s: gap %.2g%%",
-        SecondsText(plan.search_seconds()),
-        SecondsText(plan.search_lower_bound_seconds()),
-        totals.optimality_gap * 100));
+    facts.push_back(
+        absl::StrFormat("search: %s modelled, at least %s: gap %.2g%%",
+                        SecondsText(plan.search_seconds()),
+                        SecondsText(plan.search_lower_bound_seconds()),
+                        totals.optimality_gap * 100));
   }
   facts.push_back(absl::StrFormat("arena over its lower bound %.4f",
                                   totals.arena_over_lower_bound));
@@ -72,9 +72,9 @@ std::string CollectivesCell(const Plan& plan, const LayerFacts& layer) {
   std::vector<std::string> texts;
   for (const std::string& key : order) {
     const Sum& sum = sums[key];
-    texts.push_back(absl::StrCat(
-        BytesText(static_cast<double>(sum.bytes)), " ",
-        sum.count > 1 ? absl::StrCat(sum.count, " x ") : "", key));
+    texts.push_back(
+        absl::StrCat(BytesText(static_cast<double>(sum.bytes)), " ",
+                     sum.count > 1 ? absl::StrCat(sum.count, " x ") : "", key));
   }
   return absl::StrJoin(texts, "; ");
 }
@@ -104,14 +104,13 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
       activation = absl::StrCat("[", absl::StrJoin(layer.share, ","), "]");
       sbp = SbpText(tensor);
     }
-    cells.push_back(
-        {layer.layer, OpsCell(layer), activation, sbp,
-         absl::StrJoin(layer.parameter_sbp, " "),
-         layer.parameter_bytes + layer.state_bytes > 0
-             ? BytesText(
-                   static_cast<double>(layer.parameter_bytes + layer.state_bytes))
-             : "",
-         CollectivesCell(plan, layer)});
+    cells.push_back({layer.layer, OpsCell(layer), activation, sbp,
+                     absl::StrJoin(layer.parameter_sbp, " "),
+                     layer.parameter_bytes + layer.state_bytes > 0
+                         ? BytesText(static_cast<double>(layer.parameter_bytes +
+                                                         layer.state_bytes))
+                         : "",
+                     CollectivesCell(plan, layer)});
     rows.push_back({layer.layer, absl::StrJoin(cells.back().begin() + 1,
                                                cells.back().end(), "|")});
   }

@@ -32,7 +32,9 @@ std::string HtmlText(const std::string& text) {
       text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
 }
 
-Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+Json Number(double value) {
+  return std::isfinite(value) ? Json(value) : Json();
+}
 
 // Why an operator is placed so.
 void AddReasons(const Explainer& explainer, const Task& task, Json* op) {
@@ -194,7 +196,8 @@ Json Timeline(const Plan& plan, const StepTimes& times) {
     Json device = {{"name", plan.devices(d).name()}};
     device["streams"] = Json::array();
     for (auto& [name, tasks] : streams) {
-      device["streams"].push_back({{"name", name}, {"tasks", std::move(tasks)}});
+      device["streams"].push_back(
+          {{"name", name}, {"tasks", std::move(tasks)}});
     }
     timeline.push_back(std::move(device));
   }
@@ -226,9 +229,9 @@ std::string LegendHtml(const Plan& plan) {
   }
   std::string html;
   for (const std::string& sbp : sbps) {
-    absl::StrAppend(&html, "<span class=\"key\"><span class=\"swatch\" style=\"",
-                    "background:", SbpColor(sbp), "\"></span>", HtmlText(sbp),
-                    "</span>");
+    absl::StrAppend(
+        &html, "<span class=\"key\"><span class=\"swatch\" style=\"",
+        "background:", SbpColor(sbp), "\"></span>", HtmlText(sbp), "</span>");
   }
   return html +
          "<span class=\"key\"><span class=\"swatch collective\"></span>"

@@ -17,9 +17,8 @@ namespace facet::placement {
 
 absl::StatusOr<Compiled> CompileFromFlags() {
   Compiled compiled;
-  ASSIGN_OR_RETURN(
-      compiled.request,
-      RequestFromFlags(std::clamp(runtime::AvailableCores(), 2, 8)));
+  ASSIGN_OR_RETURN(compiled.request, RequestFromFlags(std::clamp(
+                                         runtime::AvailableCores(), 2, 8)));
   if (compiled.request.classes == 0) {
     return InvalidFlag("classes", "0", "a plan needs a number of classes");
   }
@@ -40,14 +39,14 @@ absl::StatusOr<Compiled> CompileFromFlags() {
       models::BuildTrainGraph(TrainConfigOf(compiled.request), ops::FindOp));
   compiled.model = std::move(model.graph);
   compiled.options = CompileOptionsOf(compiled.request, model.loss);
-  absl::StatusOr<Compilation> result = CompileWithReasons(
-      compiled.model, compiled.cluster, compiled.options);
+  absl::StatusOr<Compilation> result =
+      CompileWithReasons(compiled.model, compiled.cluster, compiled.options);
   if (absl::IsResourceExhausted(result.status())) {
     compiled.note = absl::StrCat("not on this machine: ",
                                  std::string(result.status().message()));
     compiled.cluster.host_memory_bytes = 0;
-    result = CompileWithReasons(compiled.model, compiled.cluster,
-                                compiled.options);
+    result =
+        CompileWithReasons(compiled.model, compiled.cluster, compiled.options);
   }
   RETURN_IF_ERROR(result.status());
   compiled.result = *std::move(result);

@@ -82,7 +82,8 @@ absl::StatusOr<std::optional<ops::DataType>> ParseHalf(
   }
   if (!fp16) {
     if (type == "auto") return std::nullopt;
-    return InvalidFlag("half_type", type, "has no effect without --fp16; add it");
+    return InvalidFlag("half_type", type,
+                       "has no effect without --fp16; add it");
   }
   return type == "float16" ? ops::DataType::kFloat16 : ops::DataType::kBFloat16;
 }
@@ -94,7 +95,8 @@ absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
     // The last colon: tensor names may have some (":1" is a second output).
     const size_t colon = pin.rfind(':');
     if (colon == absl::string_view::npos || colon == 0) {
-      return InvalidFlag("pin", pin, "use tensor:SBP, such as head.weight:S(0)");
+      return InvalidFlag("pin", pin,
+                         "use tensor:SBP, such as head.weight:S(0)");
     }
     absl::StatusOr<ops::Sbp> sbp = ops::ParseSbp(pin.substr(colon + 1));
     if (!sbp.ok()) return InvalidFlag("pin", pin, sbp.status().message());
@@ -114,9 +116,10 @@ absl::Status CheckRanges(const Request& r) {
     const char* flag;
     int64_t value, least, most;
   };
-  for (const Count& c : {Count{"classes", r.classes, 0, INT32_MAX},
-                         Count{"batch_size", r.batch_size, 1, 1 << 24},
-                         Count{"lr_warmup", r.lr_warmup, 0, int64_t{1} << 40}}) {
+  for (const Count& c :
+       {Count{"classes", r.classes, 0, INT32_MAX},
+        Count{"batch_size", r.batch_size, 1, 1 << 24},
+        Count{"lr_warmup", r.lr_warmup, 0, int64_t{1} << 40}}) {
     if (c.value < c.least || c.value > c.most) {
       return InvalidFlag(c.flag, absl::StrCat(c.value),
                          absl::StrCat("use ", c.least, " to ", c.most));

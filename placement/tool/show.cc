@@ -63,9 +63,9 @@ absl::StatusOr<std::string> Show(const Invocation& invocation) {
   std::vector<std::string> files = invocation.arguments;
   if (!FLAGS_plan.empty()) files.push_back(FLAGS_plan);
   if (files.size() > 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "show takes one plan, not ", files.size(), ": ",
-        absl::StrJoin(files, ", "), "; `diff` compares two"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("show takes one plan, not ", files.size(), ": ",
+                     absl::StrJoin(files, ", "), "; `diff` compares two"));
   }
   // Before the work, not after it.
   ASSIGN_OR_RETURN(const std::string out, OutputPath("out", FLAGS_out));
@@ -80,10 +80,9 @@ absl::StatusOr<std::string> Show(const Invocation& invocation) {
     ASSIGN_OR_RETURN(read, ReadPlan(UserPath(files[0])));
   }
   const Plan& plan = compiled.has_value() ? compiled->result.plan : read;
-  ASSIGN_OR_RETURN(
-      const std::string content,
-      Render(plan, compiled.has_value() ? &*compiled : nullptr,
-             invocation.width));
+  ASSIGN_OR_RETURN(const std::string content,
+                   Render(plan, compiled.has_value() ? &*compiled : nullptr,
+                          invocation.width));
   if (!json.empty()) {
     std::optional<double> seconds;
     if (compiled.has_value()) seconds = compiled->seconds;
@@ -106,7 +105,7 @@ Command ShowCommand() {
       "Shows the plan in FILE, or compiles the model that the flags describe, "
       "for devices like this machine's, of which there may be more than it "
       "has.";
-  command.flags = {"format", "out",  "unfold",   "backward",
+  command.flags = {"format", "out",  "unfold",  "backward",
                    "json",   "plan", "plan_out"};
   for (std::string& flag : ModelFlags()) command.flags.push_back(flag);
   command.run = Show;

@@ -31,10 +31,10 @@ absl::StatusOr<std::string> Verify(const Invocation& invocation) {
     }
     return absl::InvalidArgumentError(text);
   }
-  return absl::StrCat(
-      file, ": valid: ", plan.devices_size(), " devices, ",
-      plan.tensors_size(), " tensors, ", plan.registers_size(), " registers, ",
-      plan.tasks_size(), " tasks, ", plan.groups_size(), " groups\n");
+  return absl::StrCat(file, ": valid: ", plan.devices_size(), " devices, ",
+                      plan.tensors_size(), " tensors, ", plan.registers_size(),
+                      " registers, ", plan.tasks_size(), " tasks, ",
+                      plan.groups_size(), " groups\n");
 }
 
 }  // namespace
