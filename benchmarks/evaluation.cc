@@ -34,8 +34,8 @@ class MirroredSource : public ops::DataSource {
       const auto last = static_cast<int64_t>(photographs_.size()) - 1;
       const runtime::Photograph& photograph =
           photographs_[std::min(position / 2, last)];
-      RETURN_IF_ERROR(
-          runtime::LoadPhotograph(photograph.path, position % 2 == 1, images));
+      RETURN_IF_ERROR(runtime::LoadPhotograph(
+          photograph.path, {.flip = position % 2 == 1}, images));
       images += runtime::kPhotographPixels;
       *labels++ = photograph.person;
     }

@@ -20,5 +20,8 @@ int main(int argc, char** argv) {
   preset.lr_decay = true;
   preset.margin = "1,0.2,0";
   preset.data = "";
+  // The same training on any number of devices.
+  preset.sync_bn = true;
+  preset.max_shift = 6;
   return facet::benchmarks::TrainMain(argc, argv, preset, /*evaluate=*/true);
 }

@@ -19,6 +19,9 @@ DEFINE_bool(lr_decay, false,
 DEFINE_string(data, "",
               "synthetic, or a folder with one sub-folder of photographs "
               "(.pgm, .png, .jpg) per person.");
+DEFINE_int64(max_shift, 0,
+             "With --data=PATH: photographs are moved at random by up to so "
+             "many pixels in both directions, besides being mirrored.");
 DEFINE_int64(held_out, 2,
              "With --data=PATH, for faces: the last so many photographs of "
              "each person are not trained on but tested with.");
@@ -63,6 +66,7 @@ absl::Status CheckRanges(const Settings& s) {
   };
   for (const Count& c : {Count{"steps", s.steps, 1, int64_t{1} << 40},
                          Count{"warmup", s.warmup, 0, int64_t{1} << 40},
+                         Count{"max_shift", s.max_shift, 0, 111},
                          Count{"held_out", s.held_out, 1, 1 << 20}}) {
     if (c.value < c.least || c.value > c.most) {
       return InvalidFlag(c.flag, absl::StrCat(c.value),
@@ -101,6 +105,8 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   set_default("lr_decay", preset.lr_decay ? "true" : "false");
   set_default("margin", preset.margin);
   set_default("data", preset.data);
+  set_default("max_shift", absl::StrCat(preset.max_shift));
+  set_default("sync_bn", preset.sync_bn ? "true" : "false");
   gflags::ParseCommandLineFlags(argc, argv, /*remove_flags=*/true);
   if (*argc > 1) {
     return absl::InvalidArgumentError(
@@ -128,6 +134,7 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
     return InvalidFlag("classes", "0",
                        "synthetic data needs a number of classes");
   }
+  s.max_shift = FLAGS_max_shift;
   s.keep_going = FLAGS_keep_going;
   s.held_out = FLAGS_held_out;
   ASSIGN_OR_RETURN(s.plan_out, OutputPath("plan_out", FLAGS_plan_out));

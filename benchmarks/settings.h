@@ -25,6 +25,8 @@ struct Preset {
   bool lr_decay = false;
   std::string margin = "arcface";
   std::string data = "synthetic";
+  bool sync_bn = false;
+  int64_t max_shift = 0;
 };
 
 // A request to the compiler, and how to run what it makes.
@@ -35,6 +37,7 @@ struct Settings : placement::Request {
   int64_t seed = 0;
   bool lr_decay = false;
   std::string data;  // "synthetic", or a folder's absolute path.
+  int64_t max_shift = 0;
   bool keep_going = false;
   int64_t held_out = 0;
   // Absolute paths; empty: not written.

@@ -67,7 +67,9 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
     ASSIGN_OR_RETURN(run->data_,
                      runtime::CreateFolderSource(
                          std::move(photographs),
-                         {.seed = s.seed, .batch_size = s.batch_size}));
+                         {.seed = s.seed,
+                          .batch_size = s.batch_size,
+                          .max_shift = static_cast<int>(s.max_shift)}));
   }
 
   const auto start = std::chrono::steady_clock::now();

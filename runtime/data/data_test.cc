@@ -98,7 +98,7 @@ TEST(ImageFolderTest, ReadsEveryFormatInNaturalOrder) {
   EXPECT_EQ(scanned->photographs[2].person, 1);
   std::vector<float> image(kPixels);
   ASSERT_TRUE(
-      LoadPhotograph(scanned->photographs[0].path, false, image.data()).ok());
+      LoadPhotograph(scanned->photographs[0].path, {}, image.data()).ok());
   // Planes red, green, blue of a constant image.
   EXPECT_NEAR(image[0], ((255 - 50) / 255.0 - 0.5) / 0.5, 1e-6);
   EXPECT_NEAR(image[112 * 112], (25 / 255.0 - 0.5) / 0.5, 1e-6);
@@ -111,11 +111,29 @@ TEST(ImageFolderTest, FlipMirrorsRows) {
   cv::randu(image, 0, 255);
   ASSERT_TRUE(cv::imwrite(path, image));
   std::vector<float> plain(kPixels), flipped(kPixels);
-  ASSERT_TRUE(LoadPhotograph(path, false, plain.data()).ok());
-  ASSERT_TRUE(LoadPhotograph(path, true, flipped.data()).ok());
+  ASSERT_TRUE(LoadPhotograph(path, {}, plain.data()).ok());
+  ASSERT_TRUE(LoadPhotograph(path, {.flip = true}, flipped.data()).ok());
   for (int row = 0; row < 3 * 112; ++row) {
     for (int x = 0; x < 112; ++x) {
       ASSERT_EQ(plain[row * 112 + x], flipped[row * 112 + 111 - x]);
+    }
+  }
+}
+
+TEST(ImageFolderTest, ShiftMovesAndRepeatsTheBorder) {
+  const std::string path = NewFolder("shift") + "/a.png";
+  cv::Mat image(112, 112, CV_8UC3);
+  cv::randu(image, 0, 255);
+  ASSERT_TRUE(cv::imwrite(path, image));
+  std::vector<float> plain(kPixels), moved(kPixels);
+  ASSERT_TRUE(LoadPhotograph(path, {.flip = true}, plain.data()).ok());
+  ASSERT_TRUE(LoadPhotograph(path, {.flip = true, .shift_x = 5, .shift_y = -3},
+                             moved.data())
+                  .ok());
+  for (int y = 0; y < 112; ++y) {
+    for (int x = 0; x < 112; ++x) {
+      const int from_y = std::min(y + 3, 111), from_x = std::max(x - 5, 0);
+      ASSERT_EQ(moved[y * 112 + x], plain[from_y * 112 + from_x]);
     }
   }
 }
@@ -155,27 +173,27 @@ TEST(PhotographTest, ImagesThatUnpackToGigabytesAreRefused) {
     file.put(static_cast<char>(crc >> shift));
   }
   file.close();
-  EXPECT_THAT(LoadPhotograph(png, false, image.data()).message(),
+  EXPECT_THAT(LoadPhotograph(png, {}, image.data()).message(),
               AllOf(HasSubstr("a.png"), HasSubstr("30000 x 30000 pixels")));
 
   // A JPEG's frame header: "FF C0 length(2) precision height(2) width(2)".
   const std::string jpeg = folder + "/b.jpg";
   WriteImage(jpeg, 200, 100, 7);
-  EXPECT_TRUE(LoadPhotograph(jpeg, false, image.data()).ok());
+  EXPECT_TRUE(LoadPhotograph(jpeg, {}, image.data()).ok());
   std::ifstream in(jpeg, std::ios::binary);
   std::string content(std::istreambuf_iterator<char>(in), {});
   const size_t frame = content.find("\xFF\xC0");
   ASSERT_NE(frame, std::string::npos);
   content.replace(frame + 5, 4, "\xFF\xDC\xFF\xDC");
   std::ofstream(jpeg, std::ios::binary) << content;
-  EXPECT_THAT(LoadPhotograph(jpeg, false, image.data()).message(),
+  EXPECT_THAT(LoadPhotograph(jpeg, {}, image.data()).message(),
               AllOf(HasSubstr("b.jpg"), HasSubstr("65500 x 65500 pixels")));
 
   std::ofstream(folder + "/c.pgm") << "P2 # text\n40000 30000 255\n1 1 1";
-  EXPECT_THAT(LoadPhotograph(folder + "/c.pgm", false, image.data()).message(),
+  EXPECT_THAT(LoadPhotograph(folder + "/c.pgm", {}, image.data()).message(),
               AllOf(HasSubstr("c.pgm"), HasSubstr("40000 x 30000 pixels")));
   std::ofstream(folder + "/d.pgm") << "P2 400 300 255\n1 1 1";
-  EXPECT_THAT(LoadPhotograph(folder + "/d.pgm", false, image.data()).message(),
+  EXPECT_THAT(LoadPhotograph(folder + "/d.pgm", {}, image.data()).message(),
               AllOf(HasSubstr("d.pgm"), HasSubstr("truncated")));
 }
 
@@ -244,6 +262,45 @@ TEST(FolderSourceTest, EveryEpochHasEveryPhotographOnce) {
     EXPECT_EQ(std::set<int32_t>(order.begin(), order.end()).size(), 7u);
   }
   EXPECT_GT(orders.size(), 3u);  // Shuffled anew.
+}
+
+// A photograph with one bright pixel: where it goes says how it was moved.
+TEST(FolderSourceTest, ShiftsAreRandomAndWithinTheLimit) {
+  const std::string folder = NewFolder("shifts");
+  cv::Mat image(112, 112, CV_8UC3, cv::Scalar(0, 0, 0));
+  image.at<cv::Vec3b>(50, 60) = {255, 255, 255};
+  fs::create_directories(folder + "/p");
+  ASSERT_TRUE(cv::imwrite(folder + "/p/a.png", image));
+  const auto scanned = ScanImageFolder(folder);
+  ASSERT_TRUE(scanned.ok());
+  auto source = CreateFolderSource(
+      scanned->photographs, {.seed = 5, .batch_size = 200, .max_shift = 2});
+  ASSERT_TRUE(source.ok());
+  std::vector<int32_t> labels(200);
+  std::vector<float> images(200 * kPixels), again(kPixels);
+  ASSERT_TRUE((*source)->Read(3, 0, 200, images.data(), labels.data()).ok());
+  std::set<std::pair<int64_t, int64_t>> seen;
+  for (int i = 0; i < 200; ++i) {
+    const auto begin = images.begin() + i * kPixels;
+    const int64_t at = std::max_element(begin, begin + 112 * 112) - begin;
+    const int64_t x = at % 112, y = at / 112 - 50;
+    seen.emplace(x > 55 ? x - 60 : x - 51, y);
+  }
+  // All 25 shifts, of both the plain and the mirrored one, and no other.
+  EXPECT_EQ(seen.size(), 25u);
+  for (const auto& [x, y] : seen) {
+    EXPECT_LE(std::abs(x), 2);
+    EXPECT_LE(std::abs(y), 2);
+  }
+  // A function of seed, step and place in the batch.
+  ASSERT_TRUE((*source)->Read(3, 7, 8, again.data(), labels.data()).ok());
+  EXPECT_TRUE(
+      std::equal(again.begin(), again.end(), images.begin() + 7 * kPixels));
+  EXPECT_THAT(CreateFolderSource(scanned->photographs,
+                                 {.batch_size = 1, .max_shift = 112})
+                  .status()
+                  .message(),
+              HasSubstr("112 pixels"));
 }
 
 }  // namespace

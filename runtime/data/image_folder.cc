@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint32_t kShuffleKey = 3;
-constexpr uint32_t kFlipKey = 4;
+constexpr uint32_t kViewKey = 4;
 
 // "s2" before "s10": runs of digits compare as numbers.
 bool NaturalLess(const std::string& a, const std::string& b) {
@@ -88,18 +88,18 @@ class FolderSource : public ops::DataSource {
   absl::Status Read(int64_t step, int64_t begin, int64_t end, float* images,
                     int32_t* labels) override {
     const auto count = static_cast<int64_t>(photographs_.size());
-    const ops::RandomStream flips = {static_cast<uint64_t>(options_.seed),
-                                     kFlipKey, static_cast<uint32_t>(step)};
+    const ops::RandomStream views = {static_cast<uint64_t>(options_.seed),
+                                     kViewKey, static_cast<uint32_t>(step)};
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = step * options_.batch_size + i;
       int64_t index = position % count;
-      bool flip = false;
+      PhotographView view;
       if (options_.training) {
         index = Permutation(position / count, index);
-        flip = ops::RandomWord(flips, i) & 1;
+        view = RandomView(ops::RandomBlock(views, i));
       }
       ASSIGN_OR_RETURN(const cv::Mat image, Get(index));
-      NormalizePhotograph(image, flip, images);
+      NormalizePhotograph(image, view, images);
       images += kPhotographPixels;
       *labels++ = photographs_[index].person;
     }
@@ -107,6 +107,16 @@ class FolderSource : public ops::DataSource {
   }
 
  private:
+  PhotographView RandomView(const ops::PhiloxBlock& random) const {
+    const uint64_t shifts = 2 * options_.max_shift + 1;
+    auto shift = [&](uint32_t word) {
+      return static_cast<int>(word * shifts >> 32) - options_.max_shift;
+    };
+    return {.flip = (random.word[0] & 1) != 0,
+            .shift_x = shift(random.word[1]),
+            .shift_y = shift(random.word[2])};
+  }
+
   // Photograph number `index` of the shuffled epoch.
   int64_t Permutation(int64_t epoch, int64_t index) {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -213,6 +223,11 @@ absl::StatusOr<std::unique_ptr<ops::DataSource>> CreateFolderSource(
   if (options.batch_size < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("batch size ", options.batch_size, " is not positive"));
+  }
+  if (options.max_shift < 0 || options.max_shift >= kPhotographSide) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a shift of ", options.max_shift, " pixels; use 0 to ",
+                     kPhotographSide - 1));
   }
   return std::make_unique<FolderSource>(std::move(photographs), options);
 }

@@ -38,6 +38,8 @@ struct FolderSourceOptions {
   // True: shuffled anew in every epoch, flipped at random. False: in order
   // from the first, wrapping at the end, never flipped (evaluation).
   bool training = true;
+  // Training: moved at random by up to so many pixels in both directions.
+  int max_shift = 0;
   // Decoded photographs kept in memory, in bytes; beyond that they are decoded
   // again each time.
   int64_t cache_bytes = int64_t{1} << 30;

@@ -171,12 +171,16 @@ absl::StatusOr<cv::Mat> DecodePhotograph(const std::string& path) {
 }
 
 // From interleaved blue green red to planes red green blue.
-void NormalizePhotograph(const cv::Mat& decoded, bool flip, float* planes) {
+void NormalizePhotograph(const cv::Mat& decoded, const PhotographView& view,
+                         float* planes) {
   constexpr int kSide = kPhotographSide;
   for (int y = 0; y < kSide; ++y) {
-    const unsigned char* row = decoded.ptr<unsigned char>(y);
+    const unsigned char* row =
+        decoded.ptr<unsigned char>(std::clamp(y - view.shift_y, 0, kSide - 1));
     for (int x = 0; x < kSide; ++x) {
-      const unsigned char* pixel = row + 3 * (flip ? kSide - 1 - x : x);
+      const int column = std::clamp(x - view.shift_x, 0, kSide - 1);
+      const unsigned char* pixel =
+          row + 3 * (view.flip ? kSide - 1 - column : column);
       for (int c = 0; c < 3; ++c) {
         planes[(c * kSide + y) * kSide + x] =
             (pixel[2 - c] / 255.0f - 0.5f) / 0.5f;
@@ -185,9 +189,10 @@ void NormalizePhotograph(const cv::Mat& decoded, bool flip, float* planes) {
   }
 }
 
-absl::Status LoadPhotograph(const std::string& path, bool flip, float* planes) {
+absl::Status LoadPhotograph(const std::string& path, const PhotographView& view,
+                            float* planes) {
   ASSIGN_OR_RETURN(const cv::Mat decoded, DecodePhotograph(path));
-  NormalizePhotograph(decoded, flip, planes);
+  NormalizePhotograph(decoded, view, planes);
   return absl::OkStatus();
 }
 

@@ -23,11 +23,21 @@ constexpr int64_t kPhotographPixels =
 // name the path.
 absl::StatusOr<cv::Mat> DecodePhotograph(const std::string& path);
 
+// How a photograph is looked at: mirrored, then moved right by shift_x and down
+// by shift_y pixels, the border repeated. How training makes more of few.
+struct PhotographView {
+  bool flip = false;
+  int shift_x = 0;
+  int shift_y = 0;
+};
+
 // planes[3*112*112]: red, green, blue, (x / 255 - 0.5) / 0.5.
-void NormalizePhotograph(const cv::Mat& decoded, bool flip, float* planes);
+void NormalizePhotograph(const cv::Mat& decoded, const PhotographView& view,
+                         float* planes);
 
 // Both of them.
-absl::Status LoadPhotograph(const std::string& path, bool flip, float* planes);
+absl::Status LoadPhotograph(const std::string& path, const PhotographView& view,
+                            float* planes);
 
 }  // namespace facet::runtime
 
