@@ -16,16 +16,31 @@ uint64_t Fnv1a(absl::string_view text) {
   return value;
 }
 
+// Uniform in [center - range, center + range).
+struct Spread {
+  double center = 0;
+  double range = 0;
+};
+
+// A parameter of a batch norm whose output a PReLU takes.
+bool IsBeforePrelu(absl::string_view name) {
+  return absl::StartsWith(name, "bn1.") ||
+         (absl::StartsWith(name, "layer") && absl::StrContains(name, ".bn2."));
+}
+
 Spread SpreadOf(absl::string_view name, const ops::Shape& shape,
-                Spread slopes) {
+                bool clear_of_kinks) {
   if (name == "head.weight") return {0, 0.01 * std::sqrt(3.0)};
   if (name == "features.weight") return {1, 0};  // Frozen.
   if (name == "fc.weight" || name == "fc.bias") {
     return {0, 1 / std::sqrt(25088.0)};
   }
   if (shape.rank() == 4) return {0, 0.1 * std::sqrt(3.0)};
-  if (absl::StrContains(name, "prelu")) return slopes;
-  if (absl::EndsWith(name, ".weight")) return {1, 0.2};
+  if (absl::StrContains(name, "prelu")) return {0.25, 0.1};
+  if (absl::EndsWith(name, ".weight")) {
+    return clear_of_kinks && IsBeforePrelu(name) ? Spread{0.1, 0.02}
+                                                 : Spread{1, 0.2};
+  }
   CHECK(absl::EndsWith(name, ".bias")) << std::string(name);
   return {0, 0.1};
 }
@@ -48,11 +63,15 @@ std::vector<double> UniformAt(absl::string_view name, int64_t count) {
 }
 
 std::vector<double> ParameterAt(absl::string_view name, const ops::Shape& shape,
-                                Spread slopes) {
-  const Spread spread = SpreadOf(name, shape, slopes);
+                                bool clear_of_kinks) {
+  const Spread spread = SpreadOf(name, shape, clear_of_kinks);
+  const bool moved =
+      clear_of_kinks && IsBeforePrelu(name) && absl::EndsWith(name, ".bias");
   std::vector<double> values = UniformAt(name, shape.num_elements());
   for (double& value : values) {
-    value = static_cast<float>(spread.center + spread.range * value);
+    value = spread.center + spread.range * value;
+    if (moved) value += std::copysign(1.0, value);
+    value = static_cast<float>(value);
   }
   return values;
 }

@@ -16,17 +16,13 @@ namespace facet::tests {
 // [-1, 1).
 std::vector<double> UniformAt(absl::string_view name, int64_t count);
 
-// Uniform in [center - range, center + range).
-struct Spread {
-  double center = 0;
-  double range = 0;
-};
-
 // A parameter's values by its name in arcface_torch's state dict, rounded to
 // float32: spread like the real initial values, but batch norm not constant,
-// so that two that are mixed up show. `slopes`: of PReLU.
+// so that two that are mixed up show. `clear_of_kinks`: the batch norms before
+// PReLUs keep every channel of their outputs well away from 0, some above and
+// some below.
 std::vector<double> ParameterAt(absl::string_view name, const ops::Shape& shape,
-                                Spread slopes);
+                                bool clear_of_kinks);
 
 }  // namespace facet::tests
 

@@ -20,9 +20,7 @@ bool ReadLine(std::istringstream& line, Golden* golden) {
     double* margin = golden->margin;
     return bool(line >> margin[0] >> margin[1] >> margin[2]);
   }
-  if (key == "prelu") {
-    return bool(line >> golden->slopes.center >> golden->slopes.range);
-  }
+  if (key == "clear_of_kinks") return bool(line >> golden->clear_of_kinks);
   if (key == "sgd_rate_momentum_decay_clip") {
     return bool(line >> golden->rate >> golden->momentum >> golden->decay >>
                 golden->clip);

@@ -6,7 +6,7 @@
 //   classes 50
 //   embedding_size 512
 //   margin 1 0.5 0
-//   prelu CENTER RANGE
+//   clear_of_kinks 0|1
 //   sgd_rate_momentum_decay_clip 0.001 0.9 0.0005 50
 //   loss STEP VALUE
 //   tensor KIND NAME SIZE NORM INDEX VALUE [INDEX VALUE ...]
@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "tests/parity/formula.h"
 
 namespace facet::tests {
 
@@ -37,7 +36,7 @@ struct Golden {
   int64_t classes = 0;
   int64_t embedding_size = 0;
   double margin[3] = {};
-  Spread slopes;  // Of PReLU, see formula.h.
+  bool clear_of_kinks = false;  // See formula.h.
   double rate = 0, momentum = 0, decay = 0, clip = 0;
   std::vector<double> losses;  // By step, before its update.
   // By kind, by name. Kinds: "embedding" and "gradient" of step 0, the latter
