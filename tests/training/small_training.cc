@@ -84,6 +84,8 @@ absl::StatusOr<Model> BuildSmall(const SmallTraining& t) {
   ASSIGN_OR_RETURN(const TensorId features, AddBackbone(t, batch[0], &builder));
   models::FaceHeadConfig head;
   head.classes = t.classes;
+  head.sample_rate = t.sample_rate;
+  head.class_groups = t.class_groups > 0 ? t.class_groups : t.devices;
   ASSIGN_OR_RETURN(const models::FaceHead added,
                    models::AddFaceHead(head, features, batch[1], &builder));
   builder.Add1("fetch", "fetch_loss", {added.loss},
