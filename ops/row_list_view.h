@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "glog/logging.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "ops/graph/shard.h"
 #include "ops/kernel.h"
+#include "ops/parallel_status.h"
+#include "ops/status_macros.h"
 
 namespace facet::ops {
 
@@ -27,25 +30,39 @@ class RowListView {
   // Entries on this device, padding included.
   int64_t count() const { return count_; }
 
-  // Calls body(entry, row) for entries [begin, end): `row` is a row of this
-  // device's share of the matrix, or -1 for padding.
+  // Calls body(entry, row), which returns a Status, for entries [begin, end):
+  // `row` is a row of this device's share of the matrix, or -1 for padding.
+  // Internal if the list is not one of this matrix.
   template <typename Body>
-  void ForEntries(int64_t begin, int64_t end, const Body& body) const {
+  absl::Status ForEntries(int64_t begin, int64_t end, const Body& body) const {
     while (begin < end) {
       const int64_t group = begin / capacity_;
       const Range range = ShardRange(matrix_rows_, groups_,
                                      static_cast<int>(first_group_ + group));
       const int64_t first = range.begin - matrix_begin_;
+      // The rows of the group that are on this device: all.
+      const int64_t size =
+          first < 0 ? 0 : std::min(range.size(), matrix_size_ - first);
       const int64_t stop = std::min(end, (group + 1) * capacity_);
       for (; begin < stop; ++begin) {
         const int64_t row = rows_[begin];
-        CHECK(row >= -1 && row < range.size() && first + row < matrix_size_ &&
-              first >= 0)
-            << "row " << row << " of the " << range.size() << " of group "
-            << first_group_ + group;
-        body(begin, row < 0 ? int64_t{-1} : first + row);
+        if (row < -1 || row >= size) {
+          return absl::InternalError(absl::StrCat(
+              "the list names row ", row, " of the ", size, " of group ",
+              first_group_ + group));
+        }
+        RETURN_IF_ERROR(body(begin, row < 0 ? int64_t{-1} : first + row));
       }
     }
+    return absl::OkStatus();
+  }
+
+  // ForEntries over all of them, at least `grain` at a time on each core.
+  template <typename Body>
+  absl::Status ParallelForEntries(int64_t grain, const Body& body) const {
+    return ParallelForStatus(count_, grain, [&](int64_t begin, int64_t end) {
+      return ForEntries(begin, end, body);
+    });
   }
 
   // Calls body(begin, end) for the ranges of entries that are padding.

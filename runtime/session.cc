@@ -325,7 +325,11 @@ absl::StatusOr<const PlanSession::Shares*> PlanSession::FindVariable(
 }
 
 absl::Status PlanSession::Settle() {
-  if (settled_steps_ == steps_done_) return absl::OkStatus();
+  {
+    // After an error they are read as it left them.
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (settled_steps_ == steps_done_ || !status_.ok()) return absl::OkStatus();
+  }
   for (const placement::Task& task : plan_.settle_tasks()) {
     const int device = task.device();
     ASSIGN_OR_RETURN(

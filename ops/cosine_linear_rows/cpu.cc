@@ -7,6 +7,7 @@
 #include "ops/kernel.h"
 #include "ops/l2_normalize/normalize.h"
 #include "ops/matmul/gemm.h"
+#include "ops/parallel_status.h"
 #include "ops/row_list_view.h"
 #include "ops/sgd_update/sgd_scalars.h"
 #include "ops/sgd_update_rows/row_state.h"
@@ -27,9 +28,9 @@ struct Update {
 };
 
 // One row of w with its product, (dy^T x)_j.
-void UpdateRow(const SgdStep& step, float eps, const float* product,
-               const RowState& state, int64_t row) {
-  state.CatchUp(row);
+absl::Status UpdateRow(const SgdStep& step, float eps, const float* product,
+                       const RowState& state, int64_t row) {
+  RETURN_IF_ERROR(state.CatchUp(row));
   const int64_t d = state.columns();
   float* w = state.weight(row);
   float* velocity = state.momentum(row);
@@ -45,6 +46,7 @@ void UpdateRow(const SgdStep& step, float eps, const float* product,
     Store<V>(velocity + i, momentum);
   });
   state.SetUpdated(row);
+  return absl::OkStatus();
 }
 
 absl::Status UpdateListed(const KernelContext& context, const Update& update,
@@ -65,12 +67,13 @@ absl::Status UpdateListed(const KernelContext& context, const Update& update,
           RETURN_IF_ERROR(Gemm(entries.size(), d, n,
                                {dy + entries.begin, list.count(), true},
                                {x, d, false}, /*beta=*/0, products, d));
-          list.ForEntries(
+          RETURN_IF_ERROR(list.ForEntries(
               entries.begin, entries.end, [&](int64_t entry, int64_t row) {
-                if (row < 0) return;
-                UpdateRow(step, update.eps,
-                          products + (entry - entries.begin) * d, state, row);
-              });
+                if (row < 0) return absl::OkStatus();
+                return UpdateRow(step, update.eps,
+                                 products + (entry - entries.begin) * d, state,
+                                 row);
+              }));
         }
         return absl::OkStatus();
       });
@@ -83,8 +86,7 @@ absl::Status Run(const KernelContext& context, const Update& update) {
   if (step.has_value()) {
     RETURN_IF_ERROR(UpdateListed(context, update, *step, state));
   }
-  state.Sweep();
-  return absl::OkStatus();
+  return state.Sweep();
 }
 
 KernelDef UpdateKernel(bool lazy) {

@@ -49,6 +49,8 @@ TEST(GatherRowsTest, MatchesReference) {
   ExpectMatchesReference(Case(5, 3, 2, 2), reference);
   ExpectMatchesReference(Case(1000, 512, 3, 200), reference);
   ExpectMatchesReference(Case(7, 1, 1, 7), reference);
+  // Larger than caches.
+  ExpectMatchesReference(Case(9000, 1024, 1, 8500), reference);
 }
 
 TEST(GatherRowsTest, TheGradientIsOfTheListedRows) {

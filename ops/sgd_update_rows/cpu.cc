@@ -3,15 +3,16 @@
 #include "ops/row_list_view.h"
 #include "ops/sgd_update/sgd_scalars.h"
 #include "ops/sgd_update_rows/row_state.h"
+#include "ops/status_macros.h"
 
 namespace facet::ops {
 namespace {
 
-void UpdateRow(const SgdStep& step, const RowState& state, int64_t row,
-               const float* gradient) {
+absl::Status UpdateRow(const SgdStep& step, const RowState& state,
+                       int64_t row, const float* gradient) {
   float* weight = state.weight(row);
   float* momentum = state.momentum(row);
-  state.CatchUp(row);
+  RETURN_IF_ERROR(state.CatchUp(row));
   ForElements(0, state.columns(), [&](auto v, int64_t i) {
     using V = decltype(v);
     V w = Load<V>(weight + i);
@@ -21,6 +22,7 @@ void UpdateRow(const SgdStep& step, const RowState& state, int64_t row,
     Store<V>(momentum + i, m);
   });
   state.SetUpdated(row);
+  return absl::OkStatus();
 }
 
 absl::Status UpdateRows(const KernelContext& context, const SgdStep& constants,
@@ -32,17 +34,15 @@ absl::Status UpdateRows(const KernelContext& context, const SgdStep& constants,
   if (step.has_value()) {
     const RowListView list(context.inputs[rows], state.slice());
     const float* gradient = context.inputs[rows + 1].as<float>();
-    ParallelFor(list.count(), kElementwiseGrain / state.columns() + 1,
-                [&](int64_t begin, int64_t end) {
-                  list.ForEntries(begin, end, [&](int64_t entry, int64_t row) {
-                    if (row < 0) return;
-                    UpdateRow(*step, state, row,
-                              gradient + entry * state.columns());
-                  });
-                });
+    RETURN_IF_ERROR(list.ParallelForEntries(
+        kElementwiseGrain / state.columns() + 1,
+        [&](int64_t entry, int64_t row) {
+          if (row < 0) return absl::OkStatus();
+          return UpdateRow(*step, state, row,
+                           gradient + entry * state.columns());
+        }));
   }
-  state.Sweep();
-  return absl::OkStatus();
+  return state.Sweep();
 }
 
 KernelDef UpdateKernel(bool lazy) {
@@ -114,8 +114,7 @@ KernelDef CatchUpRowsCpuKernel() {
   KernelDef def;
   def.create = [](const KernelSpec&) -> absl::StatusOr<Kernel> {
     return Kernel([](const KernelContext& context) {
-      RowState(context, /*lazy=*/true).CatchUpAll();
-      return absl::OkStatus();
+      return RowState(context, /*lazy=*/true).CatchUpAll();
     });
   };
   return def;

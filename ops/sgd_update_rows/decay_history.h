@@ -27,13 +27,12 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "glog/logging.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "ops/float8.h"
 #include "ops/kernel.h"
 
 namespace facet::ops {
-
-// R of the optimizer's history.
-inline constexpr int64_t kDecayHistorySteps = 4096;
 
 inline int64_t SweepSteps(int64_t history_steps) {
   return std::max<int64_t>(1, history_steps / 2);
@@ -60,6 +59,12 @@ struct Decay {
   }
 };
 
+template <typename V>
+Decay<V> Widen(const Decay<float>& decay) {
+  return {Broadcast<V>(decay.a), Broadcast<V>(decay.b), Broadcast<V>(decay.c),
+          Broadcast<V>(decay.d)};
+}
+
 // A tensor float32 [4, R]: lines a, b, c, d; what belongs to steps since s is
 // in column s % R.
 class DecayHistory {
@@ -71,14 +76,18 @@ class DecayHistory {
   int64_t steps() const { return steps_; }
   int64_t now() const { return now_; }
 
-  // Of steps since ... now-1; `since` must be one of the last R.
-  Decay<float> Since(int64_t since) const {
-    if (since == now_) return {};
-    CHECK(since < now_ && now_ - since <= steps_)
-        << "a row of step " << since << " in step " << now_
-        << ", the history has " << steps_;
+  // Of steps since ... now-1. InvalidArgument unless `since` is one of the last
+  // R, or now: the kernels keep it so, but variables can be written to.
+  absl::StatusOr<Decay<float>> Since(int64_t since) const {
+    if (since == now_) return Decay<float>();
+    if (since > now_ || now_ - since > steps_) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a row was last updated in step ", since, ", it is step ", now_,
+          " and the history has ", steps_, " steps: was a variable written?"));
+    }
     const float* column = values_ + since % steps_;
-    return {column[0], column[steps_], column[2 * steps_], column[3 * steps_]};
+    return Decay<float>{column[0], column[steps_], column[2 * steps_],
+                        column[3 * steps_]};
   }
 
  private:

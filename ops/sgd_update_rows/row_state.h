@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/status/status.h"
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
+#include "ops/parallel_status.h"
 #include "ops/sgd_update_rows/decay_history.h"
+#include "ops/status_macros.h"
 
 namespace facet::ops {
 
@@ -33,23 +36,23 @@ class RowState {
   float* momentum(int64_t row) const { return momentum_ + row * columns_; }
 
   // The row becomes what it is at the beginning of this step. Nothing to do if
-  // updates are not lazy.
-  void CatchUp(int64_t row) const {
-    if (updated_ == nullptr || updated_[row] >= history_->now()) return;
-    const Decay<float> decay = history_->Since(updated_[row]);
+  // updates are not lazy. Errors: as DecayHistory::Since.
+  absl::Status CatchUp(int64_t row) const {
+    if (updated_ == nullptr) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const Decay<float> decay, history_->Since(updated_[row]));
+    if (updated_[row] == history_->now()) return absl::OkStatus();
     float* w = weight(row);
     float* m = momentum(row);
     ForElements(0, columns_, [&](auto v, int64_t i) {
       using V = decltype(v);
-      const Decay<V> wide = {Broadcast<V>(decay.a), Broadcast<V>(decay.b),
-                             Broadcast<V>(decay.c), Broadcast<V>(decay.d)};
       V value = Load<V>(w + i);
       V velocity = Load<V>(m + i);
-      wide.Apply(&value, &velocity);
+      Widen<V>(decay).Apply(&value, &velocity);
       Store<V>(w + i, value);
       Store<V>(m + i, velocity);
     });
     updated_[row] = static_cast<int32_t>(history_->now());
+    return absl::OkStatus();
   }
 
   // Call when the row, caught up, has taken its step.
@@ -61,32 +64,38 @@ class RowState {
 
   // Catches up the rows that could grow too old for the history. After all
   // rows of this step.
-  void Sweep() const {
-    if (updated_ == nullptr) return;
+  absl::Status Sweep() const {
+    if (updated_ == nullptr) return absl::OkStatus();
+    const int64_t now = history_->now();
     const int64_t period = SweepSteps(history_->steps());
-    const int64_t begin = slice_.offset[0];
     // The first row of the share that is `now` modulo the period.
     const int64_t first =
-        ((history_->now() - begin) % period + period) % period;
-    const int64_t count = first < slice_.shape[0]
-                              ? (slice_.shape[0] - first - 1) / period + 1
-                              : 0;
-    ParallelFor(count, kElementwiseGrain / columns_ + 1,
-                [&](int64_t from, int64_t to) {
-                  for (int64_t i = from; i < to; ++i) {
-                    CatchUp(first + i * period);
-                  }
-                });
+        ((now - slice_.offset[0]) % period + period) % period;
+    const int64_t rows = slice_.shape[0];
+    const int64_t count = first < rows ? (rows - first - 1) / period + 1 : 0;
+    return ForRows(count, [&](int64_t i) {
+      const int64_t row = first + i * period;
+      // It may have taken this step.
+      return updated_[row] == now + 1 ? absl::OkStatus() : CatchUp(row);
+    });
   }
 
-  void CatchUpAll() const {
-    ParallelFor(slice_.shape[0], kElementwiseGrain / columns_ + 1,
-                [&](int64_t from, int64_t to) {
-                  for (int64_t row = from; row < to; ++row) CatchUp(row);
-                });
+  absl::Status CatchUpAll() const {
+    return ForRows(slice_.shape[0], [&](int64_t row) { return CatchUp(row); });
   }
 
  private:
+  template <typename Body>
+  absl::Status ForRows(int64_t count, const Body& body) const {
+    return ParallelForStatus(count, kElementwiseGrain / columns_ + 1,
+                             [&](int64_t begin, int64_t end) -> absl::Status {
+                               for (int64_t i = begin; i < end; ++i) {
+                                 RETURN_IF_ERROR(body(i));
+                               }
+                               return absl::OkStatus();
+                             });
+  }
+
   const TensorSlice& slice_;
   const int64_t columns_;
   float* const weight_;

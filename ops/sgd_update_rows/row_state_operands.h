@@ -7,12 +7,17 @@
 #ifndef FACET_OPS_SGD_UPDATE_ROWS_ROW_STATE_OPERANDS_H_
 #define FACET_OPS_SGD_UPDATE_ROWS_ROW_STATE_OPERANDS_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "ops/expect_type.h"
 #include "ops/op_def.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
+
+// R of the optimizer's history.
+inline constexpr int64_t kDecayHistorySteps = 4096;
 
 inline absl::Status CheckHistory(const TensorType& history) {
   RETURN_IF_ERROR(

@@ -9,7 +9,6 @@
 #include "ops/op_def.h"
 #include "ops/row_list.h"
 #include "ops/sgd_update/optimizer_operands.h"
-#include "ops/sgd_update_rows/decay_history.h"
 #include "ops/sgd_update_rows/row_state_operands.h"
 #include "ops/status_macros.h"
 

@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "ops/graph_builder.h"
-#include "ops/sgd_update_rows/decay_history.h"
+#include "ops/sgd_update_rows/row_state_operands.h"
 #include "ops/status_macros.h"
 #include "placement/passes/prune.h"
 

@@ -373,6 +373,17 @@ TEST(PartialFcTest, AnOverflowSkipsTheStepOfAllRows) {
   }
 }
 
+TEST(PartialFcTest, ReadingAndWritingVariablesInBetweenChangesNothing) {
+  for (const std::string row_update : {"sampled", "dense"}) {
+    SCOPED_TRACE(row_update);
+    SmallTraining training = Partial(row_update, 0.2);
+    training.devices = 2;
+    const TrainingResult want = MustTrain(training);
+    training.read_after = 3;
+    ExpectEqualTraining(want, MustTrain(training), 1e-5);
+  }
+}
+
 TEST(PartialFcTest, TheSameTwiceIsTheSameBits) {
   SmallTraining training = Partial("dense", 0.2);
   training.devices = 3;

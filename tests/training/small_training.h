@@ -31,6 +31,8 @@ struct SmallTraining {
   placement::CompileOptions options;
   // Every step sees the same images.
   bool same_batch = false;
+  // All variables are read, and written back, after so many steps, too.
+  int64_t read_after = 0;
   // In step `spoiled_step`, images from `spoiled_from` are multiplied by this.
   int64_t spoiled_step = -1;
   int64_t spoiled_from = 0;
