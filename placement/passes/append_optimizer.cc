@@ -1,5 +1,6 @@
 #include "placement/passes/append_optimizer.h"
 
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -206,8 +207,11 @@ absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
   }
   RETURN_IF_ERROR(builder_.status());
   if (history_ == kNone) return std::move(differentiated_.graph);
-  // Readers of lazily updated rows now read variables that come after them.
-  return Prune(differentiated_.graph, /*dropped=*/{}, /*keep=*/{}, lookup_);
+  // Readers of lazily updated rows now read variables that come after them: all
+  // is kept, but sorted.
+  std::vector<TensorId> keep(differentiated_.graph.tensors.size());
+  std::iota(keep.begin(), keep.end(), 0);
+  return Prune(differentiated_.graph, /*dropped=*/{}, keep, lookup_);
 }
 
 }  // namespace
