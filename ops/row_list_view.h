@@ -47,9 +47,9 @@ class RowListView {
       for (; begin < stop; ++begin) {
         const int64_t row = rows_[begin];
         if (row < -1 || row >= size) {
-          return absl::InternalError(absl::StrCat(
-              "the list names row ", row, " of the ", size, " of group ",
-              first_group_ + group));
+          return absl::InternalError(
+              absl::StrCat("the list names row ", row, " of the ", size,
+                           " of group ", first_group_ + group));
         }
         RETURN_IF_ERROR(body(begin, row < 0 ? int64_t{-1} : first + row));
       }

@@ -66,14 +66,14 @@ absl::Status Gather(const KernelContext& context, const Write& write) {
 absl::Status GatherRows(const KernelContext& context) {
   const float* weight = context.inputs[0].as<float>();
   const int64_t columns = context.inputs[0].shape()[1];
-  return Gather(
-      context, [&](int64_t row, int64_t entry, const RowWriter& writer) {
-        const float* from = weight + row * columns;
-        writer.Write(entry, [from](auto v, int64_t i) {
-          return Load<decltype(v)>(from + i);
-        });
-        return absl::OkStatus();
-      });
+  return Gather(context,
+                [&](int64_t row, int64_t entry, const RowWriter& writer) {
+                  const float* from = weight + row * columns;
+                  writer.Write(entry, [from](auto v, int64_t i) {
+                    return Load<decltype(v)>(from + i);
+                  });
+                  return absl::OkStatus();
+                });
 }
 
 absl::Status GatherRowsLazily(const KernelContext& context) {
@@ -82,22 +82,21 @@ absl::Status GatherRowsLazily(const KernelContext& context) {
   const int32_t* updated = context.inputs[3].as<int32_t>();
   const DecayHistory history(context.inputs[4], context.step);
   const int64_t columns = context.inputs[0].shape()[1];
-  return Gather(context,
-                [&](int64_t row, int64_t entry,
-                    const RowWriter& writer) -> absl::Status {
-                  ASSIGN_OR_RETURN(const Decay<float> decay,
-                                   history.Since(updated[row]));
-                  const float* w = weight + row * columns;
-                  const float* m = momentum + row * columns;
-                  writer.Write(entry, [&](auto v, int64_t i) {
-                    using V = decltype(v);
-                    V value = Load<V>(w + i);
-                    V velocity = Load<V>(m + i);
-                    Widen<V>(decay).Apply(&value, &velocity);
-                    return value;
-                  });
-                  return absl::OkStatus();
-                });
+  return Gather(
+      context,
+      [&](int64_t row, int64_t entry, const RowWriter& writer) -> absl::Status {
+        ASSIGN_OR_RETURN(const Decay<float> decay, history.Since(updated[row]));
+        const float* w = weight + row * columns;
+        const float* m = momentum + row * columns;
+        writer.Write(entry, [&](auto v, int64_t i) {
+          using V = decltype(v);
+          V value = Load<V>(w + i);
+          V velocity = Load<V>(m + i);
+          Widen<V>(decay).Apply(&value, &velocity);
+          return value;
+        });
+        return absl::OkStatus();
+      });
 }
 
 KernelDef Stateless(absl::Status (*run)(const KernelContext&)) {

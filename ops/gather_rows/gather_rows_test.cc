@@ -65,18 +65,16 @@ TEST(GatherRowsTest, CopiesManyRows) {
     rows.as<int32_t>()[j] =
         j < 8400 ? static_cast<int32_t>(j + j / 20) : int32_t{-1};
   }
-  const auto y =
-      RunOp(*FindOp("gather_rows"), {}, {weight, rows},
-            {HostValue::Whole({DataType::kFloat32, {kListed, kColumns}})
-                 .slice()},
-            RunOptions(), CpuKernels());
+  const auto y = RunOp(
+      *FindOp("gather_rows"), {}, {weight, rows},
+      {HostValue::Whole({DataType::kFloat32, {kListed, kColumns}}).slice()},
+      RunOptions(), CpuKernels());
   ASSERT_TRUE(y.ok()) << y.status();
   int64_t wrong = 0;
   for (int64_t j = 0; j < kListed; ++j) {
     const int64_t row = rows.as<int32_t>()[j];
     for (int64_t i = 0; i < kColumns; ++i) {
-      const float want =
-          row < 0 ? 0 : weight.as<float>()[row * kColumns + i];
+      const float want = row < 0 ? 0 : weight.as<float>()[row * kColumns + i];
       wrong += (*y)[0].as<float>()[j * kColumns + i] != want;
     }
   }

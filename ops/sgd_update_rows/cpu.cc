@@ -8,8 +8,8 @@
 namespace facet::ops {
 namespace {
 
-absl::Status UpdateRow(const SgdStep& step, const RowState& state,
-                       int64_t row, const float* gradient) {
+absl::Status UpdateRow(const SgdStep& step, const RowState& state, int64_t row,
+                       const float* gradient) {
   float* weight = state.weight(row);
   float* momentum = state.momentum(row);
   RETURN_IF_ERROR(state.CatchUp(row));

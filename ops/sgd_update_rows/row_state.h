@@ -69,8 +69,7 @@ class RowState {
     const int64_t now = history_->now();
     const int64_t period = SweepSteps(history_->steps());
     // The first row of the share that is `now` modulo the period.
-    const int64_t first =
-        ((now - slice_.offset[0]) % period + period) % period;
+    const int64_t first = ((now - slice_.offset[0]) % period + period) % period;
     const int64_t rows = slice_.shape[0];
     const int64_t count = first < rows ? (rows - first - 1) / period + 1 : 0;
     return ForRows(count, [&](int64_t i) {
