@@ -1,5 +1,8 @@
+#include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <set>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -10,6 +13,18 @@
 #include "ops/sample_classes/sampling.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+void* operator new(size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;
+  std::abort();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace facet::ops {
 namespace {
@@ -167,6 +182,46 @@ TEST(SampleClassesTest, MoreThanThereIsRoomForIsAnError) {
 TEST(SampleClassesTest, LabelsAreChecked) {
   EXPECT_THAT(std::string(Draw({100, 2, 0.5, {3, 100}}).status().message()),
               HasSubstr("label 100 of row 1"));
+}
+
+// All classes are looked at, but nothing is allocated for them: a bit each is
+// in the planned workspace.
+TEST(SampleClassesTest, AStepAllocatesNothing) {
+  constexpr int64_t kClasses = 1'000'003, kRoom = 110'000;
+  const KernelDef& def = *CpuKernels().find("sample_classes");
+  HostValue labels = HostValue::Whole({DataType::kInt32, {4}});
+  labels.FromDoubles({1, 2, 3, 1'000'002});
+  const HostValue rows = HostValue::Whole({DataType::kInt32, {1, kRoom}});
+  const HostValue positions = HostValue::Whole({DataType::kInt32, {4}});
+  KernelSpec spec;
+  spec.attributes = {{"classes", kClasses},
+                     {"groups", int64_t{1}},
+                     {"capacity", kRoom},
+                     {"rate", 0.1},
+                     {"key", int64_t{kKey}}};
+  spec.inputs = {labels.slice()};
+  spec.outputs = {rows.slice(), positions.slice()};
+  const absl::StatusOr<int64_t> bytes = def.workspace_bytes(spec);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_LT(*bytes, kClasses / 8 + kClasses / 100);
+  const HostValue workspace =
+      HostValue::Whole({DataType::kInt32, {*bytes / 4 + 16}});
+  const absl::StatusOr<Kernel> kernel = def.create(spec);
+  ASSERT_TRUE(kernel.ok()) << kernel.status();
+  const TensorView inputs[] = {labels.view()};
+  const TensorView outputs[] = {rows.view(), positions.view()};
+  KernelContext context;
+  context.inputs = inputs;
+  context.outputs = outputs;
+  context.workspace = workspace.view().data;
+  ASSERT_TRUE((*kernel)(context).ok());
+  allocations = 0;
+  for (context.step = 1; context.step < 4; ++context.step) {
+    ASSERT_TRUE((*kernel)(context).ok());
+  }
+  EXPECT_EQ(allocations, 0);
+  delete new std::vector<int>(10);  // The counter counts.
+  EXPECT_GE(allocations, 2);
 }
 
 // The room is enough with certainty for positives, and for negatives but for
