@@ -114,6 +114,7 @@ absl::Status WriteJson(const Results& r, const std::string& path) {
       absl::StrCat("\"classes\": ", r.classes),
       absl::StrCat("\"batch_size\": ", r.batch_size),
       absl::StrCat("\"devices\": ", r.devices),
+      absl::StrCat("\"partial_fc\": ", JsonNumber(r.partial_fc)),
       absl::StrCat("\"precision\": ", JsonString(r.precision)),
       absl::StrCat("\"process_peak_bytes\": ", r.process_peak_bytes),
       absl::StrCat("\"predicted_peak_bytes\": ", r.predicted_peak_bytes),

@@ -24,6 +24,7 @@ struct Results {
   int64_t classes = 0;
   int64_t batch_size = 0;
   int devices = 0;
+  double partial_fc = 1;  // Part of the classes sampled per step; 1: all.
   std::vector<double> step_seconds;  // Of the measured steps.
   std::vector<double> losses;        // Of all steps, warm-up included.
   std::vector<std::pair<std::string, double>> phases;  // Seconds per step.

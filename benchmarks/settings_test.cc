@@ -68,7 +68,8 @@ TEST(SettingsTest, FlagsChangeIt) {
   const auto s = Parse(
       {"--devices=cpu:2", "--classes=50", "--batch_size=6", "--network=r50",
        "--margin=1.35,0.5,0.1", "--margin_gradient=exact", "--fuse=none",
-       "--sync_bn", "--seed=9", "--keep_going", "--clip_norm=0",
+       "--partial_fc=0.25", "--partial_fc_update=dense", "--sync_bn",
+       "--seed=9", "--keep_going", "--clip_norm=0",
        "--pin=head.weight:S(0);images:1:B"},
       SmallPreset());
   ASSERT_TRUE(s.ok()) << s.status();
@@ -79,6 +80,12 @@ TEST(SettingsTest, FlagsChangeIt) {
   EXPECT_EQ(s->margin.m3, 0.1);
   EXPECT_EQ(s->margin_gradient, "exact");
   EXPECT_FALSE(s->fuse);
+  EXPECT_EQ(s->partial_fc, 0.25);
+  EXPECT_EQ(s->partial_fc_update, "dense");
+  const models::TrainConfig config = placement::TrainConfigOf(*s);
+  EXPECT_EQ(config.sample_rate, 0.25);
+  EXPECT_EQ(config.class_groups, 2);
+  EXPECT_EQ(placement::CompileOptionsOf(*s, 0).optimizer.row_update, "dense");
   EXPECT_TRUE(s->sync_bn);
   EXPECT_TRUE(s->keep_going);
   EXPECT_EQ(s->seed, 9);
@@ -127,6 +134,11 @@ TEST(SettingsTest, RefusalsNameFlagValueAndWhatIsAllowed) {
                          {"--weight_decay=nan", "use 0 to 1"},
                          {"--clip_norm=-1", "use 0 to"},
                          {"--dropout=1", "use 0 to 0.99"},
+                         {"--partial_fc=1.1", "use 0 to 1"},
+                         {"--partial_fc=-0.1", "use 0 to 1"},
+                         {"--partial_fc=nan", "use 0 to 1"},
+                         {"--partial_fc_update=all", "use sampled or dense"},
+                         {"--partial_fc_update=dense", "has no effect"},
                          {"--classes=-5", "use 0 to 2147483647"},
                          {"--classes=3000000000", "use 0 to 2147483647"},
                          {"--classes=0", "synthetic"},

@@ -126,6 +126,7 @@ absl::StatusOr<Results> TrainingRun::Train() {
   r.classes = settings_.classes;
   r.batch_size = settings_.batch_size;
   r.devices = settings_.devices;
+  r.partial_fc = settings_.partial_fc;
   const std::vector<double> all = StepSeconds(plan_, *timeline_);
   // The warm-up is left out unless the record ended within it.
   const int64_t first =

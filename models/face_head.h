@@ -32,6 +32,15 @@ struct FaceHeadConfig {
   // How the gradient passes the margin: "as_arcface_torch" or "exact"; see
   // combined_margin in docs/operators.md.
   std::string margin_gradient = "as_arcface_torch";
+  // Partial FC: besides the classes of the batch's labels, each class takes
+  // part in a step with this probability (ops/sample_classes/sampling.h). 1:
+  // all classes do.
+  double sample_rate = 1;
+  // With a sample rate below 1: parts of the classes that are sampled on their
+  // own, with room for each. As many as there are devices lets every device
+  // have one (any other number of devices has all on each); the sample is the
+  // same for any number.
+  int64_t class_groups = 1;
 };
 
 struct FaceHead {
@@ -43,7 +52,8 @@ struct FaceHead {
 // below the number of classes. Part "head", all in float32. The class centres
 // are the variable "head.weight" [classes, D], N(0, 0.01^2) at first; its
 // gradient takes no part in clipping. InvalidArgument for fewer than 2 or more
-// than 2^31 - 1 classes, or an impossible margin or scale.
+// than 2^31 - 1 classes, or an impossible margin, scale, rate or number of
+// groups.
 absl::StatusOr<FaceHead> AddFaceHead(const FaceHeadConfig& config,
                                      ops::TensorId features,
                                      ops::TensorId labels,

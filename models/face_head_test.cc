@@ -99,6 +99,36 @@ TEST_F(FaceHeadTest, IsAClassifierOfCosines) {
   }
 }
 
+TEST_F(FaceHeadTest, PartialFcWorksOnASample) {
+  FaceHeadConfig config;
+  config.classes = 11;
+  config.sample_rate = 0.25;
+  config.class_groups = 2;
+  const absl::StatusOr<FaceHead> head =
+      AddFaceHead(config, features_, labels_, &builder_);
+  ASSERT_TRUE(head.ok()) << head.status();
+  EXPECT_TRUE(ops::VerifyGraph(graph_, ops::FindOp).ok());
+  EXPECT_EQ(head->parameters, 11 * 16);
+  const ops::Node& sample = Producer("head.sample");
+  EXPECT_EQ(sample.attributes.Int("classes"), 11);
+  EXPECT_EQ(sample.attributes.Int("groups"), 2);
+  EXPECT_EQ(sample.attributes.Float("rate"), 0.25);
+  // All six classes of the larger group could be labels of the six images.
+  EXPECT_EQ(sample.attributes.Int("capacity"), 6);
+  EXPECT_EQ(graph_.tensors[ops::FindTensor(graph_, "head.masked")].type.shape,
+            (ops::Shape{6, 12}));
+  // Nobody but the sample sees the labels, or the weights of all classes.
+  EXPECT_EQ(Producer("head.logits").inputs[1], sample.outputs[1]);
+  EXPECT_EQ(Producer("loss").inputs[3], sample.outputs[1]);
+  const ops::Node& weight = Producer("head.weight");
+  EXPECT_EQ(ops::ComputeConsumers(graph_)[weight.outputs[0]].size(), 1u);
+  for (const ops::Node& node : graph_.nodes) {
+    if (node.name == "features" || node.name == "labels") continue;
+    EXPECT_EQ(node.origin.part, "head") << node.name;
+    EXPECT_TRUE(node.origin.keep_float32) << node.name;
+  }
+}
+
 TEST_F(FaceHeadTest, ImpossibleNumbersAreExplained) {
   auto message = [&](const FaceHeadConfig& config) {
     const absl::Status status =
@@ -120,6 +150,12 @@ TEST_F(FaceHeadTest, ImpossibleNumbersAreExplained) {
   config.margin.m1 = 1;
   config.margin_gradient = "true";
   EXPECT_THAT(message(config), HasSubstr("\"as_arcface_torch\" or \"exact\""));
+  config.margin_gradient = "exact";
+  config.sample_rate = 1.5;
+  EXPECT_THAT(message(config), HasSubstr("sample_rate is 1.5"));
+  config.sample_rate = 0.5;
+  config.class_groups = 6;
+  EXPECT_THAT(message(config), HasSubstr("class_groups is 6"));
 }
 
 }  // namespace

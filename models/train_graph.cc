@@ -47,6 +47,9 @@ absl::StatusOr<TrainModel> BuildTrainGraph(const TrainConfig& config,
                                            ops::OpLookup lookup) {
   TrainModel model;
   model.graph.name = absl::StrCat(config.network, "_train");
+  if (config.sample_rate < 1) {
+    absl::StrAppend(&model.graph.name, ", partial_fc ", config.sample_rate);
+  }
   ops::GraphBuilder builder(&model.graph, lookup);
   ASSIGN_OR_RETURN(const Batch batch, AddSource(config.batch_size, &builder));
 
@@ -63,6 +66,8 @@ absl::StatusOr<TrainModel> BuildTrainGraph(const TrainConfig& config,
   head_config.margin = config.margin;
   head_config.scale = config.scale;
   head_config.margin_gradient = config.margin_gradient;
+  head_config.sample_rate = config.sample_rate;
+  head_config.class_groups = config.class_groups;
   ASSIGN_OR_RETURN(
       const FaceHead head,
       AddFaceHead(head_config, backbone.features, batch.labels, &builder));

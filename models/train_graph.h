@@ -22,6 +22,9 @@ struct TrainConfig {
   Margin margin;
   double scale = 64;
   std::string margin_gradient = "as_arcface_torch";
+  // Partial FC; see models/face_head.h.
+  double sample_rate = 1;
+  int64_t class_groups = 1;
 };
 
 struct TrainModel {

@@ -34,4 +34,22 @@ void GradientContext::set_input_gradient(int i, TensorId gradient) {
   input_gradients_[i] = gradient;
 }
 
+void GradientContext::set_input_row_gradient(int i, RowGradient gradient) {
+  CHECK_EQ(input_gradients_[i], kNone) << node_.name << " input " << i;
+  const Shape& variable = builder_->type(node_.inputs[i]).shape;
+  const Shape& rows = builder_->type(gradient.rows).shape;
+  const TensorType& got = builder_->type(gradient.gradient);
+  CHECK(got ==
+        (TensorType{DataType::kFloat32, {rows.num_elements(), variable[1]}}))
+      << node_.name << " input " << i << ": row gradient is " << got.ToString();
+  input_gradients_[i] = gradient.gradient;
+  row_gradients_.emplace(i, std::move(gradient));
+}
+
+const GradientContext::RowGradient* GradientContext::input_row_gradient(
+    int i) const {
+  auto it = row_gradients_.find(i);
+  return it == row_gradients_.end() ? nullptr : &it->second;
+}
+
 }  // namespace facet::ops

@@ -3,6 +3,8 @@
 #ifndef FACET_OPS_GRADIENT_H_
 #define FACET_OPS_GRADIENT_H_
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -48,12 +50,29 @@ class GradientContext {
   void set_input_gradient(int i, TensorId gradient);
   TensorId input_gradient(int i) const { return input_gradients_[i]; }
 
+  // The gradient by a matrix, input i, of which only some rows are not 0: row
+  // j of `gradient` [R, D] belongs to row j of what gather_rows makes of input
+  // i and `rows`. Instead of set_input_gradient, and only where input i is a
+  // variable that nothing else reads; its optimizer then updates these rows
+  // alone. If it does so lazily, this node becomes `lazy_op`, with the
+  // optimizer's momentum, updated and history as further inputs, and must see
+  // what the rows would be by now.
+  struct RowGradient {
+    TensorId rows = kNone;  // int32 [G, K]
+    TensorId gradient = kNone;
+    std::string lazy_op;
+  };
+  void set_input_row_gradient(int i, RowGradient gradient);
+  // Null if the input has none.
+  const RowGradient* input_row_gradient(int i) const;
+
  private:
   GraphBuilder* builder_;
   Node node_;
   std::vector<TensorId> output_gradients_;
   std::vector<bool> wanted_;
   std::vector<TensorId> input_gradients_;
+  std::map<int, RowGradient> row_gradients_;  // By input.
 };
 
 }  // namespace facet::ops

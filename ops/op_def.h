@@ -101,6 +101,19 @@ absl::string_view StreamKindName(StreamKind kind);
 struct InputDomain {
   double low = -1;
   double high = 1;
+  // Integers that are distinct and ascend along the last dimension; -1 fills
+  // what is left of it: lists of rows.
+  bool ascending = false;
+};
+
+// For a mutator that leaves its variables behind for a while (rows that are
+// brought up to date when they are next used): before anybody outside of the
+// step reads or writes them, `op` must have run on these inputs of it. That op
+// has no outputs, only variables as inputs, and no workspace; attributes of the
+// same name are passed on.
+struct SettleRule {
+  std::string op;  // Empty: nothing is left behind.
+  std::vector<int> inputs;
 };
 
 // A small application for the generic tests (tests/op_contract): every
@@ -148,6 +161,7 @@ struct OpDef {
 
   // Inputs whose memory the op updates. They must be outputs of a variable.
   std::vector<int> mutates;
+  SettleRule settle;
   std::vector<InPlacePair> in_place;
   PrecisionRule precision;
   LayoutRule layout;

@@ -30,6 +30,12 @@ OPS = [
     ("combined_margin", ["combined_margin", "combined_margin_grad"]),
     ("softmax_cross_entropy", ["row_max", "row_sum_exp", "softmax_cross_entropy", "softmax_cross_entropy_grad"]),
     ("cosine_linear", ["cosine_linear", "cosine_linear_grad_input", "cosine_linear_sgd"]),
+    # Partial FC.
+    ("sample_classes", ["sample_classes"]),
+    ("gather_rows", ["gather_rows", "gather_rows_lazily"]),
+    ("mask_columns", ["mask_columns"]),
+    ("sgd_update_rows", ["sgd_update_rows", "sgd_update_rows_lazily", "decay_history_update", "catch_up_rows"]),
+    ("cosine_linear_rows", ["cosine_linear_sgd_rows", "cosine_linear_sgd_rows_lazily"]),
     # Optimizer.
     ("learning_rate", ["learning_rate"]),
     ("clip", ["square_norm", "clip_factor"]),

@@ -280,6 +280,7 @@ void AddOptions(const ops::Graph& graph, const CompileOptions& options,
   AddOption("total_steps", absl::StrCat(o.total_steps), plan);
   AddOption("decay_power", absl::StrCat(o.decay_power), plan);
   AddOption("clip_norm", absl::StrCat(o.clip_norm), plan);
+  AddOption("row_update", o.row_update, plan);
   if (options.precision == Precision::kFloat16) {
     AddOption("initial_loss_scale", absl::StrCat(options.initial_loss_scale),
               plan);

@@ -83,6 +83,8 @@ class PlanSession : public Session {
   absl::Status AllocateArenas();
   void CreateCommunicators();
   void CreateLanes();
+  // Brings variables up to date that the steps leave behind.
+  absl::Status Settle();
   // Waits until every lane has done `steps` steps, or the first error.
   absl::Status WaitForLanes(int64_t steps);
   absl::Status DescribeStall();
@@ -104,6 +106,7 @@ class PlanSession : public Session {
   LaneShared shared_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   int64_t steps_done_ = 0;
+  int64_t settled_steps_ = 0;  // steps_done_ of the last Settle.
 
   mutable std::mutex mutex_;
   std::condition_variable progress_;
@@ -197,7 +200,7 @@ void PlanSession::CreateLanes() {
               : nullptr;
       ASSIGN_OR_RETURN(
           TaskRunner runner,
-          TaskRunner::Create(plan_, task, *devices_[device],
+          TaskRunner::Create(plan_, t, *devices_[device],
                              static_cast<char*>(arenas_[device]->data()),
                              communicator, environment));
       runners->push_back(std::move(runner));
@@ -321,8 +324,28 @@ absl::StatusOr<const PlanSession::Shares*> PlanSession::FindVariable(
                    variables_.size(), ", such as ", absl::StrJoin(some, ", ")));
 }
 
+absl::Status PlanSession::Settle() {
+  {
+    // After an error they are read as it left them.
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (settled_steps_ == steps_done_ || !status_.ok()) return absl::OkStatus();
+  }
+  for (const placement::Task& task : plan_.settle_tasks()) {
+    const int device = task.device();
+    ASSIGN_OR_RETURN(
+        TaskRunner runner,
+        TaskRunner::Create(plan_, task, *devices_[device],
+                           static_cast<char*>(arenas_[device]->data()),
+                           /*communicator=*/nullptr, {options_.seed}));
+    RETURN_IF_ERROR(runner.Run(steps_done_));
+  }
+  settled_steps_ = steps_done_;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<HostTensor> PlanSession::ReadVariable(absl::string_view name) {
   ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
+  RETURN_IF_ERROR(Settle());
   HostTensor result;
   for (int id : *shares) {
     const placement::Register& reg = plan_.registers(id);
@@ -347,6 +370,7 @@ absl::StatusOr<HostTensor> PlanSession::ReadVariable(absl::string_view name) {
 absl::Status PlanSession::WriteVariable(absl::string_view name,
                                         const HostTensor& value) {
   ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
+  RETURN_IF_ERROR(Settle());
   for (int id : *shares) {
     const placement::Register& reg = plan_.registers(id);
     const ops::TensorSlice slice = RegisterSlice(reg);

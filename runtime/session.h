@@ -69,7 +69,8 @@ class Session {
   virtual int64_t steps_done() const = 0;
 
   // The logical value of a variable, put together from its shares (a partial
-  // or broadcast one: of the first device). Not while Run runs.
+  // or broadcast one: of the first device), after the plan's settle tasks if
+  // steps were run since. Not while Run runs.
   // NotFound names it and says which there are.
   virtual absl::StatusOr<HostTensor> ReadVariable(absl::string_view name) = 0;
   // Type and shape must be the variable's, and the data of that size.

@@ -6,11 +6,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <mutex>
 
-#include "absl/status/status.h"
 #include "ops/graph/shard.h"
-#include "ops/parallel.h"
+#include "ops/parallel_status.h"
 
 namespace facet::ops {
 
@@ -33,19 +31,6 @@ struct ClassTiles {
     return {tile * rows, std::min(classes, (tile + 1) * rows)};
   }
 };
-
-// ParallelFor over [0, n) for a body that returns a Status; the first error
-// (of any thread) is returned, its range is left unfinished.
-template <typename Body>
-absl::Status ParallelForStatus(int64_t n, int64_t grain, const Body& body) {
-  absl::Status first;
-  std::once_flag once;
-  ParallelFor(n, grain, [&](int64_t begin, int64_t end) {
-    absl::Status status = body(begin, end);
-    if (!status.ok()) std::call_once(once, [&] { first = std::move(status); });
-  });
-  return first;
-}
 
 }  // namespace facet::ops
 

@@ -1,13 +1,17 @@
 // From
 //
-//   wn = l2_normalize(w)                      w: a variable
-//   y  = matmul(x, wn, transpose_b)           -> cosine_linear(x, w)
-//   dx = matmul(dy, wn)                       -> cosine_linear_grad_input(dy,
-//   w) dwn = matmul(dy, x, transpose_a) dw = l2_normalize_grad(dwn, w)
-//   sgd_update(w, m, dw, scalars...)          -> cosine_linear_sgd(w, m, x, dy,
-//                                                                  scalars...)
-//   overflow(... square_norm(dw) ...)         -> overflow(... square_norm(dy)
-//                                                         ...)
+//   wn = l2_normalize(w)                  w: a variable, or rows of one
+//   y  = matmul(x, wn, transpose_b)       -> cosine_linear(x, w)
+//   dx = matmul(dy, wn)                   -> cosine_linear_grad_input(dy, w)
+//   dwn = matmul(dy, x, transpose_a)
+//   dw = l2_normalize_grad(dwn, w)
+//   sgd_update(w, m, dw, scalars...)      -> cosine_linear_sgd(w, m, x, dy,
+//                                                              scalars...)
+//   overflow(... square_norm(dw) ...)     -> overflow(... square_norm(dy) ...)
+//
+// Where w = gather_rows(v, rows), the update is sgd_update_rows(v, m, rows, dw,
+// scalars...), and becomes cosine_linear_sgd_rows(v, m, rows, x, dy,
+// scalars...); likewise for lazily updated rows.
 //
 // dx and the last four lines may be absent (no training of x, or of w, or
 // inference). The last line is dynamic loss scaling: dw does not exist any
@@ -25,7 +29,24 @@
 namespace facet::ops {
 namespace {
 
+// An update and what it becomes; its inputs stay, but for the gradient, in
+// whose place x and dy come.
+struct Update {
+  absl::string_view op;
+  size_t gradient;  // Index of that input.
+  absl::string_view fused;
+  // What made w; its first input is what is updated, if that is not w.
+  absl::string_view source;
+};
+constexpr Update kUpdates[] = {
+    {"sgd_update", 2, "cosine_linear_sgd", "variable"},
+    {"sgd_update_rows", 3, "cosine_linear_sgd_rows", "gather_rows"},
+    {"sgd_update_rows_lazily", 5, "cosine_linear_sgd_rows_lazily",
+     "gather_rows_lazily"},
+};
+
 struct Pattern {
+  const Update* update = nullptr;
   NodeId normalize = kNone;
   NodeId forward = kNone;
   NodeId grad_input = kNone;      // kNone: x gets no gradient.
@@ -50,7 +71,10 @@ class Matcher {
     p.normalize = producer(wn);
     if (x == wn || node(p.normalize).op != "l2_normalize") return std::nullopt;
     const TensorId w = node(p.normalize).inputs[0];
-    if (node(producer(w)).op != "variable") return std::nullopt;
+    for (const Update& update : kUpdates) {
+      if (node(producer(w)).op == update.source) p.update = &update;
+    }
+    if (p.update == nullptr) return std::nullopt;
     // With fewer classes than rows the gradient is smaller than x and dy, and
     // data parallelism, which the unfused ops allow, wants it.
     if (type(wn).shape[0] <= type(x).shape[0]) return std::nullopt;
@@ -116,14 +140,23 @@ class Matcher {
       const Node& n = node(reader);
       if (n.op == "square_norm" && OnlyFindsOverflow(n.outputs[0])) {
         p->square_norms.push_back(reader);
-      } else if (n.op == "sgd_update" && p->sgd == kNone && n.inputs[0] == w &&
-                 n.inputs[2] == dw) {
+      } else if (p->sgd == kNone && IsUpdate(n, w, dw, *p->update)) {
         p->sgd = reader;
       } else {
         return false;
       }
     }
     return p->sgd != kNone;
+  }
+
+  bool IsUpdate(const Node& n, TensorId w, TensorId dw,
+                const Update& update) const {
+    if (n.op != update.op || n.inputs[update.gradient] != dw) return false;
+    const Node& source = node(producer(w));
+    if (source.inputs.empty()) return n.inputs[0] == w;
+    // The same rows of the same variable.
+    return n.inputs[0] == source.inputs[0] &&
+           n.inputs[update.gradient - 1] == source.inputs[1];
   }
 
   // True if all that becomes of the value, added to others or not, is whether
@@ -173,18 +206,20 @@ absl::Status Rewrite(const Pattern& p, FusionContext* context) {
   }
   if (p.sgd != kNone) {
     const Node sgd = context->graph().nodes[p.sgd];
-    std::vector<TensorId> inputs = {w, sgd.inputs[1], x, p.dy};
-    inputs.insert(inputs.end(), sgd.inputs.begin() + 3, sgd.inputs.end());
+    std::vector<TensorId> inputs = sgd.inputs;
+    const auto gradient = inputs.begin() + p.update->gradient;
+    *gradient = p.dy;
+    inputs.insert(gradient, x);
     Attributes attributes = sgd.attributes;
     attributes.Set("eps", eps);
     RETURN_IF_ERROR(
-        replace(p.sgd, "cosine_linear_sgd", inputs, std::move(attributes)));
+        replace(p.sgd, p.update->fused, inputs, std::move(attributes)));
     for (NodeId square_norm : p.square_norms) {
       RETURN_IF_ERROR(replace(square_norm, "square_norm", {p.dy}, {}));
     }
     context->Drop(p.weight_gradient);
     context->Drop(p.weight_product);
-    absl::StrAppend(&what, ", cosine_linear_sgd");
+    absl::StrAppend(&what, ", ", p.update->fused);
   }
   context->Drop(p.normalize);
   context->Log(

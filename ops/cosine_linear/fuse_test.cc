@@ -28,18 +28,39 @@ struct Options {
   bool overflow = false;  // Dynamic loss scaling.
   bool clip = false;      // The norm of the weight's gradient is needed.
   bool fetch_weights = false;
+  // "sampled" or "dense": w is 37 rows of a larger variable.
+  const char* row_update = "";
 };
 
 class ClassLayer {
  public:
   explicit ClassLayer(const Options& options)
       : builder_(&graph_, FindOpOrGiven) {
-    const auto& [n, c, d, train, input_gradient, overflow, clip, fetch] =
-        options;
+    const auto& [n, c, d, train, input_gradient, overflow, clip, fetch,
+                 row_update] = options;
     x_ = AddGiven(&builder_, "x", {kFloat32, {n, d}});
     dy_ = AddGiven(&builder_, "dy", {kFloat32, {n, c}});
-    w_ = Variable("w", {c, d}, "normal");
-    momentum_ = Variable("momentum", {c, d}, "constant");
+    const bool rows = *row_update != 0;
+    const bool lazy = std::string(row_update) == "dense";
+    const int64_t all = rows ? 2 * c + 1 : c;
+    w_ = Variable("w", {all, d}, "normal");
+    momentum_ = Variable("momentum", {all, d}, "constant");
+    // What an update takes before the gradient.
+    std::vector<TensorId> state = {w_, momentum_};
+    if (rows) {
+      const TensorId list =
+          AddGiven(&builder_, "rows", {DataType::kInt32, {1, c}});
+      std::vector<TensorId> gathered = {w_, list};
+      if (lazy) {
+        state.push_back(builder_.Add1("variable", "updated", {},
+                                      {{"shape", std::vector<int64_t>{all}},
+                                       {"dtype", std::string("int32")}}));
+        state.push_back(Variable("history", {4, 8}, "constant"));
+        gathered.insert(gathered.end(), {momentum_, state[2], state[3]});
+      }
+      state.push_back(list);
+      w_ = Add(lazy ? "gather_rows_lazily" : "gather_rows", gathered);
+    }
     const TensorId wn = Add("l2_normalize", {w_});
     y_ = Add("matmul", {x_, wn}, {{"transpose_b", true}});
     Report("y", y_);
@@ -58,7 +79,9 @@ class ClassLayer {
     Check(builder_.def(graph_.tensors[wn].producer).gradient(&normalize));
     const TensorId dw = normalize.input_gradient(0);
     const TensorId lr = Add("learning_rate", {}, {{"base", 0.1}});
-    std::vector<TensorId> inputs = {w_, momentum_, dw, lr};
+    std::vector<TensorId> inputs = state;
+    inputs.push_back(dw);
+    inputs.push_back(lr);
     if (overflow || clip) {
       const TensorId other = Add("square_norm", {x_});
       const TensorId sum = Add("add", {Add("square_norm", {dw}), other});
@@ -69,7 +92,14 @@ class ClassLayer {
       inputs.push_back(Add("overflow", {sum}));
       Report("skip", inputs.back());
     }
-    Add("sgd_update", inputs, {{"momentum", 0.9}, {"weight_decay", 0.01}});
+    Add(lazy   ? "sgd_update_rows_lazily"
+        : rows ? "sgd_update_rows"
+               : "sgd_update",
+        inputs, {{"momentum", 0.9}, {"weight_decay", 0.01}});
+    if (lazy) {
+      Add("decay_history_update", {state[3], lr},
+          {{"momentum", 0.9}, {"weight_decay", 0.01}});
+    }
     Check(builder_.status());
   }
 
@@ -107,6 +137,12 @@ class ClassLayer {
         value.as<float>()[3] = static_cast<float>(dy_element);
       }
       interpreter->Set(given, value);
+    }
+    if (const TensorId rows = FindTensor(graph_, "rows"); rows != kNone) {
+      const TensorType& type = graph_.tensors[rows].type;
+      HostValue value = HostValue::Whole(type);
+      value.FromDoubles(RandomValues(type, {0, 75, true}, 7));
+      interpreter->Set(rows, value);
     }
     for (int i = 0; i < steps; ++i) Check(interpreter->Step());
     std::vector<Values> values;
@@ -233,6 +269,26 @@ TEST(FuseCosineLinearTest, LossScalingSeesWhetherDyIsFinite) {
   ClassLayer layer(options);
   layer.Fuse();
   EXPECT_TRUE(layer.Has("square_norm"));
+}
+
+TEST(FuseCosineLinearTest, TrainingOfListedRows) {
+  for (const char* row_update : {"sampled", "dense"}) {
+    SCOPED_TRACE(row_update);
+    Options options;
+    options.row_update = row_update;
+    ExpectSameResults(options);
+    ClassLayer layer(options);
+    layer.Fuse();
+    const bool dense = std::string(row_update) == "dense";
+    EXPECT_TRUE(layer.Has("cosine_linear"));
+    EXPECT_TRUE(layer.Has(dense ? "cosine_linear_sgd_rows_lazily"
+                                : "cosine_linear_sgd_rows"));
+    EXPECT_FALSE(layer.Has("sgd_update_rows"));
+    EXPECT_FALSE(layer.Has("sgd_update_rows_lazily"));
+    options.overflow = true;
+    ExpectSameResults(options);
+    ExpectSameResults(options, std::numeric_limits<double>::infinity());
+  }
 }
 
 TEST(FuseCosineLinearTest, LeavesAloneWhatNeedsTheValues) {

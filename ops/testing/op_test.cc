@@ -242,6 +242,25 @@ double WeightedSum(const std::vector<Values>& outputs,
 
 }  // namespace
 
+namespace {
+
+// See InputDomain::ascending.
+void MakeAscending(const InputDomain& domain, const Shape& shape,
+                   Values* values) {
+  const int64_t width = shape[shape.rank() - 1];
+  for (size_t line = 0; line < values->size(); line += width) {
+    const std::set<double> distinct(values->begin() + line,
+                                    values->begin() + line + width);
+    auto to = values->begin() + line;
+    for (double value : distinct) {
+      if (value >= domain.low) *to++ = value;
+    }
+    std::fill(to, values->begin() + line + width, -1.0);
+  }
+}
+
+}  // namespace
+
 Values RandomValues(const TensorType& type, const InputDomain& domain,
                     int64_t seed) {
   // SplitMix64, a counter-based generator.
@@ -260,6 +279,7 @@ Values RandomValues(const TensorType& type, const InputDomain& domain,
     value = domain.low + uniform * (high - domain.low);
     if (!IsFloating(type.dtype)) value = std::floor(value);
   }
+  if (domain.ascending) MakeAscending(domain, type.shape, &values);
   return values;
 }
 

@@ -1,12 +1,15 @@
 #include "placement/passes/append_optimizer.h"
 
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "ops/graph_builder.h"
+#include "ops/sgd_update_rows/row_state_operands.h"
 #include "ops/status_macros.h"
+#include "placement/passes/prune.h"
 
 namespace facet::placement {
 namespace {
@@ -21,6 +24,7 @@ class OptimizerBuilder {
                    ops::OpLookup lookup)
       : differentiated_(std::move(graph)),
         options_(options),
+        lookup_(lookup),
         builder_(&differentiated_.graph, lookup) {}
 
   absl::StatusOr<ops::Graph> Build();
@@ -48,15 +52,66 @@ class OptimizerBuilder {
   // The squared norm of all gradients whose variables are clipped, or are not.
   TensorId SquareNorm(bool clipped);
   void Update(TensorId variable, TensorId gradient);
+  bool lazy(TensorId variable) const {
+    return options_.row_update == "dense" &&
+           differentiated_.rows.count(variable) > 0;
+  }
+  // The state of a variable's lazily updated rows besides momentum; its reader
+  // gets it, too.
+  std::vector<TensorId> RowState(TensorId variable, TensorId momentum);
+  // decay_history: one for all variables, as they take the same steps.
+  TensorId History();
+  void UpdateHistory();
 
   DifferentiatedGraph differentiated_;
   const OptimizerOptions& options_;
+  const ops::OpLookup lookup_;
   ops::GraphBuilder builder_;
   TensorId learning_rate_ = kNone;
   TensorId clipped_scale_ = kNone;    // Factor of clipped gradients.
   TensorId unclipped_scale_ = kNone;  // Factor of the others.
   TensorId skip_ = kNone;
+  TensorId history_ = kNone;
 };
+
+TensorId OptimizerBuilder::History() {
+  if (history_ != kNone) return history_;
+  Enter("optimizer", "optimizer");
+  history_ = builder_.Add1(
+      "variable", "decay_history", {},
+      {{"shape", std::vector<int64_t>{4, ops::kDecayHistorySteps}},
+       {"trainable", false}});
+  return history_;
+}
+
+void OptimizerBuilder::UpdateHistory() {
+  if (history_ == kNone) return;
+  Enter("optimizer", "optimizer");
+  std::vector<TensorId> inputs = {history_, learning_rate_};
+  if (skip_ != kNone) inputs.push_back(skip_);
+  builder_.Add1("decay_history_update", "decay_history_update", inputs,
+                {{"momentum", options_.momentum},
+                 {"weight_decay", options_.weight_decay}});
+}
+
+std::vector<TensorId> OptimizerBuilder::RowState(TensorId variable,
+                                                 TensorId momentum) {
+  const TensorId history = History();
+  const ops::Node node = VariableNode(variable);
+  Enter(node.origin.layer, node.origin.part);
+  const TensorId updated = builder_.Add1(
+      "variable", absl::StrCat(node.name, ".updated"), {},
+      {{"shape", std::vector<int64_t>{builder_.type(variable).shape[0]}},
+       {"dtype", std::string("int32")},
+       {"trainable", false}});
+  const VariableRows& rows = differentiated_.rows.at(variable);
+  ops::Node& reader = differentiated_.graph.nodes[rows.reader];
+  reader.op = rows.lazy_op;
+  for (TensorId input : {momentum, updated, history}) {
+    reader.inputs.push_back(input);
+  }
+  return {updated, history};
+}
 
 TensorId OptimizerBuilder::SquareNorm(bool clipped) {
   std::vector<TensorId> norms;
@@ -82,17 +137,36 @@ void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
       {{"shape",
         std::vector<int64_t>(shape.dims().begin(), shape.dims().end())},
        {"trainable", false}});
-  std::vector<TensorId> inputs = {variable, momentum, gradient, learning_rate_};
+  std::string op = "sgd_update";
+  std::vector<TensorId> inputs = {variable, momentum};
+  if (auto rows = differentiated_.rows.find(variable);
+      rows != differentiated_.rows.end()) {
+    op = lazy(variable) ? "sgd_update_rows_lazily" : "sgd_update_rows";
+    if (lazy(variable)) {
+      for (TensorId state : RowState(variable, momentum)) {
+        inputs.push_back(state);
+      }
+      Enter(node.origin.layer, node.origin.part);
+    }
+    inputs.push_back(rows->second.rows);
+  }
+  inputs.push_back(gradient);
+  inputs.push_back(learning_rate_);
   const TensorId scale =
       node.attributes.Bool("clip") ? clipped_scale_ : unclipped_scale_;
   if (scale != kNone) inputs.push_back(scale);
   if (skip_ != kNone) inputs.push_back(skip_);
-  builder_.Add1("sgd_update", absl::StrCat(node.name, "/sgd_update"), inputs,
+  builder_.Add1(op, absl::StrCat(node.name, "/", op), inputs,
                 {{"momentum", options_.momentum},
                  {"weight_decay", options_.weight_decay}});
 }
 
 absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
+  if (options_.row_update != "sampled" && options_.row_update != "dense") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("row_update is \"", options_.row_update,
+                     "\"; use \"sampled\" or \"dense\""));
+  }
   Enter("optimizer", "optimizer");
   learning_rate_ = builder_.Add1("learning_rate", "learning_rate", {},
                                  {{"base", options_.learning_rate},
@@ -123,6 +197,7 @@ absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
   for (const auto& [variable, gradient] : differentiated_.gradients) {
     Update(variable, gradient);
   }
+  UpdateHistory();
   if (scaled()) {
     Enter("optimizer", "optimizer");
     const TensorId good_steps = Scalar("loss_scale_good_steps", 0);
@@ -131,7 +206,12 @@ absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
                   {{"growth_interval", options_.loss_scale_growth_interval}});
   }
   RETURN_IF_ERROR(builder_.status());
-  return std::move(differentiated_.graph);
+  if (history_ == kNone) return std::move(differentiated_.graph);
+  // Readers of lazily updated rows now read variables that come after them: all
+  // is kept, but sorted.
+  std::vector<TensorId> keep(differentiated_.graph.tensors.size());
+  std::iota(keep.begin(), keep.end(), 0);
+  return Prune(differentiated_.graph, /*dropped=*/{}, keep, lookup_);
 }
 
 }  // namespace

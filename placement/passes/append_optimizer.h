@@ -29,8 +29,16 @@ struct OptimizerOptions {
   // Loss scale (only with DifferentiatedGraph::loss_scale): doubled after this
   // many good steps; halved, and the step skipped, on overflow.
   int64_t loss_scale_growth_interval = 100;
+  // Of a variable of which a step sees some rows only: "sampled": the others
+  // stay as they are; "dense": weight decay and momentum act on all rows in
+  // every step, which is made up for when a row is next seen
+  // (ops/sgd_update_rows/decay_history.h).
+  std::string row_update = "sampled";
 };
 
+// The variables of an optimizer are named after the weight: "<w>.momentum";
+// with a dense row update "<w>.updated", and "decay_history" for all together.
+// InvalidArgument for impossible options.
 absl::StatusOr<ops::Graph> AppendOptimizer(DifferentiatedGraph graph,
                                            const OptimizerOptions& options,
                                            ops::OpLookup lookup);

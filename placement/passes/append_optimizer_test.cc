@@ -190,6 +190,48 @@ TEST(AppendOptimizerTest, OverflowSkipsTheStepAndHalvesTheScale) {
   }
 }
 
+// Rows of a variable are updated, and nothing else of it; lazily if all rows
+// are to take every step.
+TEST(AppendOptimizerTest, RowsOfAVariable) {
+  ops::Graph graph;
+  ops::GraphBuilder builder(&graph, ops::FindOp);
+  const ops::TensorId w =
+      builder.Add1("variable", "w", {},
+                   {{"shape", std::vector<int64_t>{5, 3}}, {"clip", false}});
+  const ops::TensorId rows = builder.Add1(
+      "fill", "rows", {},
+      {{"shape", std::vector<int64_t>{2, 2}}, {"dtype", std::string("int32")}});
+  const ops::TensorId some = builder.Add1("gather_rows", "some", {w, rows});
+  const ops::TensorId sum = builder.Add1("reduce_sum", "sum", {some});
+  const ops::TensorId loss = builder.Add1("reduce_sum", "loss", {sum});
+  ASSERT_TRUE(builder.status().ok()) << builder.status();
+  for (const std::string row_update : {"sampled", "dense", "never"}) {
+    SCOPED_TRACE(row_update);
+    const absl::StatusOr<DifferentiatedGraph> differentiated =
+        Autodiff(graph, loss, 0, ops::FindOp);
+    ASSERT_TRUE(differentiated.ok()) << differentiated.status();
+    OptimizerOptions options;
+    options.row_update = row_update;
+    const absl::StatusOr<ops::Graph> result =
+        AppendOptimizer(*differentiated, options, ops::FindOp);
+    if (row_update == "never") {
+      EXPECT_EQ(result.status().message(),
+                "row_update is \"never\"; use \"sampled\" or \"dense\"");
+      continue;
+    }
+    ASSERT_TRUE(result.ok()) << result.status();
+    const absl::Status verified = ops::VerifyGraph(*result, ops::FindOp);
+    ASSERT_TRUE(verified.ok()) << verified;
+    const bool dense = row_update == "dense";
+    EXPECT_EQ(CountOp(*result, "gather_rows"), dense ? 0 : 1);
+    EXPECT_EQ(CountOp(*result, "gather_rows_lazily"), dense ? 1 : 0);
+    EXPECT_EQ(CountOp(*result, "sgd_update_rows"), dense ? 0 : 1);
+    EXPECT_EQ(CountOp(*result, "sgd_update_rows_lazily"), dense ? 1 : 0);
+    EXPECT_EQ(CountOp(*result, "decay_history_update"), dense ? 1 : 0);
+    EXPECT_EQ(CountOp(*result, "sgd_update"), 0);
+  }
+}
+
 // An overflow of a gradient that is not clipped counts as well.
 TEST(AppendOptimizerTest, OverflowOfAnyGradientCounts) {
   const ops::Graph graph = Training({}, 1024);

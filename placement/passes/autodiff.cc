@@ -65,6 +65,7 @@ class BackwardPass {
       if (gradients_[variable] == kNone) continue;
       result.gradients.emplace_back(variable, gradients_[variable]);
     }
+    result.rows = std::move(rows_);
     if (loss_scale_initial > 0) result.loss_scale = seed;
     result.graph = std::move(graph_);
     return result;
@@ -157,10 +158,37 @@ class BackwardPass {
     }
     for (size_t i = node.inputs.size(); i-- > 0;) {
       const TensorId gradient = context.input_gradient(static_cast<int>(i));
-      if (gradient != kNone && wanted[i]) {
-        contributions_[node.inputs[i]].push_back(gradient);
+      if (gradient == kNone || !wanted[i]) continue;
+      if (const auto* rows = context.input_row_gradient(static_cast<int>(i))) {
+        RETURN_IF_ERROR(AddRows(node.inputs[i], n, *rows));
       }
+      contributions_[node.inputs[i]].push_back(gradient);
     }
+    return absl::OkStatus();
+  }
+
+  // Some rows of a variable get a gradient from node `reader`.
+  absl::Status AddRows(TensorId variable, NodeId reader,
+                       const ops::GradientContext::RowGradient& gradient) {
+    const ops::Tensor& tensor = graph_.tensors[variable];
+    if (!builder_.def(tensor.producer).is_variable) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          graph_.nodes[reader].name, " takes rows of ", tensor.name,
+          ", which is not a variable: gradients of single rows are for those "
+          "only"));
+    }
+    for (NodeId n = 0; n < num_forward_; ++n) {
+      const std::vector<TensorId>& inputs = graph_.nodes[n].inputs;
+      if (n == reader ||
+          std::count(inputs.begin(), inputs.end(), variable) == 0) {
+        continue;
+      }
+      return absl::InvalidArgumentError(
+          absl::StrCat(graph_.nodes[reader].name, " takes rows of ",
+                       tensor.name, ", and so it must be its only reader, but ",
+                       graph_.nodes[n].name, " reads it, too"));
+    }
+    rows_[variable] = {gradient.rows, reader, gradient.lazy_op};
     return absl::OkStatus();
   }
 
@@ -173,6 +201,7 @@ class BackwardPass {
   // What its readers contribute to its gradient: of the last reader's last
   // input first.
   std::vector<std::vector<TensorId>> contributions_;
+  std::map<TensorId, VariableRows> rows_;  // By variable.
   std::vector<TensorId> gradients_;  // The sum, once its producer's turn came.
 };
 

@@ -185,6 +185,51 @@ TEST_F(AutodiffGraphTest, FrozenAndUnusedVariablesHaveNoGradient) {
   EXPECT_EQ(CountOp(result->graph, "scale"), 2);
 }
 
+TEST_F(AutodiffGraphTest, RowsOfAVariableHaveTheGradientOfTheirReader) {
+  const TensorId w = Variable("w", {5, 3});
+  const TensorId rows = builder_.Add1(
+      "fill", "rows", {},
+      {{"shape", std::vector<int64_t>{2, 2}}, {"dtype", std::string("int32")}});
+  const TensorId some = builder_.Add1("gather_rows", "some", {w, rows});
+  const TensorId product =
+      builder_.Add1("matmul", "p", {some, some}, {{"transpose_b", true}});
+  const TensorId sum = builder_.Add1("reduce_sum", "sum", {product});
+  const TensorId loss = builder_.Add1("reduce_sum", "loss", {sum});
+  const absl::StatusOr<DifferentiatedGraph> result = Differentiate(loss);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->gradients.size(), 1u);
+  EXPECT_EQ(Name(result->graph, result->gradients[0].first), "w");
+  EXPECT_EQ(Name(result->graph, result->gradients[0].second), "some/gradient");
+  ASSERT_EQ(result->rows.count(w), 1u);
+  EXPECT_EQ(result->rows.at(w).rows, rows);
+  EXPECT_EQ(result->graph.nodes[result->rows.at(w).reader].name, "some");
+}
+
+TEST_F(AutodiffGraphTest, RowsAreOfAVariableThatNothingElseReads) {
+  const TensorId w = Variable("w", {5, 3});
+  const TensorId rows = builder_.Add1(
+      "fill", "rows", {},
+      {{"shape", std::vector<int64_t>{1, 5}}, {"dtype", std::string("int32")}});
+  auto total = [&](const std::string& name, TensorId x) {
+    const TensorId sum = builder_.Add1("reduce_sum", name + "/sum", {x});
+    return builder_.Add1("reduce_sum", name + "/total", {sum});
+  };
+  const TensorId scaled = Scale("scaled", w, 2);
+  absl::Status status =
+      Differentiate(
+          total("a", builder_.Add1("gather_rows", "a", {scaled, rows})))
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("a takes rows of scaled, which is not a variable"));
+  status =
+      Differentiate(total("b", builder_.Add1("gather_rows", "b", {w, rows})))
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("it must be its only reader, but scaled reads it"));
+}
+
 TEST_F(AutodiffGraphTest, ImpossibleLosses) {
   const TensorId vector = Scale("v", Variable("w", {3}), 2);
   absl::Status status = Differentiate(vector).status();

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "placement/plan/attribute.h"
 #include "placement/plan/firing.h"
@@ -189,6 +190,34 @@ void AddUpdateWaits(const TaskGraph& tasks, Plan* plan) {
   }
 }
 
+// What brings the variables up to date that a task leaves behind.
+void AddSettleTasks(ops::OpLookup lookup, Plan* plan) {
+  for (const Task& from : plan->tasks()) {
+    if (from.has_collective()) continue;
+    const ops::OpDef& mutator = *lookup(from.op());
+    if (mutator.settle.op.empty()) continue;
+    const ops::OpDef* def = lookup(mutator.settle.op);
+    CHECK(def != nullptr) << mutator.settle.op;
+    Task* to = plan->add_settle_tasks();
+    to->set_op(def->name);
+    to->set_device(from.device());
+    to->set_stream(std::string(ops::StreamKindName(def->stream)));
+    for (const ops::AttributeSpec& spec : def->attributes) {
+      for (const Attribute& attribute : from.attributes()) {
+        if (attribute.name() == spec.name) *to->add_attributes() = attribute;
+      }
+    }
+    for (int i : mutator.settle.inputs) to->add_inputs(from.inputs(i));
+    for (int i : def->mutates) to->add_mutates(i);
+    to->set_name(absl::StrCat(from.name(), "/", def->name));
+    to->set_rank(from.rank());
+    to->set_num_ranks(from.num_ranks());
+    to->set_layer(from.layer());
+    to->set_part(from.part());
+    to->set_phase(from.phase());
+  }
+}
+
 }  // namespace
 
 Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
@@ -209,6 +238,7 @@ Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
     AddWait(wait.task, wait.predecessor, wait.steps, &plan);
   }
   AddUpdateWaits(tasks, &plan);
+  AddSettleTasks(lookup, &plan);
   plan.set_predicted_step_seconds(PredictedTimes(plan).seconds);
   return plan;
 }

@@ -30,10 +30,10 @@ std::string RegisterText(const Plan& plan, int r) {
   return text;
 }
 
-std::string TaskText(const Plan& plan, int t) {
-  const Task& task = plan.tasks(t);
+std::string TaskText(const Plan& plan, absl::string_view number,
+                     const Task& task) {
   std::string text =
-      absl::StrCat("  ", t, " ", task.once() ? "once" : task.stream(), " ",
+      absl::StrCat("  ", number, " ", task.once() ? "once" : task.stream(), " ",
                    task.name(), " = ");
   std::vector<std::string> operands;
   for (int i = 0; i < task.inputs_size(); ++i) {
@@ -90,7 +90,16 @@ std::string PlanText(const Plan& plan) {
   for (int d = 0; d < plan.devices_size(); ++d) {
     absl::StrAppend(&text, "\ndevice ", d, " ", plan.devices(d).name(), ": ",
                     tasks[d].size(), " tasks\n");
-    for (int t : tasks[d]) absl::StrAppend(&text, TaskText(plan, t));
+    for (int t : tasks[d]) {
+      absl::StrAppend(&text, TaskText(plan, absl::StrCat(t), plan.tasks(t)));
+    }
+  }
+  if (!plan.settle_tasks().empty()) {
+    absl::StrAppend(&text, "\nbefore variables are read or written\n");
+  }
+  for (const Task& task : plan.settle_tasks()) {
+    absl::StrAppend(
+        &text, TaskText(plan, absl::StrCat("device ", task.device()), task));
   }
   return text;
 }

@@ -291,6 +291,30 @@ absl::Status CheckVariables(const Plan& plan) {
   return absl::OkStatus();
 }
 
+// Each alone, by the rules for all tasks and some more.
+absl::Status CheckSettleTasks(const Plan& plan, ops::OpLookup lookup) {
+  if (plan.settle_tasks().empty()) return absl::OkStatus();
+  Plan settle = plan;
+  *settle.mutable_tasks() = plan.settle_tasks();
+  TaskChecker checker(settle, lookup);
+  for (int t = 0; t < settle.tasks_size(); ++t) {
+    RETURN_IF_ERROR(checker.Check(t));
+    const Task& task = settle.tasks(t);
+    if (task.has_collective() || task.once() || !task.outputs().empty() ||
+        !task.waits().empty() || task.workspace_bytes() > 0) {
+      return TaskError(settle, t,
+                       "is run between steps: it cannot be a collective or "
+                       "once, nor have outputs, waits or a workspace");
+    }
+    for (int r : task.inputs()) {
+      if (plan.registers(r).persistent()) continue;
+      return TaskError(settle, t, "is run between steps, but ",
+                       RegisterLabel(plan, r), " is not persistent");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string TaskLabel(const Plan& plan, int task) {
@@ -331,6 +355,7 @@ absl::Status ValidatePlan(const Plan& plan, ops::OpLookup lookup) {
   for (int t = 0; t < plan.tasks_size(); ++t) {
     RETURN_IF_ERROR(checker.Check(t));
   }
+  RETURN_IF_ERROR(CheckSettleTasks(plan, lookup));
   RegisterUses uses;
   RETURN_IF_ERROR(CheckUses(plan, &uses));
   RETURN_IF_ERROR(CheckCollectives(plan));

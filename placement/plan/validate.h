@@ -22,7 +22,8 @@ inline constexpr int kPlanVersion = 1;
 // ordered after the readers; collectives of each group in the same sequence,
 // kind and sizes on all members; every cycle of the firing graph (collectives
 // joined over their group) has a token: no deadlock; ops known, with their
-// attributes, operands that they accept, and shares that belong together.
+// attributes, operands that they accept, and shares that belong together; tasks
+// between steps touch variables only.
 absl::Status ValidatePlan(const Plan& plan, ops::OpLookup lookup = ops::FindOp);
 
 }  // namespace facet::placement

@@ -31,6 +31,15 @@ TEST(ValidatePlan, AcceptsTheSmallPlan) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+TEST(ValidatePlan, AcceptsTasksOnVariablesBetweenSteps) {
+  Plan plan = SmallPlan();
+  Task* task = plan.add_settle_tasks();
+  *task = *TaskOf(&plan, "report");
+  task->set_inputs(0, RegisterNamed(plan, "w", 0));
+  const absl::Status status = Validate(plan);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 struct Fault {
   std::string what;
   std::function<void(Plan*)> make;
@@ -48,6 +57,18 @@ std::vector<Fault> Faults() {
       {"bound above the search's result",
        [](Plan* p) { p->set_search_lower_bound_seconds(1); },
        "search_lower_bound_seconds 1 is above"},
+      {"a settle task with an output",
+       [](Plan* p) { *p->add_settle_tasks() = *TaskOf(p, "y"); },
+       "is run between steps"},
+      {"a settle task of what a step makes",
+       [](Plan* p) { *p->add_settle_tasks() = *TaskOf(p, "report"); },
+       "h is not persistent"},
+      {"a settle task of nowhere",
+       [](Plan* p) {
+         *p->add_settle_tasks() = *TaskOf(p, "y");
+         p->mutable_settle_tasks(0)->set_device(7);
+       },
+       "device 7 of"},
       {"no devices", [](Plan* p) { p->clear_devices(); }, "no devices"},
       {"no kind", [](Plan* p) { p->mutable_devices(1)->clear_kind(); },
        "no kind"},

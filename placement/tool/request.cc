@@ -47,6 +47,13 @@ DEFINE_string(margin, "arcface",
 DEFINE_string(margin_gradient, "as_arcface_torch",
               "Derivative of the margin: as_arcface_torch (1, as the peer "
               "does) or exact.");
+DEFINE_double(partial_fc, 1,
+              "Partial FC: part of the classes that takes part in a step, from "
+              "0 (the classes of the batch alone) to 1 (all).");
+DEFINE_string(partial_fc_update, "sampled",
+              "With --partial_fc below 1: sampled: the other classes stay as "
+              "they are; dense: weight decay and momentum act on them, too, as "
+              "in arcface_torch.");
 DEFINE_string(fuse, "auto",
               "auto: the compiler uses fused operators where they cost less; "
               "none: never.");
@@ -148,7 +155,8 @@ absl::Status CheckRanges(const Request& r) {
                         Real{"momentum", r.momentum, 0, 1},
                         Real{"weight_decay", r.weight_decay, 0, 1},
                         Real{"clip_norm", r.clip_norm, 0, 1e30},
-                        Real{"dropout", r.dropout, 0, 0.99}}) {
+                        Real{"dropout", r.dropout, 0, 0.99},
+                        Real{"partial_fc", r.partial_fc, 0, 1}}) {
     if (!(c.value >= c.least && c.value <= c.most)) {
       return InvalidFlag(c.flag, absl::StrCat(c.value),
                          absl::StrCat("use ", c.least, " to ", c.most));
@@ -193,6 +201,16 @@ absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
     return InvalidFlag("margin_gradient", r.margin_gradient,
                        "use as_arcface_torch or exact");
   }
+  r.partial_fc = FLAGS_partial_fc;
+  r.partial_fc_update = FLAGS_partial_fc_update;
+  if (r.partial_fc_update != "sampled" && r.partial_fc_update != "dense") {
+    return InvalidFlag("partial_fc_update", r.partial_fc_update,
+                       "use sampled or dense");
+  }
+  if (r.partial_fc == 1 && r.partial_fc_update != "sampled") {
+    return InvalidFlag("partial_fc_update", r.partial_fc_update,
+                       "has no effect without --partial_fc below 1; add it");
+  }
   if (FLAGS_fuse != "auto" && FLAGS_fuse != "none") {
     return InvalidFlag("fuse", FLAGS_fuse, "use auto or none");
   }
@@ -212,6 +230,8 @@ models::TrainConfig TrainConfigOf(const Request& r) {
   config.dropout = r.dropout;
   config.margin = r.margin;
   config.margin_gradient = r.margin_gradient;
+  config.sample_rate = r.partial_fc;
+  config.class_groups = r.devices;
   return config;
 }
 
@@ -224,6 +244,7 @@ CompileOptions CompileOptionsOf(const Request& r, ops::TensorId loss) {
   options.optimizer.clip_norm = r.clip_norm;
   options.optimizer.warmup_steps = r.lr_warmup;
   options.optimizer.warmup_style = r.lr_warmup_style;
+  options.optimizer.row_update = r.partial_fc_update;
   if (r.half.has_value()) {
     options.precision = *r.half == ops::DataType::kFloat16
                             ? Precision::kFloat16

@@ -35,6 +35,8 @@ struct Request {
   bool sync_bn = false;
   models::Margin margin;
   std::string margin_gradient;
+  double partial_fc = 1;  // Part of the classes sampled per step; 1: all.
+  std::string partial_fc_update;
   bool fuse = true;
   std::map<std::string, ops::Sbp> pins;
   std::string dump_passes;  // Absolute; empty: none.

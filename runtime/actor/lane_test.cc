@@ -59,7 +59,7 @@ class Machine : public ops::DataSource, public ops::FetchSink {
       auto prepare = [this, device](int task,
                                     std::vector<TaskRunner>* runners) {
         absl::StatusOr<TaskRunner> runner = TaskRunner::Create(
-            plan_, task, *devices_[device],
+            plan_, plan_.tasks(task), *devices_[device],
             static_cast<char*>(arenas_[device]->data()),
             plan_.tasks(task).has_collective() ? communicators_[device].get()
                                                : nullptr,

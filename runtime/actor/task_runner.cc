@@ -36,9 +36,9 @@ ops::TensorSlice RegisterSlice(const placement::Register& reg) {
 }
 
 absl::StatusOr<TaskRunner> TaskRunner::Create(
-    const placement::Plan& plan, int task_id, const Device& device, char* arena,
-    Communicator* communicator, const TaskEnvironment& environment) {
-  const placement::Task& task = plan.tasks(task_id);
+    const placement::Plan& plan, const placement::Task& task,
+    const Device& device, char* arena, Communicator* communicator,
+    const TaskEnvironment& environment) {
   TaskRunner runner;
   runner.outputs_readable_ = device.host_accessible();
   auto add = [&](int register_id, bool is_input) {

@@ -27,14 +27,14 @@ struct TaskEnvironment {
 
 class TaskRunner {
  public:
-  // Of a validated plan. `arena` is the task's device's; `communicator` that
-  // of the collective's group on this device, null for a kernel. Call on a
-  // thread with the team that will run it (Device::EnterStream).
-  // FailedPrecondition if this machine's kernel needs more workspace than was
-  // planned: the plan was compiled for another one.
+  // Of a validated plan, of which `task` is one. `arena` is the task's
+  // device's; `communicator` that of the collective's group on this device,
+  // null for a kernel. Call on a thread with the team that will run it
+  // (Device::EnterStream). FailedPrecondition if this machine's kernel needs
+  // more workspace than was planned: the plan was compiled for another one.
   static absl::StatusOr<TaskRunner> Create(const placement::Plan& plan,
-                                           int task, const Device& device,
-                                           char* arena,
+                                           const placement::Task& task,
+                                           const Device& device, char* arena,
                                            Communicator* communicator,
                                            const TaskEnvironment& environment);
 

@@ -66,9 +66,9 @@ class FakeCommunicator : public Communicator {
 class TaskRunnerTest : public testing::Test {
  protected:
   absl::StatusOr<TaskRunner> Make(const char* task) {
-    return TaskRunner::Create(plan_, placement::TaskNamed(plan_, task, 0),
-                              *device_, data(), &communicator_,
-                              {0, &source_, nullptr});
+    return TaskRunner::Create(
+        plan_, plan_.tasks(placement::TaskNamed(plan_, task, 0)), *device_,
+        data(), &communicator_, {0, &source_, nullptr});
   }
   char* data() const { return static_cast<char*>(arena_->data()); }
   float* At(const char* reg, int slot = 0) const {

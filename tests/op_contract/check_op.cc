@@ -83,6 +83,9 @@ void CheckIndices(const OpDef& def, Errors* errors) {
   for (int m : def.mutates) {
     CheckIndex("mutates", m, def.inputs.size(), errors);
   }
+  for (int input : def.settle.inputs) {
+    CheckIndex("settle", input, def.inputs.size(), errors);
+  }
   for (const ops::InPlacePair& pair : def.in_place) {
     CheckIndex("in_place input", pair.input, def.inputs.size(), errors);
     CheckIndex("in_place output", pair.output, def.outputs.size(), errors);

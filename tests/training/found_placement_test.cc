@@ -28,6 +28,8 @@ struct Request {
   placement::Precision precision = placement::Precision::kFloat32;
   std::map<std::string, ops::Sbp> pins;
   int64_t host_memory_bytes = 0;
+  double sample_rate = 1;
+  std::string row_update = "sampled";
 };
 
 absl::StatusOr<placement::Plan> Compile(const Request& request) {
@@ -36,6 +38,8 @@ absl::StatusOr<placement::Plan> Compile(const Request& request) {
   config.classes = request.classes;
   config.batch_size = request.batch_size;
   config.bn_groups = request.devices;
+  config.sample_rate = request.sample_rate;
+  config.class_groups = request.devices;
   auto model = models::BuildTrainGraph(config, ops::FindOp);
   if (!model.ok()) return model.status();
   placement::Cluster cluster =
@@ -46,6 +50,7 @@ absl::StatusOr<placement::Plan> Compile(const Request& request) {
   options.loss = model->loss;
   options.precision = request.precision;
   options.pins = request.pins;
+  options.optimizer.row_update = request.row_update;
   return placement::Compile(model->graph, cluster, options);
 }
 
@@ -115,6 +120,46 @@ TEST(FoundPlacementTest, TwoMillionClassesAreSplitAndTheBackboneIsNot) {
       for (const placement::Device& device : plan->devices()) {
         EXPECT_GT(device.arena_bytes(), of_head);
         EXPECT_LT(device.arena_bytes(), of_head + (int64_t{4} << 30));
+      }
+    }
+  }
+}
+
+// With Partial FC, too, and every device samples and gathers its own classes;
+// the step is predicted to be faster, and only what is sampled is copied.
+TEST(FoundPlacementTest, ASampleOfTwoMillionClassesIsSplitToo) {
+  for (int devices : {2, 8}) {
+    Request request;
+    request.devices = devices;
+    request.batch_size = int64_t{16} * devices;
+    request.classes = devices == 8 ? 2'059'906 : 2'000'000;
+    const auto full = Compile(request);
+    ASSERT_TRUE(full.ok()) << full.status();
+    request.sample_rate = 0.1;
+    for (const std::string row_update : {"sampled", "dense"}) {
+      SCOPED_TRACE(testing::Message() << row_update << " on " << devices);
+      request.row_update = row_update;
+      const auto plan = Compile(request);
+      ASSERT_TRUE(plan.ok()) << plan.status();
+      for (const char* name :
+           {"head.weight", "head.weight.momentum", "head.sample"}) {
+        EXPECT_THAT(TensorNamed(*plan, name).sbp(),
+                    testing::ElementsAre("S(0)"))
+            << name;
+      }
+      ExpectDataParallelBackbone(*plan);
+      int64_t sampled = 0;
+      for (const placement::Register& reg : plan->registers()) {
+        if (reg.name() == "head.sampled") sampled += reg.shape(0);
+      }
+      const auto of_all = static_cast<double>(request.classes);
+      EXPECT_GT(sampled, 0.1 * of_all);
+      EXPECT_LT(sampled, 0.11 * of_all);
+      EXPECT_LT(plan->predicted_step_seconds(), full->predicted_step_seconds());
+      for (int d = 0; d < devices; ++d) {
+        EXPECT_LT(
+            plan->devices(d).arena_bytes(),
+            full->devices(d).arena_bytes() + 2 * sampled / devices * 512 * 4);
       }
     }
   }

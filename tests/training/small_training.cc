@@ -84,6 +84,8 @@ absl::StatusOr<Model> BuildSmall(const SmallTraining& t) {
   ASSIGN_OR_RETURN(const TensorId features, AddBackbone(t, batch[0], &builder));
   models::FaceHeadConfig head;
   head.classes = t.classes;
+  head.sample_rate = t.sample_rate;
+  head.class_groups = t.class_groups > 0 ? t.class_groups : t.devices;
   ASSIGN_OR_RETURN(const models::FaceHead added,
                    models::AddFaceHead(head, features, batch[1], &builder));
   builder.Add1("fetch", "fetch_loss", {added.loss},
@@ -166,7 +168,15 @@ absl::StatusOr<TrainingResult> Train(const SmallTraining& t) {
   options.fetch_sink = &losses;
   ASSIGN_OR_RETURN(const std::unique_ptr<runtime::Session> session,
                    runtime::Session::Create(result.plan, devices, options));
-  RETURN_IF_ERROR(session->Run(t.steps));
+  RETURN_IF_ERROR(session->Run(t.read_after));
+  if (t.read_after > 0) {
+    for (const std::string& name : session->VariableNames()) {
+      ASSIGN_OR_RETURN(const runtime::HostTensor value,
+                       session->ReadVariable(name));
+      RETURN_IF_ERROR(session->WriteVariable(name, value));
+    }
+  }
+  RETURN_IF_ERROR(session->Run(t.steps - t.read_after));
   result.losses = losses.losses;
   for (const std::string& name : session->VariableNames()) {
     ASSIGN_OR_RETURN(result.variables[name], session->ReadVariable(name));

@@ -21,6 +21,9 @@ struct SmallTraining {
   int64_t bn_groups = 1;
   int64_t steps = 5;
   int64_t seed = 3;
+  // Partial FC, if below 1; class_groups 0: as many as there are devices.
+  double sample_rate = 1;
+  int64_t class_groups = 0;
   // An IResNet of one narrow block per stage instead of the network below; its
   // PReLUs start as the identity.
   bool iresnet = false;
@@ -28,6 +31,8 @@ struct SmallTraining {
   placement::CompileOptions options;
   // Every step sees the same images.
   bool same_batch = false;
+  // All variables are read, and written back, after so many steps, too.
+  int64_t read_after = 0;
   // In step `spoiled_step`, images from `spoiled_from` are multiplied by this.
   int64_t spoiled_step = -1;
   int64_t spoiled_from = 0;

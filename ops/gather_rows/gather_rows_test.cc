@@ -1,0 +1,104 @@
+// gather_rows_lazily: ops/sgd_update_rows/sgd_update_rows_test.cc.
+#include <algorithm>
+
+#include "gtest/gtest.h"
+#include "ops/cpu_kernels.h"
+#include "ops/gradient.h"
+#include "ops/graph/shard.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "ops/testing/given_op.h"
+#include "ops/testing/interpreter.h"
+#include "ops/testing/op_test.h"
+
+namespace facet::ops {
+namespace {
+
+// Calls body(entry, row) for the entries that are not padding.
+template <typename Body>
+void ForListed(const TensorType& rows_type, const Values& rows, int64_t c,
+               const Body& body) {
+  const int64_t groups = rows_type.shape[0], capacity = rows_type.shape[1];
+  for (int64_t i = 0; i < groups * capacity; ++i) {
+    if (rows[i] < 0) continue;
+    body(i, ShardRange(c, groups, i / capacity).begin +
+                static_cast<int64_t>(rows[i]));
+  }
+}
+
+OpCase Case(int64_t c, int64_t d, int64_t groups, int64_t capacity) {
+  OpCase op_case;
+  op_case.op = "gather_rows";
+  op_case.inputs = {{DataType::kFloat32, {c, d}},
+                    {DataType::kInt32, {groups, capacity}}};
+  op_case.domains = {{}, {0, static_cast<double>(c / groups), true}};
+  return op_case;
+}
+
+TEST(GatherRowsTest, MatchesReference) {
+  const Reference reference = [](const Attributes&,
+                                 const std::vector<TensorType>& types,
+                                 const std::vector<Values>& inputs) {
+    const int64_t d = types[0].shape[1];
+    Values y(types[1].shape.num_elements() * d, 0);
+    ForListed(types[1], inputs[1], types[0].shape[0],
+              [&](int64_t entry, int64_t row) {
+                std::copy_n(inputs[0].begin() + row * d, d,
+                            y.begin() + entry * d);
+              });
+    return std::vector<Values>{y};
+  };
+  ExpectMatchesReference(Case(5, 3, 2, 2), reference);
+  ExpectMatchesReference(Case(1000, 512, 3, 200), reference);
+  ExpectMatchesReference(Case(7, 1, 1, 7), reference);
+}
+
+// What is larger than the caches is written in another way.
+TEST(GatherRowsTest, CopiesManyRows) {
+  constexpr int64_t kRows = 9000, kColumns = 1024, kListed = 8500;
+  HostValue weight = HostValue::Whole({DataType::kFloat32, {kRows, kColumns}});
+  for (int64_t i = 0; i < kRows * kColumns; ++i) {
+    weight.as<float>()[i] = static_cast<float>(i % 65537);
+  }
+  HostValue rows = HostValue::Whole({DataType::kInt32, {1, kListed}});
+  for (int64_t j = 0; j < kListed; ++j) {
+    rows.as<int32_t>()[j] =
+        j < 8400 ? static_cast<int32_t>(j + j / 20) : int32_t{-1};
+  }
+  const auto y = RunOp(
+      *FindOp("gather_rows"), {}, {weight, rows},
+      {HostValue::Whole({DataType::kFloat32, {kListed, kColumns}}).slice()},
+      RunOptions(), CpuKernels());
+  ASSERT_TRUE(y.ok()) << y.status();
+  int64_t wrong = 0;
+  for (int64_t j = 0; j < kListed; ++j) {
+    const int64_t row = rows.as<int32_t>()[j];
+    for (int64_t i = 0; i < kColumns; ++i) {
+      const float want = row < 0 ? 0 : weight.as<float>()[row * kColumns + i];
+      wrong += (*y)[0].as<float>()[j * kColumns + i] != want;
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(GatherRowsTest, TheGradientIsOfTheListedRows) {
+  Graph graph;
+  GraphBuilder builder(&graph, FindOpOrGiven);
+  const TensorId weight =
+      AddGiven(&builder, "weight", {DataType::kFloat32, {5, 3}});
+  const TensorId rows = AddGiven(&builder, "rows", {DataType::kInt32, {2, 2}});
+  const TensorId y = builder.Add1("gather_rows", "y", {weight, rows});
+  ASSERT_TRUE(builder.status().ok()) << builder.status();
+  const TensorId dy = AddGiven(&builder, "dy", builder.type(y));
+  GradientContext context(&builder, graph.tensors[y].producer, {dy});
+  ASSERT_TRUE(FindOp("gather_rows")->gradient(&context).ok());
+  const GradientContext::RowGradient* gradient = context.input_row_gradient(0);
+  ASSERT_NE(gradient, nullptr);
+  EXPECT_EQ(gradient->rows, rows);
+  EXPECT_EQ(gradient->gradient, dy);
+  EXPECT_EQ(context.input_gradient(1), kNone);
+  EXPECT_NE(FindOp(gradient->lazy_op), nullptr);
+}
+
+}  // namespace
+}  // namespace facet::ops
