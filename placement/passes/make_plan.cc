@@ -9,7 +9,6 @@
 #include "placement/plan/attribute.h"
 #include "placement/plan/firing.h"
 #include "placement/plan/happens_before.h"
-#include "placement/plan/predicted_times.h"
 #include "placement/plan/validate.h"
 
 namespace facet::placement {
@@ -209,7 +208,7 @@ Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
     AddWait(wait.task, wait.predecessor, wait.steps, &plan);
   }
   AddUpdateWaits(tasks, &plan);
-  plan.set_predicted_step_seconds(PredictedTimes(plan).seconds);
+  plan.set_predicted_step_seconds(SimulateSteadyStep(plan).seconds);
   return plan;
 }
 

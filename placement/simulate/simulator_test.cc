@@ -1,4 +1,4 @@
-#include "placement/plan/predicted_times.h"
+#include "placement/simulate/simulator.h"
 
 #include "gtest/gtest.h"
 #include "placement/plan/small_plan.h"
@@ -6,10 +6,10 @@
 namespace facet::placement {
 namespace {
 
-TEST(PredictedTimesTest, TasksWaitForWhatTheyReadAndForTheirStream) {
+TEST(SimulatorTest, TasksWaitForWhatTheyReadAndForTheirStream) {
   Plan plan = SmallPlan();
   for (Task& task : *plan.mutable_tasks()) task.set_predicted_seconds(1);
-  const StepTimes times = PredictedTimes(plan);
+  const StepTimes times = SimulateSteadyStep(plan);
   auto at = [&](const char* name, int device) {
     return times.tasks[TaskNamed(plan, name, device)];
   };
@@ -25,12 +25,12 @@ TEST(PredictedTimesTest, TasksWaitForWhatTheyReadAndForTheirStream) {
   EXPECT_EQ(at("w", 0).end, 0);
 }
 
-TEST(PredictedTimesTest, ACollectiveWaitsForItsSlowestMember) {
+TEST(SimulatorTest, ACollectiveWaitsForItsSlowestMember) {
   Plan plan = SmallPlan();
   for (Task& task : *plan.mutable_tasks()) task.set_predicted_seconds(1);
-  const double even = PredictedTimes(plan).seconds;
+  const double even = SimulateSteadyStep(plan).seconds;
   plan.mutable_tasks(TaskNamed(plan, "z", 1))->set_predicted_seconds(6);
-  const StepTimes times = PredictedTimes(plan);
+  const StepTimes times = SimulateSteadyStep(plan);
   const TaskTime slow = times.tasks[TaskNamed(plan, "z", 1)];
   const TaskTime first = times.tasks[TaskNamed(plan, "g", 0)];
   EXPECT_DOUBLE_EQ(first.start, slow.end);
