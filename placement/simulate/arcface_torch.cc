@@ -9,12 +9,19 @@
 namespace facet::placement {
 namespace {
 
+// The part of the images whose class is on this rank.
+double PositiveShare(const ArcfaceTorchRun& run, int rank) {
+  if (run.all_labels_on_first) return rank == 0 ? 1 : 0;
+  return 1.0 / run.devices;
+}
+
 // One step of train.py on one rank.
-void AddStep(const ArcfaceTorchRun& run, bool has_positives, EagerRank* rank) {
+void AddStep(const ArcfaceTorchRun& run, double positive_share,
+             EagerRank* rank) {
   const int64_t local_batch = run.batch_size / run.devices;
   ArcfaceTorchBackbone backbone(run.layers, local_batch, run.half, run.devices,
                                 rank);
-  ArcfaceTorchHead head(run, has_positives, rank);
+  ArcfaceTorchHead head(run, positive_share, rank);
   backbone.Forward();
   head.ForwardBackward();
   backbone.Backward();
@@ -36,7 +43,7 @@ Plan ArcfaceTorchPlan(const Hardware& hardware, const ArcfaceTorchRun& run) {
         d == 0 ? absl::StrCat(hardware.kind(), ":0")
                : absl::StrCat(hardware.kind(), ":1 to ", run.devices - 1));
     EagerRank rank(&hardware, run.devices, d, &plan);
-    AddStep(run, d == 0, &rank);
+    AddStep(run, PositiveShare(run, d), &rank);
   }
   return plan;
 }

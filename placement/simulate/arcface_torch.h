@@ -31,6 +31,8 @@ struct ArcfaceTorchRun {
   bool half = false;
   double sample_rate = 1;  // Of Partial FC; 1: all classes.
   int devices = 8;
+  // As its synthetic data has it. False: each rank has its share of positives.
+  bool all_labels_on_first = true;
 };
 
 // The plan shows two devices: the first, which has all positives, and one that

@@ -12,7 +12,7 @@ constexpr double kEmbedding = 512;  // Elements.
 }  // namespace
 
 ArcfaceTorchHead::ArcfaceTorchHead(const ArcfaceTorchRun& run,
-                                   bool has_positives, EagerRank* rank)
+                                   double positive_share, EagerRank* rank)
     : samples_(run.sample_rate < 1),
       world_(run.devices),
       images_(static_cast<double>(run.batch_size)),
@@ -21,14 +21,14 @@ ArcfaceTorchHead::ArcfaceTorchHead(const ArcfaceTorchRun& run,
       rows_(std::floor(run.sample_rate * all_rows_)),
       embeddings_(images_ * kEmbedding * kFloat),
       rank_(rank),
-      has_positives_(has_positives) {}
+      positive_share_(positive_share) {}
 
 void ArcfaceTorchHead::Logits(const std::string& name, double passes) {
   rank_->Move(name, passes * images_ * rows_ * kFloat);
 }
 
 void ArcfaceTorchHead::PositiveRows(const std::string& name, double passes) {
-  rank_->Move(name, has_positives_ ? passes * images_ * rows_ * kFloat : 0);
+  rank_->Move(name, positive_share_ * passes * images_ * rows_ * kFloat);
 }
 
 void ArcfaceTorchHead::Weights(const std::string& name, double passes) {

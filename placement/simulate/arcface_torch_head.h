@@ -10,8 +10,8 @@ namespace facet::placement {
 
 class ArcfaceTorchHead {
  public:
-  // `has_positives`: the classes of all images are on this rank (else none).
-  ArcfaceTorchHead(const ArcfaceTorchRun& run, bool has_positives,
+  // `positive_share`: the part of the images whose class is on this rank.
+  ArcfaceTorchHead(const ArcfaceTorchRun& run, double positive_share,
                    EagerRank* rank);
 
   void ForwardBackward();  // partial_fc.py, forward_backward().
@@ -38,7 +38,7 @@ class ArcfaceTorchHead {
   const double rows_;        // Of them, those that take part.
   const double embeddings_;  // Bytes, of all images.
   EagerRank* const rank_;
-  const bool has_positives_;
+  const double positive_share_;
 };
 
 }  // namespace facet::placement

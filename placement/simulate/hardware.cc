@@ -48,16 +48,14 @@ absl::StatusOr<Hardware> Parse(absl::string_view source,
 }
 
 absl::Status CheckEfficiency(absl::string_view where, const Efficiency& e) {
-  // Above 1 is possible: FLOP are counted by the definition of the operator,
-  // and Winograd's convolutions do fewer.
   for (const auto& [field, value] :
        {std::pair<const char*, double>{"float32", e.float32()},
         {"half", e.half()},
         {"memory", e.memory()}}) {
-    if (!(value > 0 && value <= 4)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(where, ".", field, " is ", value,
-                       "; a part of the peak, above 0 and at most 4"));
+    if (!(value > 0 && value <= kMostEfficiency)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          where, ".", field, " is ", value,
+          "; a part of the peak, above 0 and at most ", kMostEfficiency));
     }
   }
   return absl::OkStatus();

@@ -19,6 +19,11 @@ std::vector<std::string> HardwareNames();
 // names; InvalidArgument names the file, the field and what is wrong.
 absl::StatusOr<Hardware> ReadHardware(const std::string& name_or_path);
 
+// The most that a part of a peak may be. Above 1 is possible: FLOP are those of
+// an operator's definition, of which Winograd's convolutions do fewer, and
+// bytes are counted as if no cache held any.
+inline constexpr double kMostEfficiency = 20;
+
 // InvalidArgument names a field whose value cannot be.
 absl::Status ValidateHardware(const Hardware& hardware);
 
