@@ -10,6 +10,7 @@
 #include "placement/plan/firing.h"
 #include "placement/plan/happens_before.h"
 #include "placement/plan/validate.h"
+#include "placement/simulate/simulator.h"
 
 namespace facet::placement {
 namespace {
