@@ -4,12 +4,15 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "glog/logging.h"
 #include "ops/cpu_kernels.h"
+#include "placement/simulate/hardware.h"
 #include "runtime/device/cpu_device.h"
 #include "runtime/device/host_memory.h"
 
@@ -71,7 +74,7 @@ std::string CpuDescription() {
   return text;
 }
 
-placement::Cluster LocalCpuCluster(int count) {
+placement::Hardware LocalCpuCore() {
   double megahertz = 0;
   if (!absl::SimpleAtod(CpuInfo("cpu MHz"), &megahertz) || megahertz < 500) {
     megahertz = 2500;
@@ -79,31 +82,38 @@ placement::Cluster LocalCpuCluster(int count) {
   const bool wide = __builtin_cpu_supports("avx512f");
   // Two fused multiply-adds per cycle on 8 (AVX2) or 16 lanes; Zen 4 and
   // client cores do one 16-lane one, so AVX-512 counts as 1.5 times AVX2.
-  // Convolutions reach about two thirds of that (docs/cost_model.md).
-  const double flops_per_cycle = 2 * 2 * 8 * (wide ? 1.5 : 1.0) * 0.65;
-  const double copy_rate = MeasureCopyRate();
+  const double flops_per_cycle = 2 * 2 * 8 * (wide ? 1.5 : 1.0);
+  absl::StatusOr<placement::Hardware> core = placement::ReadHardware("cpu");
+  CHECK(core.ok()) << core.status();  // It is a part of the program.
+  core->set_float32_flops_per_second(megahertz * 1e6 * flops_per_cycle);
+  core->set_half_flops_per_second(core->float32_flops_per_second());
+  core->set_memory_bytes_per_second(MeasureCopyRate());
+  core->mutable_link()->set_bytes_per_second(core->memory_bytes_per_second() /
+                                             2);
+  if (!CpuMultipliesBFloat16()) {
+    // The profile's figures are of a CPU that does; this one converts.
+    for (placement::OpRates& rates : *core->mutable_rates()) {
+      placement::Efficiency* e = rates.mutable_efficiency();
+      e->set_half(std::min(e->half(), 0.9 * e->float32()));
+    }
+  }
+  return *std::move(core);
+}
 
-  placement::MeshAxis axis;
-  axis.name = "device";
-  axis.latency_seconds = 10e-6;  // Two wake-ups of a waiting thread.
-  axis.bytes_per_second = copy_rate / 2;
-  axis.blocking_seconds = 200e-6;
+double CoresOfDevice(int count, int index) {
+  return runtime::CoresOfCpuDevice(count, index) *
+         std::min(1.0, runtime::AvailableCores() / static_cast<double>(count));
+}
 
-  placement::DeviceSpec spec;
-  spec.kind = "cpu";
-  placement::Cluster cluster = placement::UniformCluster(count, spec, axis);
+placement::Cluster LocalCpuCluster(int count) {
+  placement::Cluster cluster = placement::ClusterOf(LocalCpuCore(), count);
   for (int i = 0; i < count; ++i) {
     placement::DeviceSpec& device = cluster.devices[i];
     device.cores = runtime::CoresOfCpuDevice(count, i);
-    // More devices than cores share them.
-    const double cores =
-        device.cores *
-        std::min(1.0, runtime::AvailableCores() / static_cast<double>(count));
-    device.float32_flops_per_second = cores * megahertz * 1e6 * flops_per_cycle;
-    device.half_flops_per_second =
-        device.float32_flops_per_second * (CpuMultipliesBFloat16() ? 1.7 : 0.9);
-    device.memory_bytes_per_second = cores * copy_rate;
-    device.launch_seconds = 3e-6;
+    const double cores = CoresOfDevice(count, i);
+    device.float32_flops_per_second *= cores;
+    device.half_flops_per_second *= cores;
+    device.memory_bytes_per_second *= cores;
   }
   cluster.host_memory_bytes = runtime::AvailableHostMemoryBytes();
   cluster.kernels = &ops::CpuKernels();

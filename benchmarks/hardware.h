@@ -7,6 +7,7 @@
 
 #include "ops/graph/data_type.h"
 #include "placement/cluster.h"
+#include "placement/simulate/hardware.pb.h"
 
 namespace facet::benchmarks {
 
@@ -17,9 +18,17 @@ std::string CpuDescription();
 // emulation on any AVX-512).
 bool CpuMultipliesBFloat16();
 
-// `count` CPU devices of this machine: cores as runtime/device/cpu_device
-// divides them, arithmetic rate from the instruction set and clock, memory
-// rate from a short measurement (0.1 s), memory as available now.
+// One core of this machine: peaks from the instruction set and clock, and from
+// a short measurement of its memory (0.1 s); what operators reach of them from
+// placement/simulate/hardware/cpu.txtpb (`bazel run //benchmarks:calibrate`).
+placement::Hardware LocalCpuCore();
+
+// The cores of device `index` of `count`: a part of one where there are more
+// devices than cores.
+double CoresOfDevice(int count, int index);
+
+// `count` CPU devices of this machine: so many of LocalCpuCore as
+// runtime/device/cpu_device gives each; memory as available now.
 placement::Cluster LocalCpuCluster(int count);
 
 }  // namespace facet::benchmarks

@@ -55,6 +55,19 @@ std::string JsonMap(const std::vector<std::pair<std::string, double>>& map) {
                       "}");
 }
 
+// How far a prediction is off, of what was measured.
+double ErrorPercent(double predicted, double measured) {
+  return 100 * (predicted / measured - 1);
+}
+
+double Find(const std::vector<std::pair<std::string, double>>& map,
+            const std::string& name) {
+  for (const auto& [key, value] : map) {
+    if (key == name) return value;
+  }
+  return 0;
+}
+
 }  // namespace
 
 double SamplesPerSecond(const Results& results) {
@@ -82,20 +95,24 @@ void PrintResults(const Results& r) {
   std::printf("\n%-40s%.2f samples/s  (steps %.2f to %.2f)\n", "speed (median)",
               SamplesPerSecond(r), r.batch_size / *slowest,
               r.batch_size / *fastest);
-  std::printf("%-40s%.3f s  (predicted %.3f s)\n", "step", median,
-              r.predicted_step_seconds);
+  std::printf("%-40s%.3f s  (predicted %.3f s, %+.1f %%)\n", "step", median,
+              r.predicted_step_seconds,
+              ErrorPercent(r.predicted_step_seconds, median));
   for (const auto& [phase, seconds] : r.phases) {
-    std::printf("  %-38s%.3f s  %4.1f %%\n", phase.c_str(), seconds,
-                100 * seconds / median);
+    std::printf("  %-38s%.3f s  %4.1f %%  (predicted %.3f s)\n", phase.c_str(),
+                seconds, 100 * seconds / median,
+                Find(r.predicted_phases, phase));
   }
   for (const DeviceBytes& device : r.device_bytes) {
     std::printf("%-40spredicted %.2f GiB, measured %.2f GiB\n",
                 absl::StrCat("memory of ", device.name).c_str(),
                 GiB(device.predicted), GiB(device.measured));
   }
-  std::printf("%-40spredicted %.2f GiB, measured %.2f GiB\n",
+  std::printf("%-40spredicted %.2f GiB, measured %.2f GiB (%+.1f %%)\n",
               "peak memory of the process", GiB(r.predicted_peak_bytes),
-              GiB(r.process_peak_bytes));
+              GiB(r.process_peak_bytes),
+              ErrorPercent(static_cast<double>(r.predicted_peak_bytes),
+                           static_cast<double>(r.process_peak_bytes)));
   for (const auto& [name, value] : r.measures) {
     std::printf("%-40s%.4f\n", absl::StrReplaceAll(name, {{"_", " "}}).c_str(),
                 value);
@@ -122,6 +139,14 @@ absl::Status WriteJson(const Results& r, const std::string& path) {
       absl::StrCat("\"hardware\": ", JsonString(r.hardware)),
       absl::StrCat("\"predicted_step_seconds\": ",
                    JsonNumber(r.predicted_step_seconds)),
+      absl::StrCat("\"predicted_phases\": ", JsonMap(r.predicted_phases)),
+      absl::StrCat("\"step_error_percent\": ",
+                   JsonNumber(ErrorPercent(r.predicted_step_seconds,
+                                           Median(r.step_seconds)))),
+      absl::StrCat(
+          "\"memory_error_percent\": ",
+          JsonNumber(ErrorPercent(static_cast<double>(r.predicted_peak_bytes),
+                                  static_cast<double>(r.process_peak_bytes)))),
       absl::StrCat("\"compile_seconds\": ", JsonNumber(r.compile_seconds)),
   };
   for (const auto& [name, value] : r.measures) {

@@ -32,6 +32,7 @@ struct Results {
   int64_t predicted_peak_bytes = 0;  // Of the process.
   int64_t process_peak_bytes = 0;    // Measured.
   double predicted_step_seconds = 0;
+  std::vector<std::pair<std::string, double>> predicted_phases;  // Seconds.
   double compile_seconds = 0;
   // "8 x V100 ..." and its figures; empty if the row was not published.
   std::string published;

@@ -18,6 +18,7 @@
 #include "placement/compile.h"
 #include "placement/plan/plan_io.h"
 #include "placement/plan/plan_text.h"
+#include "placement/simulate/simulator.h"
 #include "runtime/data/synthetic.h"
 #include "runtime/device/cpu_device.h"
 #include "runtime/device/host_memory.h"
@@ -145,6 +146,7 @@ absl::StatusOr<Results> TrainingRun::Train() {
   }
   r.process_peak_bytes = runtime::ProcessPeakBytes();
   r.predicted_step_seconds = plan_.predicted_step_seconds();
+  r.predicted_phases = placement::SimulatedPhases(plan_);
   r.compile_seconds = compile_seconds_;
   r.published = PublishedFigures(settings_.network, settings_.classes,
                                  settings_.half.has_value());

@@ -35,6 +35,8 @@ class TrainingRun {
   runtime::Session& session() { return *session_; }
   const std::vector<runtime::Device*>& devices() const { return devices_; }
   const Settings& settings() const { return settings_; }
+  const placement::Plan& plan() const { return plan_; }
+  const runtime::Timeline& timeline() const { return *timeline_; }
 
  private:
   explicit TrainingRun(const Settings& settings);

@@ -4,6 +4,7 @@
 #define FACET_PLACEMENT_CLUSTER_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,13 @@
 #include "ops/kernel.h"
 
 namespace facet::placement {
+
+// How an operator differs from the device's rates: factors of them.
+struct OpRateFactors {
+  double float32 = 1;
+  double half = 1;
+  double memory = 1;
+};
 
 struct DeviceSpec {
   std::string kind = "cpu";
@@ -21,6 +29,8 @@ struct DeviceSpec {
   double half_flops_per_second = 1e11;
   double memory_bytes_per_second = 20e9;
   double launch_seconds = 2e-6;  // Fixed cost of starting one task.
+  // By operator; of those that are not here: 1.
+  std::map<std::string, OpRateFactors> op_rates;
   // Memory of its own (a GPU's); 0: it shares Cluster::host_memory_bytes.
   int64_t memory_bytes = 0;
 

@@ -28,9 +28,17 @@ double LocalOpSeconds(const ops::OpDef& def, const ops::OpCall& local,
   for (const ops::TensorType& type : local.inputs) {
     if (ops::IsHalf(type.dtype)) dtype = type.dtype;
   }
+  OpRateFactors factors;
+  if (const auto it = device.op_rates.find(def.name);
+      it != device.op_rates.end()) {
+    factors = it->second;
+  }
   return device.launch_seconds +
-         std::max(cost.flops / device.flops_per_second(dtype),
-                  cost.bytes / device.memory_bytes_per_second);
+         std::max(
+             cost.flops /
+                 (device.flops_per_second(dtype) *
+                  (ops::IsHalf(dtype) ? factors.half : factors.float32)),
+             cost.bytes / (device.memory_bytes_per_second * factors.memory));
 }
 
 double OpSeconds(const ops::OpDef& def, const ops::OpCall& global,

@@ -1,5 +1,7 @@
-// OpSeconds: how long one device takes for its share of a node, by a roofline:
-// the slower of arithmetic and memory traffic, plus a fixed launch cost.
+// OpSeconds: how long one device takes for its share of a node, by a roofline
+// (Williams et al., 2009): the slower of arithmetic (FLOP by FLOP per second)
+// and memory traffic (bytes by bytes per second), plus a fixed launch cost. The
+// rates are the device's, times the operator's factors (DeviceSpec::op_rates).
 #ifndef FACET_PLACEMENT_COST_OP_COST_H_
 #define FACET_PLACEMENT_COST_OP_COST_H_
 

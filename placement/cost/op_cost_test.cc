@@ -62,6 +62,25 @@ TEST(OpCostTest, HalfRunsAtTheHalfRate) {
   }
 }
 
+TEST(OpCostTest, AnOperatorsOwnRatesCountForItAlone) {
+  DeviceSpec device = RoundDevice();
+  device.op_rates["matmul_like"] = {.float32 = 2, .half = 0.5, .memory = 0.1};
+  auto seconds = [&](DataType dtype, int64_t rows, const ops::OpDef& def) {
+    const Call call = Product(dtype, rows);
+    return LocalOpSeconds(def, {{}, call.inputs, call.outputs}, device);
+  };
+  // Half: 2e7 flops at 4e9 / 2. Float32: at 1e9 * 2; with one row memory is
+  // slower, at 1e9 / 10.
+  const ops::OpDef def = MatmulLike();
+  EXPECT_DOUBLE_EQ(seconds(DataType::kFloat16, 1000, def), 1e-3 + 2e7 / 2e9);
+  EXPECT_DOUBLE_EQ(seconds(DataType::kFloat32, 1000, def), 1e-3 + 2e7 / 2e9);
+  EXPECT_DOUBLE_EQ(seconds(DataType::kFloat32, 1, def),
+                   1e-3 + (2 * 400 + 40000) / 1e8);
+  ops::OpDef other = def;
+  other.name = "other";
+  EXPECT_DOUBLE_EQ(seconds(DataType::kFloat32, 1000, other), 1e-3 + 2e7 / 1e9);
+}
+
 TEST(OpCostTest, SplitsCountTheLargestShareAndCopiesAllOfIt) {
   const Call call = Product(DataType::kFloat32, 1000);
   // 334, 333 and 333 rows.

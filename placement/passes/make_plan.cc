@@ -10,8 +10,8 @@
 #include "placement/plan/attribute.h"
 #include "placement/plan/firing.h"
 #include "placement/plan/happens_before.h"
-#include "placement/plan/predicted_times.h"
 #include "placement/plan/validate.h"
+#include "placement/simulate/simulator.h"
 
 namespace facet::placement {
 namespace {
@@ -239,7 +239,7 @@ Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
   }
   AddUpdateWaits(tasks, &plan);
   AddSettleTasks(lookup, &plan);
-  plan.set_predicted_step_seconds(PredictedTimes(plan).seconds);
+  plan.set_predicted_step_seconds(SimulateSteadyStep(plan).seconds);
   return plan;
 }
 

@@ -16,7 +16,7 @@ constexpr char kProgram[] = "bazel run //placement:plan --";
 
 const std::vector<Command>& AllCommands() {
   static const auto& commands = *new std::vector<Command>{
-      ShowCommand(), VerifyCommand(), DiffCommand(), ExplainCommand()};
+      ShowCommand(), VerifyCommand(), DiffCommand(), ExplainCommand(), SimulateCommand()};
   return commands;
 }
 

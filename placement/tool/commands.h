@@ -31,6 +31,7 @@ Command ShowCommand();
 Command VerifyCommand();
 Command DiffCommand();
 Command ExplainCommand();
+Command SimulateCommand();
 
 // The flags of a request to the compiler (request.h).
 std::vector<std::string> ModelFlags();

@@ -12,7 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "nlohmann/json.hpp"
 #include "ops/status_macros.h"
-#include "placement/plan/predicted_times.h"
+#include "placement/simulate/simulator.h"
 #include "placement/tool/graphviz.h"
 #include "placement/tool/page_files.h"
 #include "placement/tool/plan_dot.h"
@@ -251,7 +251,7 @@ absl::StatusOr<std::string> PlanPage(const Plan& plan,
   // The declaration before the element is for files of their own.
   svg.erase(0, svg.find("<svg"));
 
-  const StepTimes times = PredictedTimes(plan);
+  const StepTimes times = SimulateSteadyStep(plan);
   double begin = 0, end = times.seconds;
   for (const TaskTime& task : times.tasks) {
     begin = std::min(begin, task.start);
