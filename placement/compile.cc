@@ -374,6 +374,11 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
                      PlanCandidate(candidate, cluster, options, &log));
     const absl::Status fits = CheckMemory(plan, cluster);
     if (fits.ok()) {
+      // Only now: a plan with limits that it does not keep would be invalid.
+      for (int d = 0; d < plan.devices_size(); ++d) {
+        plan.mutable_devices(d)->set_memory_bytes(
+            cluster.devices[d].memory_bytes);
+      }
       AddOptions(graph, options, fused, &plan);
       return Compilation{std::move(plan), std::move(candidate.graph),
                          std::move(candidate.assignment)};

@@ -103,15 +103,19 @@ Json Operators(const Plan& plan, const PlanGraph& all, const PlanGraph& drawn,
   return operators;
 }
 
-// The memory of one device: blocks (start, end, offset, size, name, phase);
-// phase "" holds for the whole run.
+// The memory of one device: blocks (start, end, offset, size, name, phase,
+// operator); phase "" holds for the whole run.
 Json MemoryOf(const Plan& plan, int device, const StepTimes& times,
-              const std::vector<TaskTime>& lifetimes, double begin,
-              double end) {
+              const std::vector<TaskTime>& lifetimes, const PlanGraph& all,
+              double begin, double end) {
   Json blocks = Json::array();
   std::vector<std::string> phase(plan.registers_size());
-  for (const Task& task : plan.tasks()) {
-    for (int r : task.outputs()) phase[r] = task.phase();
+  std::vector<int> op(plan.registers_size(), -1);
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    for (int r : plan.tasks(t).outputs()) {
+      phase[r] = plan.tasks(t).phase();
+      op[r] = all.node_of_task[t];
+    }
   }
   for (int r = 0; r < plan.registers_size(); ++r) {
     const Register& reg = plan.registers(r);
@@ -121,8 +125,8 @@ Json MemoryOf(const Plan& plan, int device, const StepTimes& times,
       blocks.push_back({whole_run ? begin : lifetimes[r].start,
                         whole_run ? end : lifetimes[r].end,
                         reg.arena_offset() + slot * reg.slot_stride_bytes(),
-                        reg.size_bytes(), reg.name(),
-                        whole_run ? "" : phase[r]});
+                        reg.size_bytes(), reg.name(), whole_run ? "" : phase[r],
+                        op[r]});
     }
   }
   for (int t = 0; t < plan.tasks_size(); ++t) {
@@ -132,15 +136,15 @@ Json MemoryOf(const Plan& plan, int device, const StepTimes& times,
     }
     blocks.push_back({times.tasks[t].start, times.tasks[t].end,
                       task.workspace_offset(), task.workspace_bytes(),
-                      absl::StrCat("workspace of ", task.name()),
-                      task.phase()});
+                      absl::StrCat("workspace of ", task.name()), task.phase(),
+                      all.node_of_task[t]});
   }
   return blocks;
 }
 
 // Devices whose memory looks the same come once.
-Json Memory(const Plan& plan, const StepTimes& times, double begin,
-            double end) {
+Json Memory(const Plan& plan, const StepTimes& times, const PlanGraph& all,
+            double begin, double end) {
   std::vector<TaskTime> lifetimes(plan.registers_size());
   for (int t = 0; t < plan.tasks_size(); ++t) {
     const Task& task = plan.tasks(t);
@@ -157,7 +161,7 @@ Json Memory(const Plan& plan, const StepTimes& times, double begin,
   std::vector<std::vector<std::string>> names;
   for (int d = 0; d < plan.devices_size(); ++d) {
     const Device& device = plan.devices(d);
-    Json blocks = MemoryOf(plan, d, times, lifetimes, begin, end);
+    Json blocks = MemoryOf(plan, d, times, lifetimes, all, begin, end);
     const auto [it, is_new] = known.emplace(blocks.dump(), memory.size());
     if (!is_new) {
       names[it->second].push_back(device.name());
@@ -176,13 +180,13 @@ Json Memory(const Plan& plan, const StepTimes& times, double begin,
     memory[i]["name"] =
         names[i].size() == 1
             ? names[i][0]
-            : absl::StrCat(names[i].front(), " and ", names[i].size() - 1,
-                           " alike, to ", names[i].back());
+            : absl::StrCat(names[i].front(), " \u2026 ", names[i].back(), ", ",
+                           names[i].size(), " alike");
   }
   return memory;
 }
 
-Json Timeline(const Plan& plan, const StepTimes& times) {
+Json Timeline(const Plan& plan, const StepTimes& times, const PlanGraph& all) {
   Json timeline = Json::array();
   for (int d = 0; d < std::min(plan.devices_size(), kMostDevices); ++d) {
     std::map<std::string, Json> streams;
@@ -191,7 +195,8 @@ Json Timeline(const Plan& plan, const StepTimes& times) {
       if (task.device() != d || task.once()) continue;
       streams.emplace(task.stream(), Json::array())
           .first->second.push_back({times.tasks[t].start, times.tasks[t].end,
-                                    task.name(), task.phase()});
+                                    task.name(), task.phase(),
+                                    all.node_of_task[t]});
     }
     Json device = {{"name", plan.devices(d).name()}};
     device["streams"] = Json::array();
@@ -206,36 +211,57 @@ Json Timeline(const Plan& plan, const StepTimes& times) {
 
 std::string FactsHtml(const Plan& plan) {
   const PlanTotals totals = FindTotals(plan);
-  std::string text = absl::StrFormat(
-      "predicted step <b>%s</b> (simulated) &middot; memory of the fullest "
-      "device <b>%s</b>, %.4f times the least &middot; a device sends "
-      "<b>%s</b> a step in %d collectives",
-      SecondsText(plan.predicted_step_seconds()),
-      BytesText(static_cast<double>(totals.arena_bytes)),
-      totals.arena_over_lower_bound,
-      BytesText(static_cast<double>(totals.collective_bytes)),
-      totals.collectives);
+  std::string html;
+  auto fact = [&](const std::string& value, const std::string& name) {
+    absl::StrAppend(&html, "<div class=\"fact\"><b>", HtmlText(value),
+                    "</b><span>", HtmlText(name), "</span></div>");
+  };
+  fact(SecondsText(plan.predicted_step_seconds()), "a step, predicted");
+  fact(BytesText(static_cast<double>(totals.arena_bytes)),
+       "memory of the fullest device");
+  fact(absl::StrFormat("%.4f", totals.arena_over_lower_bound),
+       "of the least memory possible");
+  fact(BytesText(static_cast<double>(totals.collective_bytes)),
+       "sent by a device in a step");
+  fact(absl::StrCat(totals.collectives), "collectives in a step");
   if (totals.optimality_gap >= 0) {
-    absl::StrAppendFormat(&text, " &middot; search: gap <b>%.2g%%</b>",
-                          totals.optimality_gap * 100);
+    fact(absl::StrFormat("%.2g%%", totals.optimality_gap * 100),
+         "from the best placement, at most");
   }
-  return text;
+  return html;
 }
 
-std::string LegendHtml(const Plan& plan) {
+std::set<std::string> Sbps(const Plan& plan) {
   std::set<std::string> sbps;
   for (const LogicalTensor& tensor : plan.tensors()) {
     sbps.insert(SbpText(tensor));
   }
+  return sbps;
+}
+
+// "S(0)": "split along dimension 0".
+std::string SbpInWords(const std::string& sbp) {
+  if (sbp == "B") return "whole on every device";
+  if (sbp.rfind("S(", 0) == 0) {
+    return absl::StrCat("split along dimension ",
+                        sbp.substr(2, sbp.size() - 3));
+  }
+  if (sbp == "P(sum)") return "to be added up";
+  if (sbp == "P(max)") return "to take the maximum of";
+  return "";
+}
+
+std::string LegendHtml(const Plan& plan) {
   std::string html;
-  for (const std::string& sbp : sbps) {
+  for (const std::string& sbp : Sbps(plan)) {
     absl::StrAppend(
-        &html, "<span class=\"key\"><span class=\"swatch\" style=\"",
-        "background:", SbpColor(sbp), "\"></span>", HtmlText(sbp), "</span>");
+        &html, "<span class=\"key\" title=\"", HtmlText(SbpInWords(sbp)),
+        "\"><span class=\"swatch\" style=\"background:", SbpColor(sbp),
+        "\"></span>", HtmlText(sbp), " ", HtmlText(SbpInWords(sbp)), "</span>");
   }
   return html +
          "<span class=\"key\"><span class=\"swatch collective\"></span>"
-         "collective, coloured by its result</span>";
+         "collective, in the colour of its result</span>";
 }
 
 }  // namespace
@@ -245,6 +271,7 @@ absl::StatusOr<std::string> PlanPage(const Plan& plan,
                                      const PlanGraphOptions& options) {
   PlanGraphOptions everything = options;
   everything.backward = true;
+  everything.merge_layers = false;
   const PlanGraph drawn = MakePlanGraph(plan, options);
   const PlanGraph all = MakePlanGraph(plan, everything);
   ASSIGN_OR_RETURN(std::string svg, DrawSvg(PlanDot(plan, drawn)));
@@ -266,15 +293,16 @@ absl::StatusOr<std::string> PlanPage(const Plan& plan,
           : "This page was made from a saved plan, which does not hold what "
             "the search rejected: make it with the model's flags to see that.";
   data["ops"] = Operators(plan, all, drawn, explainer);
-  data["memory"] = Memory(plan, times, begin, end);
-  data["timeline"] = Timeline(plan, times);
+  data["memory"] = Memory(plan, times, all, begin, end);
+  data["timeline"] = Timeline(plan, times, all);
+  for (const std::string& sbp : Sbps(plan)) data["colors"][sbp] = SbpColor(sbp);
   // "</script>" in a name must not end the element.
   const std::string json = absl::StrReplaceAll(
       data.dump(-1, ' ', false, Json::error_handler_t::replace),
       {{"</", "<\\/"}, {"<!--", "<\\u0021--"}});
   const std::string title =
-      absl::StrCat(HtmlText(plan.name()), " on ", plan.devices_size(), " x ",
-                   HtmlText(plan.devices(0).kind()));
+      absl::StrCat(HtmlText(plan.name()), " on ", plan.devices_size(), " × ",
+                   HtmlText(HardwareText(plan)));
   return absl::StrReplaceAll(kPageHtml, {{"@TITLE@", title},
                                          {"@CSS@", kPageCss},
                                          {"@FACTS@", FactsHtml(plan)},

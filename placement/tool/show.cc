@@ -32,7 +32,8 @@ absl::StatusOr<std::string> Render(const Plan& plan, const Compiled* compiled,
   if (FLAGS_format == "json") return PlanJson(plan, compile_seconds);
   if (FLAGS_format != "text") {
     const PlanGraphOptions graph = {.unfold = FLAGS_unfold,
-                                    .backward = FLAGS_backward};
+                                    .backward = FLAGS_backward,
+                                    .merge_layers = true};
     if (FLAGS_format == "html") {
       std::optional<Explainer> explainer;
       if (compiled != nullptr) explainer.emplace(*compiled);

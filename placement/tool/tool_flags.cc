@@ -15,3 +15,6 @@ DEFINE_bool(unfold, false,
             "List and draw repeated blocks of the network one by one.");
 DEFINE_bool(backward, false,
             "Draw the backward pass and the optimizer too (dot, svg, html).");
+DEFINE_double(host_memory_gib, -1,
+              "Memory for all devices that have none of their own, together; "
+              "-1: what is free on this machine; 0: not limited.");
