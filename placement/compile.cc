@@ -236,7 +236,7 @@ absl::StatusOr<Plan> PlanCandidate(const Candidate& candidate,
   RETURN_IF_ERROR(
       log->Done("08_split_per_device", [&] { return TasksText(tasks); }));
   // Order before memory: lifetimes are intervals of the order.
-  ASSIGN_OR_RETURN(tasks, OrderTasks(tasks));
+  ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
   RETURN_IF_ERROR(
       log->Done("09_order_tasks", [&] { return TasksText(tasks); }));
   ASSIGN_OR_RETURN(const MemoryPlan memory,

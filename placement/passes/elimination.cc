@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -323,29 +322,6 @@ double Evaluate(const PairwiseProblem& problem,
   return cost;
 }
 
-// The variable that makes the others' tables large: the one with the most
-// neighbours, of those with labels to choose from. kNoHub if none has many.
-constexpr int kNoHub = -1;
-int FindHub(const PairwiseProblem& problem) {
-  // Chains and ladders, which elimination is good at, have fewer.
-  constexpr size_t kManyNeighbours = 32;
-  std::vector<std::set<int>> neighbours(problem.unary.size());
-  for (const PairwiseProblem::Pair& pair : problem.pairs) {
-    if (problem.unary[pair.a].size() < 2) continue;
-    if (problem.unary[pair.b].size() < 2) continue;
-    neighbours[pair.a].insert(pair.b);
-    neighbours[pair.b].insert(pair.a);
-  }
-  int hub = kNoHub;
-  size_t most = kManyNeighbours;
-  for (size_t v = 0; v < neighbours.size(); ++v) {
-    if (neighbours[v].size() <= most) continue;
-    most = neighbours[v].size();
-    hub = static_cast<int>(v);
-  }
-  return hub;
-}
-
 PairwiseSolution NoSolution(const PairwiseProblem& problem) {
   return {std::vector<int>(problem.unary.size(), 0), kInfinity, kInfinity};
 }
@@ -375,15 +351,10 @@ PairwiseSolution Solve(const PairwiseProblem& whole, int64_t max_table,
       solution.lower_bound = std::min(bound.Run(), solution.cost);
     }
   } else {
-    std::vector<std::vector<int>> branch(problem.unary.size());
-    for (size_t v = 0; v < branch.size(); ++v) {
-      branch[v].resize(problem.unary[v].size());
-      std::iota(branch[v].begin(), branch[v].end(), 0);
-    }
+    const std::vector<PairwiseProblem> parts = Branches(problem, hub);
     for (int l = 0; l < branches; ++l) {
-      branch[hub] = {l};
-      PairwiseSolution found = Solve(WithLabels(problem, branch), max_table,
-                                     max_branches / branches);
+      PairwiseSolution found =
+          Solve(parts[l], max_table, max_branches / branches);
       found.label[hub] = l;
       const double bound = std::min(solution.lower_bound, found.lower_bound);
       if (found.cost < solution.cost) solution = std::move(found);

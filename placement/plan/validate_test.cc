@@ -339,6 +339,10 @@ std::vector<Fault> Faults() {
          Task second = *TaskOf(p, "g");
          second.set_name("g2");
          second.set_stream("compute");
+         second.set_outputs(0, RegisterNamed(*p, "h", 0));
+         TaskOf(p, "h")->set_op("report");
+         TaskOf(p, "h")->clear_outputs();
+         second.clear_in_place();
          second.mutable_collective()->set_sequence(1);
          *p->add_tasks() = second;
        },

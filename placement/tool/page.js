@@ -38,7 +38,8 @@ function table(head, rows) {
 // The panel: what an operator is, and why it is placed so.
 function alternatives(op) {
   const chosen = op.signatures[0];
-  const step = s => s.step === null ? 'impossible' : s.chosen ? seconds(s.step) : more(s.step - chosen.step);
+  const step = s => s.step === undefined ? 'not known' : s.step === null ? 'impossible' :
+    s.chosen ? seconds(s.step) : more(s.step - chosen.step);
   const t = table([['Signature'], ['Step', 1], ['Compute', 1], ['Moving', 1], ['Why not']], op.signatures.map(s => ({
     className: s.chosen ? 'chosen' : s.step === null ? 'impossible' : '',
     cells: [arrows(s.signature), step(s), seconds(s.compute),
@@ -250,7 +251,7 @@ function chart(canvas, height, drawn) {
     tip.style.display = box ? 'block' : 'none';
     canvas.style.cursor = box && box.op >= 0 ? 'pointer' : 'default';
     if (!box) return;
-    tip.textContent = box.text;
+    tip.textContent = box.text();
     tip.style.left = Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8) + 'px';
     tip.style.top = Math.min(event.clientY + 16, window.innerHeight - tip.offsetHeight - 8) + 'px';
   };
@@ -261,7 +262,7 @@ function chart(canvas, height, drawn) {
   };
 }
 const left = 128, right = 24;
-const timeScale = width => t => left + (t - data.begin) / (data.end - data.begin) * (width - left - right);
+const timeScale = width => t => left + (Math.max(t, data.begin) - data.begin) / (data.end - data.begin) * (width - left - right);
 // Round times, with a line through the chart each.
 function timeAxis(width, top, bottom) {
   const x = timeScale(width), span = data.end - data.begin;
@@ -280,11 +281,14 @@ function drawMemory() {
   const canvas = byId('memory'), memory = data.memory[device];
   const height = 400, top = 16, bottom = height - 28, width = canvas.clientWidth, x = timeScale(width);
   const y = offset => bottom - (bottom - top) * offset / Math.max(1, memory.arena);
-  const boxes = memory.blocks.map(([start, end, offset, size, name, phase, op]) => ({
-    x: x(start), w: x(end) - x(start), y: y(offset + size), h: y(offset) - y(offset + size), phase, op,
-    text: name + '\n' + bytes(size) + ' at ' + bytes(offset) +
-      (phase === '' ? '\nfor the whole run' : '\n' + seconds(start) + ' to ' + seconds(end)),
-  }));
+  const boxes = memory.blocks.map(([start, end, offset, size, name, kind, op]) => {
+    const phase = data.names[kind];
+    return {
+      x: x(start), w: x(end) - x(start), y: y(offset + size), h: y(offset) - y(offset + size), phase, op,
+      text: () => data.names[name] + '\n' + bytes(size) + ' at ' + bytes(offset) +
+        (phase === '' ? '\nfor the whole run' : '\n' + seconds(start) + ' to ' + seconds(end)),
+    };
+  });
   const {labels, lines} = timeAxis(width, top, bottom);
   for (const part of [0, 0.25, 0.5, 0.75, 1]) {
     const at = y(memory.arena * part);
@@ -298,12 +302,16 @@ function drawTimeline() {
   const lane = data.timeline.length > 4 ? 11 : 20, gap = data.timeline.length > 4 ? 10 : 16;
   const width = canvas.clientWidth, x = timeScale(width), boxes = [], labels = [];
   let y = 16;
-  for (const {name, streams} of data.timeline) {
-    labels.push({text: name, x: left - 12, y: y + streams.length * lane / 2, align: 'right', bold: true});
+  for (const lanes of data.timeline) {
+    const streams = lanes.streams || data.timeline[lanes.as].streams;
+    labels.push({text: lanes.name, x: left - 12, y: y + streams.length * lane / 2, align: 'right', bold: true});
     for (const stream of streams) {
-      for (const [start, end, name, phase, op] of stream.tasks) {
+      for (const [start, end, name, kind, op] of stream.tasks) {
+        if (end <= data.begin) continue;
+        const phase = data.names[kind];
         boxes.push({x: x(start), w: x(end) - x(start), y, h: lane - 2, phase, op,
-          text: name + '\n' + stream.name + ', ' + phase + '\n' + seconds(end - start) + ' from ' + seconds(start)});
+          text: () => data.names[name] + '\n' + stream.name + ', ' + phase + '\n' + seconds(end - start) + ' from ' +
+            seconds(start)});
       }
       y += lane;
     }
@@ -327,7 +335,7 @@ data.memory.forEach((memory, i) => {
 });
 window.addEventListener('resize', drawCharts);
 // Legible at first, whole if it can be.
-zoom(Math.max(fitting(), 0.9));
+zoom(Math.max(fitting(), 1.15));
 pane.scrollTo(0, 0);
 const first = data.ops.findIndex(op => op.part === 'head' && op.drawn >= 0 && op.signatures && op.signatures.length > 1);
 const start = Math.max(0, first, data.ops.findIndex(op => op.name === 'head'));

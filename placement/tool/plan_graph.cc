@@ -50,6 +50,13 @@ std::string FoldedTaskName(const std::string& name, const FoldedBlock& block) {
          (slash == std::string::npos ? "" : name.substr(slash));
 }
 
+// Of a task, or of its layer: without the block's name.
+std::string ShortName(const std::string& name, const Task& task) {
+  const BlockName parsed = ParseBlockName(name.substr(0, name.find('/')));
+  if (parsed.index < 0) return name;
+  return parsed.rest.empty() ? task.op() : parsed.rest;
+}
+
 // The drawn tasks whose results a task reads, through those not drawn.
 class Sources {
  public:
@@ -132,7 +139,12 @@ void MergeLayers(const Plan& plan, PlanGraph* graph) {
   }
   for (size_t n = 0; n < graph->nodes.size(); ++n) {
     index[n] = index[speaks_for[n]];
-    nodes[index[n]].tasks.push_back(graph->nodes[n].task);
+    GraphNode& node = nodes[index[n]];
+    node.tasks.push_back(graph->nodes[n].task);
+    if (node.tasks.size() < 2) continue;
+    const Task& task = plan.tasks(node.task);
+    node.name = node.name.substr(0, node.name.find('/'));
+    node.short_name = ShortName(task.layer(), task);
   }
   graph->nodes = std::move(nodes);
   for (int& node : graph->node_of_task) {
@@ -199,17 +211,11 @@ PlanGraph MakePlanGraph(const Plan& plan, const PlanGraphOptions& options) {
       const Task& task = plan.tasks(t);
       const BlockName name = ParseBlockName(task.layer());
       const bool is_block = name.index >= 0;
-      const std::string full = FoldedTaskName(
-          options.merge_layers && !task.has_collective() ? task.layer()
-                                                         : task.name(),
-          block);
       graph.nodes.push_back(
           {t,
            {t},
-           full,
-           !is_block           ? full
-           : name.rest.empty() ? task.op()
-                               : name.rest,
+           FoldedTaskName(task.name(), block),
+           ShortName(task.name(), task),
            blocks.Of(
                is_block ? FoldedName(absl::StrCat(name.prefix, ".", name.index),
                                      block)

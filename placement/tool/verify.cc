@@ -108,7 +108,7 @@ absl::StatusOr<std::string> Verify(const Invocation& invocation) {
                      absl::StrJoin(violations, "\n  ")));
   }
   std::string text = absl::StrCat(
-      file, ": valid: ", plan.devices_size(), " devices, ", plan.tensors_size(),
+      file, ": valid\n", plan.devices_size(), " devices, ", plan.tensors_size(),
       " tensors, ", plan.registers_size(), " registers, ", plan.tasks_size(),
       " tasks, ", plan.groups_size(), " groups\nproven:\n");
   for (const char* invariant : kProven) {

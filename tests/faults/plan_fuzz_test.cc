@@ -22,7 +22,7 @@
 #include "placement/plan/validate.h"
 #include "tests/training/small_training.h"
 
-DEFINE_int32(rounds, 3000, "Mutated plans of each kind.");
+DEFINE_int32(rounds, 1500, "Mutated plans of each kind.");
 DEFINE_int32(seed, 20261125, "Of the mutations.");
 DEFINE_bool(print_rounds, false, "Name each mutation before it is tried.");
 
