@@ -41,6 +41,9 @@ class Eliminator {
   int domain(int v) const { return static_cast<int>(problem_.unary[v].size()); }
   void AddFactor(Factor factor);
   void Remove(int factor);
+  // All variables of the factors but v, ascending.
+  template <typename Ids>
+  std::vector<int> NeighboursIn(const Ids& factors, int v) const;
   // Entries of the table over the variable's neighbours, capped.
   double TableSize(int v) const;
   void Eliminate(int v);
@@ -85,16 +88,22 @@ void Eliminator::Remove(int factor) {
   factors_[factor].table = {};
 }
 
+template <typename Ids>
+std::vector<int> Eliminator::NeighboursIn(const Ids& factors, int v) const {
+  std::vector<int> found;
+  for (int f : factors) {
+    for (int n : factors_[f].variables) {
+      if (n != v) found.push_back(n);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
 double Eliminator::TableSize(int v) const {
-  std::set<int> neighbours;
-  for (int f : of_variable_[v]) {
-    neighbours.insert(factors_[f].variables.begin(),
-                      factors_[f].variables.end());
-  }
   double size = 1;
-  for (int n : neighbours) {
-    if (n != v) size *= domain(n);
-  }
+  for (int n : NeighboursIn(of_variable_[v], v)) size *= domain(n);
   return size;
 }
 
@@ -107,12 +116,7 @@ void Eliminator::Touch(int v) {
 
 // Replaces the factors, all of which have v, by their sum's minimum over v.
 void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
-  std::set<int> scope;
-  for (int f : ids) {
-    scope.insert(factors_[f].variables.begin(), factors_[f].variables.end());
-  }
-  scope.erase(v);
-  const std::vector<int> neighbours(scope.begin(), scope.end());
+  const std::vector<int> neighbours = NeighboursIn(ids, v);
   int64_t size = 1;
   for (int n : neighbours) size *= domain(n);
 
@@ -218,11 +222,7 @@ void Eliminator::Fix(int v) {
 }
 
 void Eliminator::Eliminate(int v) {
-  std::set<int> neighbours;
-  for (int f : of_variable_[v]) {
-    neighbours.insert(factors_[f].variables.begin(),
-                      factors_[f].variables.end());
-  }
+  const std::vector<int> neighbours = NeighboursIn(of_variable_[v], v);
   gone_[v] = true;
   if (size_[v] <= static_cast<double>(max_table_)) {
     MinimizeOut(v, {of_variable_[v].begin(), of_variable_[v].end()});
@@ -252,9 +252,7 @@ void Eliminator::Eliminate(int v) {
     }
     MinimizeOut(v, std::move(group));
   }
-  for (int n : neighbours) {
-    if (n != v) Touch(n);
-  }
+  for (int n : neighbours) Touch(n);
 }
 
 double Eliminator::Run() {

@@ -335,11 +335,23 @@ data.memory.forEach((memory, i) => {
 });
 window.addEventListener('resize', drawCharts);
 // Legible at first, whole if it can be.
-zoom(Math.max(fitting(), 1.15));
+document.querySelectorAll('#graph text').forEach(t => { t.textContent = arrows(t.textContent); });
+// Fonts here are not those that the lines were centred with.
+const middles = [...document.querySelectorAll('#graph g.node[id^=op]')].map(node => {
+  const shape = node.querySelector('path, polygon').getBBox();
+  return [node, shape.x + shape.width / 2];
+});
+for (const [node, middle] of middles) {
+  node.querySelectorAll('text').forEach(t => {
+    t.setAttribute('text-anchor', 'middle');
+    t.setAttribute('x', middle);
+  });
+}
+zoom(Math.max(fitting(), 1));
 pane.scrollTo(0, 0);
-const first = data.ops.findIndex(op => op.part === 'head' && op.drawn >= 0 && op.signatures && op.signatures.length > 1);
-const start = Math.max(0, first, data.ops.findIndex(op => op.name === 'head'));
-showOp(start);
-selected = start;
-drawCharts();
+// At first: the operator of the head with the largest parameter, which is what
+// the placement turns on.
+const largest = op => Math.max(0, ...op.reads.filter(r => r.variable).map(r => r.bytes));
+const heads = data.ops.map((op, i) => i).filter(i => data.ops[i].part === 'head' && data.ops[i].drawn >= 0);
+select(heads.length ? heads.reduce((a, b) => largest(data.ops[b]) > largest(data.ops[a]) ? b : a) : 0);
 document.documentElement.dataset.ready = 'yes';

@@ -7,7 +7,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "placement/tool/plan_facts.h"
 #include "placement/tool/text_table.h"
 
@@ -100,8 +99,7 @@ std::string CollectiveNode(const Plan& plan, const GraphNode& node) {
   const Task& task = plan.tasks(node.task);
   const Collective& c = task.collective();
   return absl::StrCat(
-      Label({Bold(KindText(c)),
-             Html(absl::StrReplaceAll(c.transition(), {{"->", "→"}})),
+      Label({Bold(KindText(c)), Html(c.transition()),
              Small(absl::StrCat(BytesText(static_cast<double>(c.bytes())), ", ",
                                 task.num_ranks(), " devices"))}),
       ", shape=hexagon, margin=\"0,0\", fillcolor=\"",
@@ -171,7 +169,8 @@ std::string SbpColor(const std::string& sbp) {
   return "#eeeeee";
 }
 
-std::string PlanDot(const Plan& plan, const PlanGraph& graph) {
+std::string PlanDot(const Plan& plan, const PlanGraph& graph,
+                    const std::string& title) {
   const int num_blocks = static_cast<int>(graph.blocks.size());
   std::string dot = absl::StrCat(
       "digraph plan {\n"
@@ -181,8 +180,7 @@ std::string PlanDot(const Plan& plan, const PlanGraph& graph) {
       "fontsize=11, margin=\"0.11,0.06\", height=0.3, color=\"#7d8998\"];\n"
       "  edge [color=\"#7d8998\", arrowsize=0.6];\n"
       "  labelloc=t; fontsize=16; label=\"",
-      Escaped(plan.name()), " on ", plan.devices_size(), " x ",
-      Escaped(HardwareText(plan)),
+      Escaped(title),
       "\";\n"
       // The blocks side by side, in order.
       "  start [style=invis, label=\"\", width=0, height=0, ordering=out];\n");

@@ -320,7 +320,7 @@ absl::StatusOr<std::string> PlanPage(const Plan& plan,
   everything.merge_layers = false;
   const PlanGraph drawn = MakePlanGraph(plan, options);
   const PlanGraph all = MakePlanGraph(plan, everything);
-  ASSIGN_OR_RETURN(std::string svg, DrawSvg(PlanDot(plan, drawn)));
+  ASSIGN_OR_RETURN(std::string svg, DrawSvg(PlanDot(plan, drawn, "")));
   // The declaration before the element is for files of their own.
   svg.erase(0, svg.find("<svg"));
 

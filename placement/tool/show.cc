@@ -16,6 +16,7 @@
 #include "placement/tool/graphviz.h"
 #include "placement/tool/measured_times.h"
 #include "placement/tool/plan_dot.h"
+#include "placement/tool/plan_facts.h"
 #include "placement/tool/plan_json.h"
 #include "placement/tool/plan_listing.h"
 #include "placement/tool/plan_page.h"
@@ -56,7 +57,10 @@ absl::StatusOr<std::string> Render(const Plan& plan, const Compiled* compiled,
       return PlanPage(plan, explainer.has_value() ? &*explainer : nullptr,
                       measured, graph);
     }
-    const std::string dot = PlanDot(plan, MakePlanGraph(plan, graph));
+    const std::string dot =
+        PlanDot(plan, MakePlanGraph(plan, graph),
+                absl::StrCat(plan.name(), " on ", plan.devices_size(), " x ",
+                             HardwareText(plan)));
     return FLAGS_format == "dot" ? dot : DrawSvg(dot);
   }
   ListingOptions options;
