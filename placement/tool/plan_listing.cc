@@ -122,7 +122,7 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
   } else {
     blocks = Fold(rows);
   }
-  TextTable table({{"layer", false, true},
+  TextTable table({{"layer"},
                    {""},
                    {"ops", false, true},
                    {"on a device", false, true},
