@@ -284,11 +284,19 @@ double Eliminator::Run() {
       }
     }
   }
-  for (int v = 0; v < count; ++v) AddFactor({{v}, unary[v]});
+  for (int v = 0; v < count; ++v) {
+    if (domain(v) > 1) {
+      AddFactor({{v}, unary[v]});
+    } else {
+      constant_ += unary[v][0];
+      gone_[v] = true;
+    }
+  }
   for (auto& [ends, table] : merged) {
     AddFactor({{ends.first, ends.second}, std::move(table)});
   }
   for (int v = 0; v < count; ++v) {
+    if (gone_[v]) continue;
     size_[v] = TableSize(v);
     queue_.insert({size_[v], v});
   }
