@@ -120,6 +120,11 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   ASSIGN_OR_RETURN(
       static_cast<placement::Request&>(s),
       placement::RequestFromFlags(std::clamp(runtime::AvailableCores(), 2, 8)));
+  if (!s.hardware.empty()) {
+    return InvalidFlag("devices", FLAGS_devices,
+                       "is hardware that plans can be made for (`plan show`), "
+                       "but nothing runs on here; use auto or cpu:N");
+  }
   s.steps = FLAGS_steps;
   s.warmup = FLAGS_warmup;
   s.seed = FLAGS_seed;

@@ -4,6 +4,12 @@
 
 namespace facet::placement {
 
+Cluster WithoutMemoryLimits(Cluster cluster) {
+  cluster.host_memory_bytes = 0;
+  for (DeviceSpec& device : cluster.devices) device.memory_bytes = 0;
+  return cluster;
+}
+
 Cluster UniformCluster(int count, const DeviceSpec& device,
                        const MeshAxis& axis) {
   Cluster cluster;

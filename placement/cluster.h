@@ -66,6 +66,9 @@ struct Cluster {
   int num_devices() const { return static_cast<int>(devices.size()); }
 };
 
+// The same devices, with as much memory as anybody asks for.
+Cluster WithoutMemoryLimits(Cluster cluster);
+
 // `count` equal devices on a mesh of one axis.
 Cluster UniformCluster(int count, const DeviceSpec& device,
                        const MeshAxis& axis);

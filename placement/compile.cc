@@ -236,7 +236,7 @@ absl::StatusOr<Plan> PlanCandidate(const Candidate& candidate,
   RETURN_IF_ERROR(
       log->Done("08_split_per_device", [&] { return TasksText(tasks); }));
   // Order before memory: lifetimes are intervals of the order.
-  ASSIGN_OR_RETURN(tasks, OrderTasks(tasks));
+  ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
   RETURN_IF_ERROR(
       log->Done("09_order_tasks", [&] { return TasksText(tasks); }));
   ASSIGN_OR_RETURN(const MemoryPlan memory,
@@ -375,6 +375,11 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
                      PlanCandidate(candidate, cluster, options, &log));
     const absl::Status fits = CheckMemory(plan, cluster);
     if (fits.ok()) {
+      // Only now: a plan with limits that it does not keep would be invalid.
+      for (int d = 0; d < plan.devices_size(); ++d) {
+        plan.mutable_devices(d)->set_memory_bytes(
+            cluster.devices[d].memory_bytes);
+      }
       AddOptions(graph, options, fused, &plan);
       return Compilation{std::move(plan), std::move(candidate.graph),
                          std::move(candidate.assignment)};

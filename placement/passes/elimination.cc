@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -42,6 +41,9 @@ class Eliminator {
   int domain(int v) const { return static_cast<int>(problem_.unary[v].size()); }
   void AddFactor(Factor factor);
   void Remove(int factor);
+  // All variables of the factors but v, ascending.
+  template <typename Ids>
+  std::vector<int> NeighboursIn(const Ids& factors, int v) const;
   // Entries of the table over the variable's neighbours, capped.
   double TableSize(int v) const;
   void Eliminate(int v);
@@ -86,16 +88,22 @@ void Eliminator::Remove(int factor) {
   factors_[factor].table = {};
 }
 
+template <typename Ids>
+std::vector<int> Eliminator::NeighboursIn(const Ids& factors, int v) const {
+  std::vector<int> found;
+  for (int f : factors) {
+    for (int n : factors_[f].variables) {
+      if (n != v) found.push_back(n);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
 double Eliminator::TableSize(int v) const {
-  std::set<int> neighbours;
-  for (int f : of_variable_[v]) {
-    neighbours.insert(factors_[f].variables.begin(),
-                      factors_[f].variables.end());
-  }
   double size = 1;
-  for (int n : neighbours) {
-    if (n != v) size *= domain(n);
-  }
+  for (int n : NeighboursIn(of_variable_[v], v)) size *= domain(n);
   return size;
 }
 
@@ -108,12 +116,7 @@ void Eliminator::Touch(int v) {
 
 // Replaces the factors, all of which have v, by their sum's minimum over v.
 void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
-  std::set<int> scope;
-  for (int f : ids) {
-    scope.insert(factors_[f].variables.begin(), factors_[f].variables.end());
-  }
-  scope.erase(v);
-  const std::vector<int> neighbours(scope.begin(), scope.end());
+  const std::vector<int> neighbours = NeighboursIn(ids, v);
   int64_t size = 1;
   for (int n : neighbours) size *= domain(n);
 
@@ -219,11 +222,7 @@ void Eliminator::Fix(int v) {
 }
 
 void Eliminator::Eliminate(int v) {
-  std::set<int> neighbours;
-  for (int f : of_variable_[v]) {
-    neighbours.insert(factors_[f].variables.begin(),
-                      factors_[f].variables.end());
-  }
+  const std::vector<int> neighbours = NeighboursIn(of_variable_[v], v);
   gone_[v] = true;
   if (size_[v] <= static_cast<double>(max_table_)) {
     MinimizeOut(v, {of_variable_[v].begin(), of_variable_[v].end()});
@@ -253,9 +252,7 @@ void Eliminator::Eliminate(int v) {
     }
     MinimizeOut(v, std::move(group));
   }
-  for (int n : neighbours) {
-    if (n != v) Touch(n);
-  }
+  for (int n : neighbours) Touch(n);
 }
 
 double Eliminator::Run() {
@@ -287,11 +284,19 @@ double Eliminator::Run() {
       }
     }
   }
-  for (int v = 0; v < count; ++v) AddFactor({{v}, unary[v]});
+  for (int v = 0; v < count; ++v) {
+    if (domain(v) > 1) {
+      AddFactor({{v}, unary[v]});
+    } else {
+      constant_ += unary[v][0];
+      gone_[v] = true;
+    }
+  }
   for (auto& [ends, table] : merged) {
     AddFactor({{ends.first, ends.second}, std::move(table)});
   }
   for (int v = 0; v < count; ++v) {
+    if (gone_[v]) continue;
     size_[v] = TableSize(v);
     queue_.insert({size_[v], v});
   }
@@ -323,29 +328,6 @@ double Evaluate(const PairwiseProblem& problem,
   return cost;
 }
 
-// The variable that makes the others' tables large: the one with the most
-// neighbours, of those with labels to choose from. kNoHub if none has many.
-constexpr int kNoHub = -1;
-int FindHub(const PairwiseProblem& problem) {
-  // Chains and ladders, which elimination is good at, have fewer.
-  constexpr size_t kManyNeighbours = 32;
-  std::vector<std::set<int>> neighbours(problem.unary.size());
-  for (const PairwiseProblem::Pair& pair : problem.pairs) {
-    if (problem.unary[pair.a].size() < 2) continue;
-    if (problem.unary[pair.b].size() < 2) continue;
-    neighbours[pair.a].insert(pair.b);
-    neighbours[pair.b].insert(pair.a);
-  }
-  int hub = kNoHub;
-  size_t most = kManyNeighbours;
-  for (size_t v = 0; v < neighbours.size(); ++v) {
-    if (neighbours[v].size() <= most) continue;
-    most = neighbours[v].size();
-    hub = static_cast<int>(v);
-  }
-  return hub;
-}
-
 PairwiseSolution NoSolution(const PairwiseProblem& problem) {
   return {std::vector<int>(problem.unary.size(), 0), kInfinity, kInfinity};
 }
@@ -375,15 +357,10 @@ PairwiseSolution Solve(const PairwiseProblem& whole, int64_t max_table,
       solution.lower_bound = std::min(bound.Run(), solution.cost);
     }
   } else {
-    std::vector<std::vector<int>> branch(problem.unary.size());
-    for (size_t v = 0; v < branch.size(); ++v) {
-      branch[v].resize(problem.unary[v].size());
-      std::iota(branch[v].begin(), branch[v].end(), 0);
-    }
+    const std::vector<PairwiseProblem> parts = Branches(problem, hub);
     for (int l = 0; l < branches; ++l) {
-      branch[hub] = {l};
-      PairwiseSolution found = Solve(WithLabels(problem, branch), max_table,
-                                     max_branches / branches);
+      PairwiseSolution found =
+          Solve(parts[l], max_table, max_branches / branches);
       found.label[hub] = l;
       const double bound = std::min(solution.lower_bound, found.lower_bound);
       if (found.cost < solution.cost) solution = std::move(found);

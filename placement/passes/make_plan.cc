@@ -78,6 +78,7 @@ void AddTensors(const LaidOutGraph& graph, int num_devices,
 
 void AddRegisters(const TaskGraph& tasks, const MemoryPlan& memory,
                   Plan* plan) {
+  plan->mutable_registers()->Reserve(static_cast<int>(tasks.registers.size()));
   for (size_t r = 0; r < tasks.registers.size(); ++r) {
     const LocalRegister& from = tasks.registers[r];
     Register* to = plan->add_registers();
@@ -101,6 +102,7 @@ void AddRegisters(const TaskGraph& tasks, const MemoryPlan& memory,
 
 void AddTasks(const TaskGraph& tasks, const MemoryPlan& memory, Plan* plan) {
   std::map<std::pair<int, int>, int> sequences;  // By (group, device).
+  plan->mutable_tasks()->Reserve(static_cast<int>(tasks.tasks.size()));
   for (size_t t = 0; t < tasks.tasks.size(); ++t) {
     const LocalTask& from = tasks.tasks[t];
     Task* to = plan->add_tasks();

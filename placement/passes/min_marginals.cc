@@ -25,7 +25,7 @@ class BucketTree {
 
   // False: too large.
   bool Build(int64_t max_table);
-  std::vector<std::vector<double>> Marginals();
+  std::vector<std::vector<double>> Find();
 
  private:
   int Domain(int v) const { return static_cast<int>(problem_.unary[v].size()); }
@@ -135,7 +135,7 @@ bool BucketTree::Build(int64_t max_table) {
   return true;
 }
 
-std::vector<std::vector<double>> BucketTree::Marginals() {
+std::vector<std::vector<double>> BucketTree::Find() {
   const int count = static_cast<int>(problem_.unary.size());
   // Bucket v: all that is said of v and of variables eliminated after it.
   std::vector<Table> bucket(count);
@@ -191,30 +191,61 @@ std::vector<std::vector<double>> BucketTree::Marginals() {
   return marginals;
 }
 
-}  // namespace
+using Marginals = std::vector<std::vector<double>>;
 
-std::optional<std::vector<std::vector<double>>> MinMarginals(
-    const PairwiseProblem& whole, int64_t max_table) {
+// Leaves out impossible labels, which only make tables larger, and solves once
+// for each label of a hub; at most `max_branches` times.
+std::optional<Marginals> Solve(const PairwiseProblem& whole, int64_t max_table,
+                               int max_branches) {
   const size_t count = whole.unary.size();
-  std::vector<std::vector<double>> result(count);
+  Marginals result(count);
   for (size_t v = 0; v < count; ++v) {
     result[v].assign(whole.unary[v].size(), kInfinity);
   }
-  // Labels that are never possible only make tables larger.
   const std::vector<std::vector<int>> labels = PossibleLabels(whole);
   for (const std::vector<int>& possible : labels) {
     if (possible.empty()) return result;
   }
   const PairwiseProblem problem = WithLabels(whole, labels);
-  BucketTree tree(problem);
-  if (!tree.Build(max_table)) return std::nullopt;
-  const std::vector<std::vector<double>> found = tree.Marginals();
-  for (size_t v = 0; v < count; ++v) {
-    for (size_t l = 0; l < labels[v].size(); ++l) {
-      result[v][labels[v][l]] = found[v][l];
+  auto keep_less = [&](size_t v, size_t l, double cost) {
+    double& least = result[v][labels[v][l]];
+    least = std::min(least, cost);
+  };
+  const int hub = FindHub(problem);
+  const int branches =
+      hub == kNoHub ? 1 : static_cast<int>(problem.unary[hub].size());
+  if (hub == kNoHub || branches > max_branches) {
+    BucketTree tree(problem);
+    if (!tree.Build(max_table)) return std::nullopt;
+    const Marginals found = tree.Find();
+    for (size_t v = 0; v < count; ++v) {
+      for (size_t l = 0; l < labels[v].size(); ++l) {
+        keep_less(v, l, found[v][l]);
+      }
+    }
+    return result;
+  }
+  const std::vector<PairwiseProblem> parts = Branches(problem, hub);
+  for (int branch = 0; branch < branches; ++branch) {
+    const std::optional<Marginals> found =
+        Solve(parts[branch], max_table, max_branches / branches);
+    if (!found.has_value()) return std::nullopt;
+    for (size_t v = 0; v < count; ++v) {
+      for (size_t l = 0; l < (*found)[v].size(); ++l) {
+        // The hub has one label there.
+        keep_less(v, static_cast<int>(v) == hub ? branch : l, (*found)[v][l]);
+      }
     }
   }
   return result;
+}
+
+}  // namespace
+
+std::optional<std::vector<std::vector<double>>> MinMarginals(
+    const PairwiseProblem& problem, int64_t max_table) {
+  constexpr int kMaxBranches = 8;
+  return Solve(problem, max_table, kMaxBranches);
 }
 
 }  // namespace facet::placement

@@ -19,7 +19,7 @@ namespace facet::placement {
 // rounding. Nothing if a table of more than `max_table` entries, or tables of
 // more than 16 times that together, would be needed.
 std::optional<std::vector<std::vector<double>>> MinMarginals(
-    const PairwiseProblem& problem, int64_t max_table = int64_t{1} << 20);
+    const PairwiseProblem& problem, int64_t max_table = int64_t{1} << 22);
 
 }  // namespace facet::placement
 

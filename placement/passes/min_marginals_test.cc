@@ -97,6 +97,37 @@ TEST(MinMarginalsTest, TheLeastOfEveryVariableIsTheMinimum) {
   }
 }
 
+// With a variable that meets all others, tables of two others and it are too
+// large: they are made for one of its labels at a time.
+TEST(MinMarginalsTest, AHubIsTakenLabelByLabel) {
+  std::mt19937 random(3);
+  constexpr int kCount = 44, kLabels = 10, kHubLabels = 4;
+  PairwiseProblem problem;
+  auto costs = [&](int count) {
+    std::vector<double> values(count);
+    for (double& value : values) value = random() % 64 / 8.0;
+    return values;
+  };
+  for (int v = 0; v < kCount; ++v) {
+    problem.unary.push_back(costs(kLabels));
+    if (v > 0) problem.pairs.push_back({v - 1, v, costs(kLabels * kLabels)});
+    problem.pairs.push_back({v, kCount, costs(kLabels * kHubLabels)});
+  }
+  problem.unary.push_back(costs(kHubLabels));
+  // More than a table of two, less than one with the hub.
+  const auto marginals = MinMarginals(problem, 300);
+  ASSERT_TRUE(marginals.has_value());
+  for (int v : {0, 17, kCount}) {
+    for (size_t l = 0; l < problem.unary[v].size(); ++l) {
+      PairwiseProblem pinned = problem;
+      for (size_t other = 0; other < problem.unary[v].size(); ++other) {
+        if (other != l) pinned.unary[v][other] = kInfinity;
+      }
+      EXPECT_NEAR((*marginals)[v][l], Minimize(pinned).cost, 1e-9);
+    }
+  }
+}
+
 TEST(MinMarginalsTest, SaysWhenItWouldBeTooLarge) {
   PairwiseProblem all;  // Everybody with everybody.
   for (int v = 0; v < 12; ++v) all.unary.push_back({0, 1, 2, 3});

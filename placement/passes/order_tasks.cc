@@ -311,7 +311,7 @@ absl::StatusOr<std::vector<int>> Scheduler::Run() {
 
 }  // namespace
 
-absl::StatusOr<TaskGraph> OrderTasks(const TaskGraph& tasks) {
+absl::StatusOr<TaskGraph> OrderTasks(TaskGraph tasks) {
   const std::vector<Unit> units = FindUnits(tasks);
   // Freeing early is a guess: it may start a branch whose result then waits.
   // The order of the graph is the other candidate.
@@ -323,14 +323,15 @@ absl::StatusOr<TaskGraph> OrderTasks(const TaskGraph& tasks) {
   if (!other.ok()) return other.status();
   if (plain.peak() < saving.peak()) best = std::move(other);
 
-  TaskGraph ordered;
-  ordered.registers = tasks.registers;
-  ordered.groups = tasks.groups;
-  ordered.tasks.reserve(tasks.tasks.size());
+  std::vector<LocalTask> ordered;
+  ordered.reserve(tasks.tasks.size());
   for (int unit : *best) {
-    for (int t : units[unit].tasks) ordered.tasks.push_back(tasks.tasks[t]);
+    for (int t : units[unit].tasks) {
+      ordered.push_back(std::move(tasks.tasks[t]));
+    }
   }
-  return ordered;
+  tasks.tasks = std::move(ordered);
+  return tasks;
 }
 
 }  // namespace facet::placement

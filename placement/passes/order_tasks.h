@@ -12,7 +12,7 @@ namespace facet::placement {
 
 // The same tasks, reordered. The order is chosen once, on the first device's
 // tasks, and applied to all, so that collectives come in one order everywhere.
-absl::StatusOr<TaskGraph> OrderTasks(const TaskGraph& tasks);
+absl::StatusOr<TaskGraph> OrderTasks(TaskGraph tasks);
 
 }  // namespace facet::placement
 

@@ -182,4 +182,22 @@ Packing PackIntervals(const std::vector<Interval>& intervals) {
   return best.shelf.packing();
 }
 
+Packing PackGreedily(const std::vector<Interval>& intervals,
+                     GreedyOrder order) {
+  std::vector<int> ids(intervals.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  ids = Largest(std::move(ids), [&](int i) -> int64_t {
+    switch (order) {
+      case GreedyOrder::kSize:
+        return intervals[i].size;
+      case GreedyOrder::kLifetime:
+        return intervals[i].end - intervals[i].start;
+      case GreedyOrder::kStart:
+        return -intervals[i].start;
+    }
+    return 0;
+  });
+  return Try(intervals, std::move(ids), false).shelf.packing();
+}
+
 }  // namespace facet::placement

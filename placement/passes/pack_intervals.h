@@ -29,6 +29,15 @@ int64_t LiveBytes(const std::vector<Interval>& intervals);
 // Offsets are sums of sizes: aligned if the sizes are.
 Packing PackIntervals(const std::vector<Interval>& intervals);
 
+// The textbook heuristics, to compare with: every block in turn at the lowest
+// address where it fits.
+enum class GreedyOrder {
+  kSize,      // Largest first.
+  kLifetime,  // Longest alive first.
+  kStart,     // As they are needed, as an allocator would (first fit).
+};
+Packing PackGreedily(const std::vector<Interval>& intervals, GreedyOrder order);
+
 }  // namespace facet::placement
 
 #endif  // FACET_PLACEMENT_PASSES_PACK_INTERVALS_H_

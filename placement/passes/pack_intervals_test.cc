@@ -77,5 +77,25 @@ TEST(PackIntervals, TrainingFitsTightly) {
   EXPECT_LE(packing.height, 1.02 * LiveBytes(intervals));
 }
 
+// Three rules, each with an example that it alone does best.
+TEST(PackGreedily, FollowsItsOrder) {
+  auto height = [](const std::vector<Interval>& intervals, GreedyOrder order) {
+    const Packing packing = PackGreedily(intervals, order);
+    ExpectLegal(intervals, packing);
+    return packing.height;
+  };
+  // Placed first, the long thin block lies at the bottom; else on the others.
+  const std::vector<Interval> nested = {{64, 0, 9}, {128, 0, 4}, {192, 5, 9}};
+  EXPECT_EQ(height(nested, GreedyOrder::kLifetime), 256);
+  EXPECT_EQ(PackGreedily(nested, GreedyOrder::kLifetime).offset[0], 0);
+  EXPECT_EQ(PackGreedily(nested, GreedyOrder::kSize).offset[2], 0);
+  EXPECT_EQ(PackGreedily(nested, GreedyOrder::kSize).offset[0], 192);
+  // An allocator takes what comes first and cannot move it.
+  const std::vector<Interval> fragmented = {
+      {64, 0, 1}, {64, 0, 5}, {128, 2, 5}};
+  EXPECT_EQ(height(fragmented, GreedyOrder::kStart), 256);
+  EXPECT_EQ(height(fragmented, GreedyOrder::kSize), 192);
+}
+
 }  // namespace
 }  // namespace facet::placement

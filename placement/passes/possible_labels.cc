@@ -2,6 +2,8 @@
 
 #include <cmath>
 #include <deque>
+#include <numeric>
+#include <set>
 #include <utility>
 
 #include "glog/logging.h"
@@ -83,6 +85,40 @@ PairwiseProblem WithLabels(const PairwiseProblem& problem,
     part.pairs.push_back(std::move(kept));
   }
   return part;
+}
+
+int FindHub(const PairwiseProblem& problem) {
+  // Chains and ladders, which elimination is good at, have fewer.
+  constexpr size_t kManyNeighbours = 32;
+  std::vector<std::set<int>> neighbours(problem.unary.size());
+  for (const PairwiseProblem::Pair& pair : problem.pairs) {
+    if (problem.unary[pair.a].size() < 2) continue;
+    if (problem.unary[pair.b].size() < 2) continue;
+    neighbours[pair.a].insert(pair.b);
+    neighbours[pair.b].insert(pair.a);
+  }
+  int hub = kNoHub;
+  size_t most = kManyNeighbours;
+  for (size_t v = 0; v < neighbours.size(); ++v) {
+    if (neighbours[v].size() <= most) continue;
+    most = neighbours[v].size();
+    hub = static_cast<int>(v);
+  }
+  return hub;
+}
+
+std::vector<PairwiseProblem> Branches(const PairwiseProblem& problem, int hub) {
+  std::vector<std::vector<int>> labels(problem.unary.size());
+  for (size_t v = 0; v < labels.size(); ++v) {
+    labels[v].resize(problem.unary[v].size());
+    std::iota(labels[v].begin(), labels[v].end(), 0);
+  }
+  std::vector<PairwiseProblem> branches;
+  for (size_t l = 0; l < problem.unary[hub].size(); ++l) {
+    labels[hub] = {static_cast<int>(l)};
+    branches.push_back(WithLabels(problem, labels));
+  }
+  return branches;
 }
 
 }  // namespace facet::placement

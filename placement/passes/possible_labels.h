@@ -20,6 +20,16 @@ std::vector<std::vector<int>> PossibleLabels(const PairwiseProblem& problem);
 PairwiseProblem WithLabels(const PairwiseProblem& problem,
                            const std::vector<std::vector<int>>& labels);
 
+// The variable that makes the others' tables large: the one with the most
+// neighbours, of those with labels to choose from. kNoHub if none has many.
+inline constexpr int kNoHub = -1;
+int FindHub(const PairwiseProblem& problem);
+
+// The problem once for each label of the hub, which is the only one that it has
+// left: its neighbours often have few possible ones then, and no table spans
+// it.
+std::vector<PairwiseProblem> Branches(const PairwiseProblem& problem, int hub);
+
 }  // namespace facet::placement
 
 #endif  // FACET_PLACEMENT_PASSES_POSSIBLE_LABELS_H_

@@ -304,6 +304,10 @@ absl::Status Splitter::AddBoxing(ops::NodeId id) {
 }
 
 absl::StatusOr<TaskGraph> Splitter::Run() {
+  // Boxing adds some more.
+  const size_t devices = static_cast<size_t>(num_devices_);
+  result_.tasks.reserve(graph_.graph.nodes.size() * devices * 5 / 4);
+  result_.registers.reserve(graph_.graph.tensors.size() * devices * 5 / 4);
   for (size_t n = 0; n < graph_.graph.nodes.size(); ++n) {
     const ops::Node& node = graph_.graph.nodes[n];
     const ops::NodeId id = static_cast<ops::NodeId>(n);

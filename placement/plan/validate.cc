@@ -98,6 +98,12 @@ absl::Status CheckDevices(const Plan& plan) {
                    device.persistent_bytes(), " not within arena_bytes ",
                    device.arena_bytes());
     }
+    if (device.memory_bytes() < 0 ||
+        (device.memory_bytes() > 0 &&
+         device.arena_bytes() > device.memory_bytes())) {
+      return Error("device ", d, ": arena_bytes ", device.arena_bytes(),
+                   " not within its memory_bytes ", device.memory_bytes());
+    }
     if (device.live_bytes() < 0 || device.live_bytes() > device.arena_bytes()) {
       return Error("device ", d, ": live_bytes ", device.live_bytes(),
                    " not within arena_bytes ", device.arena_bytes());

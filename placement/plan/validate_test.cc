@@ -2,13 +2,12 @@
 
 #include <cmath>
 #include <functional>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "google/protobuf/message.h"
 #include "gtest/gtest.h"
+#include "placement/plan/mutate_plan.h"
 #include "placement/plan/random_execution.h"
 #include "placement/plan/small_plan.h"
 
@@ -81,6 +80,17 @@ std::vector<Fault> Faults() {
       {"live > arena",
        [](Plan* p) { p->mutable_devices(0)->set_live_bytes(449); },
        "live_bytes 449"},
+      {"cores", [](Plan* p) { p->mutable_devices(0)->set_cores(-1); },
+       "device 0 has -1 cores"},
+      {"more than the device's memory",
+       [](Plan* p) { p->mutable_devices(1)->set_memory_bytes(447); },
+       "device 1: arena_bytes 448 not within its memory_bytes 447"},
+      {"negative memory",
+       [](Plan* p) { p->mutable_devices(1)->set_memory_bytes(-1); },
+       "not within its memory_bytes -1"},
+      {"group of nobody",
+       [](Plan* p) { p->mutable_groups(0)->clear_devices(); },
+       "group 0: has no devices"},
       {"group of device 7",
        [](Plan* p) { p->mutable_groups(0)->set_devices(1, 7); },
        "group 0: device 7 of 2"},
@@ -95,6 +105,26 @@ std::vector<Fault> Faults() {
       {"tensor split too thin",
        [](Plan* p) { p->mutable_tensors(1)->set_sbp(0, "S(1)"); },
        "cannot be S(1)"},
+      {"tensor of two meshes",
+       [](Plan* p) { p->mutable_tensors(1)->add_sbp("B"); }, "has 2 SBPs"},
+      {"tensor of high rank",
+       [](Plan* p) {
+         for (int i = 0; i < 8; ++i) p->mutable_tensors(1)->add_shape(1);
+       },
+       "rank 9, at most 8"},
+      {"tensor without elements",
+       [](Plan* p) { p->mutable_tensors(1)->set_shape(0, 0); },
+       "has a dimension below 1"},
+      {"variable twice", [](Plan* p) { *p->add_tensors() = p->tensors(0); },
+       "variable w: comes twice"},
+      {"variable elsewhere",
+       [](Plan* p) { p->mutable_tensors(0)->mutable_devices()->RemoveLast(); },
+       "register 6 w is elsewhere"},
+      {"variable in two registers",
+       [](Plan* p) {
+         *p->add_registers() = p->registers(RegisterNamed(*p, "w", 0));
+       },
+       "device 0 has two registers of it"},
       {"variable of other shape",
        [](Plan* p) { p->mutable_tensors(0)->set_sbp(0, "S(0)"); },
        "S(0) gives it [8]"},
@@ -126,6 +156,11 @@ std::vector<Fault> Faults() {
        "multiples of 64"},
       {"register beyond the arena",
        [](Plan* p) { RegOf(p, "h")->set_arena_offset(448); }, "does not fit"},
+      {"slots closer than they are long",
+       [](Plan* p) { RegOf(p, "x")->set_slot_stride_bytes(0); },
+       "slot_stride_bytes 0 is less than size_bytes 64"},
+      {"register of two ranks", [](Plan* p) { RegOf(p, "y")->add_offset(0); },
+       "shape, global_shape and offset differ in rank"},
       {"register far beyond the arena",
        [](Plan* p) { RegOf(p, "h")->set_arena_offset(0x7fffffffffffffc0); },
        "does not fit"},
@@ -187,6 +222,8 @@ std::vector<Fault> Faults() {
       {"updates forgotten",
        [](Plan* p) { TaskOf(p, "update")->clear_mutates(); },
        "mutates inputs {}, op update {0}"},
+      {"updates twice", [](Plan* p) { TaskOf(p, "update")->add_mutates(0); },
+       "mutates input 0 of 2, or twice"},
       {"updates what is not persistent",
        [](Plan* p) { TaskOf(p, "update")->set_mutates(0, 1); },
        "which is not persistent"},
@@ -195,6 +232,14 @@ std::vector<Fault> Faults() {
        "cannot lie over input 1"},
       {"in place elsewhere", [](Plan* p) { TaskOf(p, "h")->add_in_place(); },
        "cannot lie over input 0"},
+      {"in place twice", [](Plan* p) { TaskOf(p, "z")->add_in_place(); },
+       "is not of its operands, or twice"},
+      {"in place of different slots",
+       [](Plan* p) { RegOf(p, "z")->set_arena_offset(384); },
+       "cannot lie over input 0"},
+      {"workspace in the persistent part",
+       [](Plan* p) { TaskOf(p, "y")->set_workspace_offset(64); },
+       "is not within the shared part of the arena"},
       {"workspace beyond",
        [](Plan* p) { TaskOf(p, "y")->set_workspace_bytes(1 << 20); },
        "the workspace of 1048576 bytes"},
@@ -232,6 +277,40 @@ std::vector<Fault> Faults() {
       {"persistent not written",
        [](Plan* p) { p->mutable_tasks()->DeleteSubrange(0, 1); },
        "nobody writes"},
+      {"read before it is written, once",
+       [](Plan* p) {
+         Task* w = TaskOf(p, "w");
+         w->set_op("work");
+         w->clear_attributes();
+         w->add_inputs(RegisterNamed(*p, "w", 0));
+       },
+       "reads register 0 w before it is written"},
+      {"once, of what a step makes",
+       [](Plan* p) {
+         Register copy = *RegOf(p, "w");
+         copy.set_name("late");
+         copy.set_tensor(-1);
+         copy.set_arena_offset(192);
+         *p->add_registers() = copy;
+         for (Device& device : *p->mutable_devices()) {
+           device.set_persistent_bytes(256);
+           device.set_arena_bytes(512);
+         }
+         for (Register& reg : *p->mutable_registers()) {
+           if (reg.arena_offset() >= 192 && reg.name() != "late") {
+             reg.set_arena_offset(reg.arena_offset() + 64);
+           }
+         }
+         for (Task& task : *p->mutable_tasks()) {
+           if (task.workspace_bytes() > 0) task.set_workspace_offset(320);
+         }
+         Task* task = p->add_tasks();
+         *task = *TaskOf(p, "h");
+         task->set_name("late");
+         task->set_once(true);
+         task->set_outputs(0, p->registers_size() - 1);
+       },
+       "runs once, but reads register 3 z of a step"},
       {"memory written while in use",
        [](Plan* p) { RegOf(p, "h")->set_arena_offset(192); },
        "writes register 5 h over register 3 z"},
@@ -260,6 +339,65 @@ std::vector<Fault> Faults() {
       {"collective group",
        [](Plan* p) { TaskOf(p, "g")->mutable_collective()->set_group(1); },
        "group 1 of 1"},
+      {"collective of devices without it",
+       [](Plan* p) {
+         Group* alone = p->add_groups();
+         alone->add_devices(1);
+         TaskOf(p, "g")->mutable_collective()->set_group(1);
+       },
+       "is not on a device of its group 1, {1}"},
+      {"collective with a workspace",
+       [](Plan* p) {
+         TaskOf(p, "g")->set_workspace_bytes(64);
+         TaskOf(p, "g")->set_workspace_offset(256);
+       },
+       "a collective has no op, attributes, updates or workspace"},
+      {"collective without operands",
+       [](Plan* p) { TaskOf(p, "g")->clear_inputs(); },
+       "its registers have 0 and 16 elements"},
+      {"collectives of a group on two streams",
+       [](Plan* p) {
+         Task second = *TaskOf(p, "g");
+         second.set_name("g2");
+         second.set_stream("compute");
+         second.set_outputs(0, RegisterNamed(*p, "h", 0));
+         TaskOf(p, "h")->set_op("report");
+         TaskOf(p, "h")->clear_outputs();
+         second.clear_in_place();
+         second.mutable_collective()->set_sequence(1);
+         *p->add_tasks() = second;
+       },
+       "of the same group on another"},
+      {"collective of other sizes",
+       [](Plan* p) {
+         for (const char* name : {"z", "g"}) {
+           Register* reg = RegOf(p, name, 1);
+           reg->set_tensor(-1);
+           reg->set_shape(0, 8);
+           reg->set_global_shape(0, 8);
+           reg->set_size_bytes(32);
+         }
+         // Its neighbours go with it, but for the update.
+         Register* y = RegOf(p, "y", 1);
+         y->set_tensor(-1);
+         y->set_shape(0, 8);
+         y->set_global_shape(0, 8);
+         y->set_size_bytes(32);
+         for (const char* name : {"x", "w", "h"}) {
+           Register* reg = RegOf(p, name, 1);
+           if (reg->persistent()) continue;
+           reg->set_tensor(-1);
+           reg->set_shape(0, 8);
+           reg->set_global_shape(0, 8);
+           reg->set_size_bytes(32);
+         }
+         TaskOf(p, "x", 1)->mutable_attributes(0)->mutable_ints()->set_values(
+             0, 8);
+         Task* task = TaskOf(p, "y", 1);
+         task->mutable_inputs()->RemoveLast();
+         p->mutable_tasks()->DeleteSubrange(TaskNamed(*p, "update", 1), 1);
+       },
+       "does not match task 4 g (collective, device 0) in size"},
       {"collective kind differs",
        [](Plan* p) {
          TaskOf(p, "g", 1)->mutable_collective()->set_reduce(Collective::MAX);
@@ -338,142 +476,14 @@ TEST(ValidatePlan, FindsADeadlockBetweenDevices) {
   EXPECT_TRUE(stalls);
 }
 
-// Changes one field somewhere in the message, of any kind, to anything.
-class Mutator {
- public:
-  explicit Mutator(uint64_t seed) : random_(seed) {}
-
-  void Mutate(google::protobuf::Message* message) {
-    using google::protobuf::FieldDescriptor;
-    const auto* descriptor = message->GetDescriptor();
-    const auto* reflection = message->GetReflection();
-    const FieldDescriptor* field =
-        descriptor->field(random_() % descriptor->field_count());
-    const bool is_message =
-        field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
-    if (!field->is_repeated()) {
-      if (!is_message) {
-        Set(message, field, -1);
-      } else if (reflection->HasField(*message, field) && random_() % 4 > 0) {
-        Mutate(reflection->MutableMessage(message, field));
-      } else if (random_() % 2 == 0) {
-        reflection->ClearField(message, field);
-      } else {
-        Mutate(reflection->MutableMessage(message, field));
-      }
-      return;
-    }
-    const int size = reflection->FieldSize(*message, field);
-    const uint64_t action = random_() % 8;
-    if (size == 0 || action == 0) {
-      if (is_message) {
-        auto* added = reflection->AddMessage(message, field);
-        if (size > 0) {
-          added->CopyFrom(reflection->GetRepeatedMessage(*message, field,
-                                                         random_() % size));
-        }
-      } else {
-        Set(message, field, size);
-      }
-    } else if (action == 1) {
-      reflection->RemoveLast(message, field);
-    } else if (action == 2) {
-      reflection->SwapElements(message, field, random_() % size,
-                               random_() % size);
-    } else if (is_message) {
-      Mutate(
-          reflection->MutableRepeatedMessage(message, field, random_() % size));
-    } else {
-      Set(message, field, static_cast<int>(random_() % size));
-    }
-  }
-
- private:
-  int64_t Number() {
-    static constexpr int64_t kEdges[] = {0,
-                                         1,
-                                         -1,
-                                         2,
-                                         63,
-                                         64,
-                                         128,
-                                         INT32_MAX,
-                                         INT32_MIN,
-                                         INT64_MAX,
-                                         INT64_MIN,
-                                         INT64_MAX - 63,
-                                         int64_t{1} << 40};
-    if (random_() % 2 == 0) return random_() % 20;
-    return kEdges[random_() % (sizeof(kEdges) / sizeof(kEdges[0]))];
-  }
-  std::string Text() {
-    static const char* const kTexts[] = {
-        "",      "compute",  "communication", "data",   "host",  "float32",
-        "int64", "bfloat16", "nchw",          "nChw8c", "B",     "S(0)",
-        "S(9)",  "P(max)",   "work",          "update", "shape", "\xff"};
-    return kTexts[random_() % (sizeof(kTexts) / sizeof(kTexts[0]))];
-  }
-
-  // index: of a repeated field; its size: append. -1: singular.
-  void Set(google::protobuf::Message* m,
-           const google::protobuf::FieldDescriptor* f, int index) {
-    using google::protobuf::FieldDescriptor;
-    const auto* r = m->GetReflection();
-    const bool add = index >= 0 && index == r->FieldSize(*m, f);
-    switch (f->cpp_type()) {
-      case FieldDescriptor::CPPTYPE_INT32: {
-        const int32_t v = static_cast<int32_t>(Number());
-        if (index < 0)
-          r->SetInt32(m, f, v);
-        else if (add)
-          r->AddInt32(m, f, v);
-        else
-          r->SetRepeatedInt32(m, f, index, v);
-        break;
-      }
-      case FieldDescriptor::CPPTYPE_INT64: {
-        const int64_t v = Number();
-        if (index < 0)
-          r->SetInt64(m, f, v);
-        else if (add)
-          r->AddInt64(m, f, v);
-        else
-          r->SetRepeatedInt64(m, f, index, v);
-        break;
-      }
-      case FieldDescriptor::CPPTYPE_STRING:
-        if (index < 0)
-          r->SetString(m, f, Text());
-        else if (add)
-          r->AddString(m, f, Text());
-        else
-          r->SetRepeatedString(m, f, index, Text());
-        break;
-      case FieldDescriptor::CPPTYPE_DOUBLE:
-        r->SetDouble(m, f, random_() % 3 == 0 ? NAN : 1.0 * Number());
-        break;
-      case FieldDescriptor::CPPTYPE_BOOL:
-        r->SetBool(m, f, random_() % 2 == 0);
-        break;
-      case FieldDescriptor::CPPTYPE_ENUM:
-        r->SetEnumValue(m, f, static_cast<int>(random_() % 7) - 1);
-        break;
-      default:
-        break;
-    }
-  }
-
-  std::mt19937_64 random_;
-};
-
 TEST(ValidatePlan, GarbageIsRefusedOrHarmless) {
   const Plan good = SmallPlan();
-  Mutator mutator(20261123);
+  PlanMutator mutator(good, 20261123);
   int accepted = 0;
   int refused = 0;
   for (int round = 0; round < 30000; ++round) {
     Plan plan = good;
-    for (int i = 0; i <= round % 3; ++i) mutator.Mutate(&plan);
+    for (int i = 0; i <= round % 3; ++i) mutator.MutateAnything(&plan);
     if (!Validate(plan).ok()) {
       ++refused;
       continue;

@@ -167,7 +167,11 @@ Cluster ClusterOf(const Hardware& hardware, int count) {
   axis.latency_seconds = link.latency_seconds();
   axis.bytes_per_second = link.bytes_per_second();
   axis.blocking_seconds = link.blocking_seconds();
-  return UniformCluster(count, DeviceSpecOf(hardware), axis);
+  Cluster cluster = UniformCluster(count, DeviceSpecOf(hardware), axis);
+  for (int d = 0; d < count; ++d) {
+    cluster.devices[d].name = absl::StrCat(hardware.name(), ":", d);
+  }
+  return cluster;
 }
 
 }  // namespace facet::placement

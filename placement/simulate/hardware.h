@@ -36,7 +36,7 @@ const Link& LinkOf(const Hardware& hardware, int count);
 
 DeviceSpec DeviceSpecOf(const Hardware& hardware);
 
-// `count` of these devices in a row. No kernels: operands are row-major and
+// `count` of these devices in a row, named "v100_sxm2_32gb:0" ... No kernels: operands are row-major and
 // need no workspace.
 Cluster ClusterOf(const Hardware& hardware, int count);
 

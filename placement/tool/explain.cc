@@ -1,5 +1,6 @@
 // `plan explain`: why a tensor lies, or an operator works, as it does.
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "ops/status_macros.h"
 #include "placement/plan/write_file.h"
+#include "placement/tool/command_line.h"
 #include "placement/tool/commands.h"
 #include "placement/tool/explanation.h"
 #include "placement/tool/flag_values.h"
@@ -39,26 +41,33 @@ std::string ChoiceTable(const TensorExplanation& e, int width) {
                    {"compute", true},
                    {"communication", true},
                    {"tensor", true},
-                   {"arena", true},
-                   {"why", false, true}});
+                   {"arena", true}});
   table.Add({absl::StrCat("* ", chosen.sbp), SecondsText(chosen.seconds),
              SecondsText(chosen.compute_seconds),
              SecondsText(chosen.communication_seconds),
              BytesText(static_cast<double>(chosen.tensor_bytes)),
-             BytesText(static_cast<double>(chosen.arena_bytes)), e.forced_by});
+             BytesText(static_cast<double>(chosen.arena_bytes))});
   for (size_t i = 1; i < e.choices.size(); ++i) {
     const SbpChoice& c = e.choices[i];
     if (!c.possible) {
-      table.Add({"  " + c.sbp, "-", "-", "-", "-", "-", c.why});
+      table.Add({"  " + c.sbp, "-", "-", "-", "-", "-"});
       continue;
     }
     table.Add({"  " + c.sbp, MoreText(c.seconds - chosen.seconds),
                MoreText(c.compute_seconds - chosen.compute_seconds),
                MoreText(c.communication_seconds - chosen.communication_seconds),
                BytesText(static_cast<double>(c.tensor_bytes)),
-               BytesText(static_cast<double>(c.arena_bytes)), c.why});
+               BytesText(static_cast<double>(c.arena_bytes))});
   }
-  return table.ToString(width);
+  // The reasons under it, whole.
+  std::string text = table.ToString(width) + "\n";
+  for (const SbpChoice& c : e.choices) {
+    std::string sbp = c.sbp;
+    sbp.resize(std::max<size_t>(sbp.size(), 6), ' ');
+    absl::StrAppend(&text, c.chosen ? "* " : "  ", sbp, "  ",
+                    Wrap(c.chosen ? e.forced_by : c.why, width - 10, 10), "\n");
+  }
+  return text;
 }
 
 std::string List(const std::string& title,

@@ -146,10 +146,8 @@ Explainer::Solution Explainer::Solve(
   if (absl::IsResourceExhausted(compilation.status())) {
     // What it would cost all the same.
     solution.too_big = std::string(compilation.status().message());
-    Cluster unlimited = compiled_.cluster;
-    unlimited.host_memory_bytes = 0;
-    for (DeviceSpec& device : unlimited.devices) device.memory_bytes = 0;
-    compilation = CompileWithReasons(compiled_.model, unlimited, options);
+    compilation = CompileWithReasons(
+        compiled_.model, WithoutMemoryLimits(compiled_.cluster), options);
   }
   solution.status = compilation.status();
   if (compilation.ok()) solution.compilation = *std::move(compilation);

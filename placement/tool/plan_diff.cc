@@ -151,16 +151,30 @@ PlanDifference ComparePlans(const Plan& before, const Plan& after) {
          static_cast<double>(now.collectives));
   number("sent by a device", static_cast<double>(then.collective_bytes),
          static_cast<double>(now.collective_bytes), true);
-  for (int d = 0; d < std::min(before.devices_size(), after.devices_size());
-       ++d) {
+  // Devices in a row whose memory changes alike come once.
+  const int shared = std::min(before.devices_size(), after.devices_size());
+  for (int d = 0; d < shared;) {
     const Device& a = before.devices(d);
     const Device& b = after.devices(d);
-    number(absl::StrCat("arena of ", b.name()),
+    int end = d + 1;
+    while (end < shared &&
+           before.devices(end).arena_bytes() == a.arena_bytes() &&
+           after.devices(end).arena_bytes() == b.arena_bytes() &&
+           before.devices(end).persistent_bytes() == a.persistent_bytes() &&
+           after.devices(end).persistent_bytes() == b.persistent_bytes()) {
+      ++end;
+    }
+    const std::string name =
+        end - d > 1
+            ? absl::StrCat(b.name(), " ... ", after.devices(end - 1).name())
+            : b.name();
+    number(absl::StrCat("arena of ", name),
            static_cast<double>(a.arena_bytes()),
            static_cast<double>(b.arena_bytes()), true);
-    number(absl::StrCat("persistent on ", b.name()),
+    number(absl::StrCat("persistent on ", name),
            static_cast<double>(a.persistent_bytes()),
            static_cast<double>(b.persistent_bytes()), true);
+    d = end;
   }
   difference.options = Differences(OptionTexts(before), OptionTexts(after));
   difference.tensors = Differences(TensorTexts(before), TensorTexts(after));

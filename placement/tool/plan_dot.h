@@ -12,8 +12,10 @@ namespace facet::placement {
 // The colour ("#dbe9f6") that stands for an SBP, in drawings and on the page.
 std::string SbpColor(const std::string& sbp);
 
-// Nodes have the ids "op0", "op1" ..., by their index in the graph.
-std::string PlanDot(const Plan& plan, const PlanGraph& graph);
+// Nodes have the ids "op0", "op1" ..., by their index in the graph. `title`:
+// over the drawing.
+std::string PlanDot(const Plan& plan, const PlanGraph& graph,
+                    const std::string& title);
 
 }  // namespace facet::placement
 

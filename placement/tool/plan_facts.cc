@@ -33,6 +33,12 @@ std::vector<bool> FindOptimizerState(const Plan& plan) {
 
 }  // namespace
 
+std::string HardwareText(const Plan& plan) {
+  const Device& first = plan.devices(0);
+  const std::string name = first.name().substr(0, first.name().rfind(':'));
+  return name.empty() ? first.kind() : name;
+}
+
 std::string SbpText(const LogicalTensor& tensor) {
   return absl::StrJoin(tensor.sbp(), " ");
 }

@@ -12,6 +12,9 @@
 
 namespace facet::placement {
 
+// The devices' kind as people call it: "cpu", "v100_sxm2_32gb".
+std::string HardwareText(const Plan& plan);
+
 std::string SbpText(const LogicalTensor& tensor);   // "S(0)"
 std::string TypeText(const LogicalTensor& tensor);  // "float32[64, 3, 3, 3]"
 

@@ -50,6 +50,13 @@ std::string FoldedTaskName(const std::string& name, const FoldedBlock& block) {
          (slash == std::string::npos ? "" : name.substr(slash));
 }
 
+// Of a task, or of its layer: without the block's name.
+std::string ShortName(const std::string& name, const Task& task) {
+  const BlockName parsed = ParseBlockName(name.substr(0, name.find('/')));
+  if (parsed.index < 0) return name;
+  return parsed.rest.empty() ? task.op() : parsed.rest;
+}
+
 // The drawn tasks whose results a task reads, through those not drawn.
 class Sources {
  public:
@@ -88,6 +95,92 @@ class Sources {
   std::vector<int> producer_;  // By register.
 };
 
+// Nodes of a layer and phase as one: the one that is called like the layer, or
+// takes longest, speaks for the others.
+void MergeLayers(const Plan& plan, PlanGraph* graph) {
+  using Key = std::pair<std::string, std::string>;
+  auto key_of = [&](const GraphNode& node) -> Key {
+    const Task& task = plan.tasks(node.task);
+    return {task.layer(), task.phase()};
+  };
+  std::set<Key> with_collectives;
+  for (const GraphNode& node : graph->nodes) {
+    if (plan.tasks(node.task).has_collective()) {
+      with_collectives.insert(key_of(node));
+    }
+  }
+  auto weight = [&](const GraphNode& node) {
+    const Task& task = plan.tasks(node.task);
+    return std::make_pair(task.name() == task.layer(),
+                          task.predicted_seconds());
+  };
+  std::map<Key, int> speaker;
+  std::vector<int> speaks_for(graph->nodes.size());
+  for (size_t n = 0; n < graph->nodes.size(); ++n) {
+    speaks_for[n] = static_cast<int>(n);
+    const Key key = key_of(graph->nodes[n]);
+    if (key.first.empty() || with_collectives.count(key) > 0) continue;
+    const auto [it, is_new] = speaker.emplace(key, static_cast<int>(n));
+    if (weight(graph->nodes[it->second]) < weight(graph->nodes[n])) {
+      it->second = static_cast<int>(n);
+    }
+  }
+  for (size_t n = 0; n < graph->nodes.size(); ++n) {
+    const auto it = speaker.find(key_of(graph->nodes[n]));
+    if (it != speaker.end()) speaks_for[n] = it->second;
+  }
+  std::vector<int> index(graph->nodes.size(), -1);
+  std::vector<GraphNode> nodes;
+  for (size_t n = 0; n < graph->nodes.size(); ++n) {
+    if (speaks_for[n] != static_cast<int>(n)) continue;
+    index[n] = static_cast<int>(nodes.size());
+    nodes.push_back(graph->nodes[n]);
+    nodes.back().tasks.clear();
+  }
+  for (size_t n = 0; n < graph->nodes.size(); ++n) {
+    index[n] = index[speaks_for[n]];
+    GraphNode& node = nodes[index[n]];
+    node.tasks.push_back(graph->nodes[n].task);
+    if (node.tasks.size() < 2) continue;
+    const Task& task = plan.tasks(node.task);
+    node.name = node.name.substr(0, node.name.find('/'));
+    node.short_name = ShortName(task.layer(), task);
+  }
+  graph->nodes = std::move(nodes);
+  for (int& node : graph->node_of_task) {
+    if (node >= 0) node = index[node];
+  }
+}
+
+// Puts the nodes into blocks, in the order of the plan.
+class Blocks {
+ public:
+  explicit Blocks(PlanGraph* graph) : graph_(graph) {}
+
+  // `name`: of the block that the node belongs to; "": none.
+  int Of(const std::string& name, int times, const Task& task, bool phases) {
+    std::string title = name.empty() ? task.part() : name;
+    if (phases) absl::StrAppend(&title, " ", task.phase());
+    if (!name.empty()) {
+      const auto [it, is_new] = known_.emplace(title, graph_->blocks.size());
+      if (is_new) graph_->blocks.push_back({title, times});
+      last_.clear();
+      return it->second;
+    }
+    // What lies before the blocks is not what lies behind them.
+    if (last_ != title) {
+      last_ = title;
+      graph_->blocks.push_back({title, 1});
+    }
+    return static_cast<int>(graph_->blocks.size()) - 1;
+  }
+
+ private:
+  PlanGraph* graph_;
+  std::map<std::string, int> known_;
+  std::string last_;
+};
+
 }  // namespace
 
 PlanGraph MakePlanGraph(const Plan& plan, const PlanGraphOptions& options) {
@@ -102,33 +195,38 @@ PlanGraph MakePlanGraph(const Plan& plan, const PlanGraphOptions& options) {
     // By name, not by layer: "layer3.4" and what is within it are one block.
     rows.push_back({task.name(), Content(plan, task)});
   }
-  std::vector<FoldedBlock> blocks;
+  std::vector<FoldedBlock> folded;
   if (options.unfold) {
     for (size_t i = 0; i < rows.size(); ++i) {
-      blocks.push_back({static_cast<int>(i), 1, 1, -1, -1});
+      folded.push_back({static_cast<int>(i), 1, 1, -1, -1});
     }
   } else {
-    blocks = Fold(rows);
+    folded = Fold(rows);
   }
-  for (const FoldedBlock& block : blocks) {
-    const int id = static_cast<int>(graph.blocks.size());
-    graph.blocks.emplace_back();
-    if (block.times > 1) {
-      const BlockName name = ParseBlockName(rows[block.first].layer);
-      graph.blocks.back() = {
-          absl::StrCat(name.prefix, ".", name.index, "-", block.last_index),
-          block.times};
-    }
+  Blocks blocks(&graph);
+  for (const FoldedBlock& block : folded) {
     const int first_node = static_cast<int>(graph.nodes.size());
     for (int i = 0; i < block.count; ++i) {
-      const int task = drawn[block.first + i];
+      const int t = drawn[block.first + i];
+      const Task& task = plan.tasks(t);
+      const BlockName name = ParseBlockName(task.layer());
+      const bool is_block = name.index >= 0;
       graph.nodes.push_back(
-          {task, FoldedTaskName(plan.tasks(task).name(), block), id});
+          {t,
+           {t},
+           FoldedTaskName(task.name(), block),
+           ShortName(task.name(), task),
+           blocks.Of(
+               is_block ? FoldedName(absl::StrCat(name.prefix, ".", name.index),
+                                     block)
+                        : "",
+               block.times, task, options.backward)});
     }
     for (int i = 0; i < block.count * block.times; ++i) {
       graph.node_of_task[drawn[block.first + i]] = first_node + i % block.count;
     }
   }
+  if (options.merge_layers) MergeLayers(plan, &graph);
 
   const Sources sources(plan, graph.node_of_task);
   std::set<std::pair<int, int>> known;

@@ -11,13 +11,16 @@
 namespace facet::placement {
 
 struct GraphNode {
-  int task = 0;      // In the plan; of the first device.
-  std::string name;  // Of the task, folded: "layer3.1-13.conv1".
-  int block = 0;     // Index into PlanGraph::blocks.
+  int task = 0;            // In the plan; of the first device.
+  std::vector<int> tasks;  // All that it stands for, of one repetition.
+  std::string name;        // Of the task, folded: "layer3.1-13.conv1".
+  std::string short_name;  // Without the block's: "conv1".
+  int block = 0;           // Index into PlanGraph::blocks.
 };
 
+// A block of the network, or what lies between two: of one part and phase.
 struct GraphBlock {
-  std::string name;  // "layer3.1-13"; "" if it is not one of several.
+  std::string name;  // "layer3.1-13", "head"
   int times = 1;
 };
 
@@ -38,6 +41,8 @@ struct PlanGraph {
 struct PlanGraphOptions {
   bool unfold = false;
   bool backward = false;  // Also the backward pass and the optimizer.
+  // A layer's operators as one node, unless there is a collective among them.
+  bool merge_layers = false;
 };
 
 // Of a valid plan. Packing, unpacking and changes of layout are left out: edges

@@ -22,7 +22,7 @@ std::string Head(const Plan& plan, const ListingOptions& options) {
   const Device& first = plan.devices(0);
   std::string text = absl::StrCat(
       plan.name().empty() ? "plan" : plan.name(), ": ", plan.devices_size(),
-      " x ", first.kind(),
+      " x ", HardwareText(plan),
       first.cores() > 0 ? absl::StrCat(" of ", first.cores(), " cores") : "",
       ", predicted ", SecondsText(plan.predicted_step_seconds()), " a step\n");
   std::vector<std::string> facts;
@@ -122,7 +122,7 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
   } else {
     blocks = Fold(rows);
   }
-  TextTable table({{"layer", false, true},
+  TextTable table({{"layer"},
                    {""},
                    {"ops", false, true},
                    {"on a device", false, true},

@@ -32,7 +32,7 @@ std::string HtmlText(const std::string& text) {
       text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
 }
 
-Json Number(double value) {
+Json FiniteOrNull(double value) {
   return std::isfinite(value) ? Json(value) : Json();
 }
 
@@ -42,13 +42,15 @@ void AddReasons(const Explainer& explainer, const Task& task, Json* op) {
   if (node == ops::kNone) return;
   (*op)["signatures"] = Json::array();
   for (const SignatureChoice& s : explainer.Signatures(node)) {
-    (*op)["signatures"].push_back(
-        {{"signature", s.signature},
-         {"chosen", s.chosen},
-         {"compute", s.compute_seconds},
-         {"communication", Number(s.communication_seconds)},
-         {"step", Number(s.step_seconds)},
-         {"why", s.why}});
+    Json choice = {{"signature", s.signature},
+                   {"chosen", s.chosen},
+                   {"compute", s.compute_seconds},
+                   {"communication", FiniteOrNull(s.communication_seconds)},
+                   {"why", s.why}};
+    if (!std::isnan(s.step_seconds)) {
+      choice["step"] = FiniteOrNull(s.step_seconds);
+    }
+    (*op)["signatures"].push_back(std::move(choice));
   }
 }
 
@@ -103,160 +105,234 @@ Json Operators(const Plan& plan, const PlanGraph& all, const PlanGraph& drawn,
   return operators;
 }
 
-// The memory of one device: blocks (start, end, offset, size, name, phase);
-// phase "" holds for the whole run.
-Json MemoryOf(const Plan& plan, int device, const StepTimes& times,
-              const std::vector<TaskTime>& lifetimes, double begin,
-              double end) {
-  Json blocks = Json::array();
-  std::vector<std::string> phase(plan.registers_size());
-  for (const Task& task : plan.tasks()) {
-    for (int r : task.outputs()) phase[r] = task.phase();
+// Names that come once for every device, or repetition, are written once.
+class NameTable {
+ public:
+  int Of(const std::string& name) {
+    const auto [it, is_new] =
+        index_.emplace(name, static_cast<int>(names_.size()));
+    if (is_new) names_.push_back(name);
+    return it->second;
   }
-  for (int r = 0; r < plan.registers_size(); ++r) {
-    const Register& reg = plan.registers(r);
-    if (reg.device() != device || reg.size_bytes() == 0) continue;
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  std::map<std::string, int> index_;
+  std::vector<std::string> names_;
+};
+
+// To nanoseconds: shorter to write.
+double Rounded(double seconds) { return std::round(seconds * 1e9) / 1e9; }
+
+// Timeline and memory of the devices. Devices that look the same share theirs.
+class Charts {
+ public:
+  Charts(const Plan& plan, const PlanGraph& all, const StepTimes& times,
+         double begin, double end)
+      : plan_(plan), all_(all), times_(times), begin_(begin), end_(end) {}
+
+  // Into "names", "memory", "timeline".
+  void AddTo(Json* data);
+
+ private:
+  Json MemoryOf(int device);
+  Json StreamsOf(int device);
+
+  const Plan& plan_;
+  const PlanGraph& all_;
+  const StepTimes& times_;
+  const double begin_, end_;
+  NameTable names_;
+  std::vector<int> writer_;          // By register: task; -1: none.
+  std::vector<TaskTime> lifetimes_;  // By register.
+};
+
+// Blocks (start, end, offset, size, name, phase, operator); phase "" holds for
+// the whole run.
+Json Charts::MemoryOf(int device) {
+  Json blocks = Json::array();
+  for (int r = 0; r < plan_.registers_size(); ++r) {
+    const Register& reg = plan_.registers(r);
+    if (reg.device() != device || reg.size_bytes() == 0 || writer_[r] < 0) {
+      continue;
+    }
     const bool whole_run = reg.persistent() || reg.credits() > 1;
     for (int slot = 0; slot < reg.credits(); ++slot) {
-      blocks.push_back({whole_run ? begin : lifetimes[r].start,
-                        whole_run ? end : lifetimes[r].end,
-                        reg.arena_offset() + slot * reg.slot_stride_bytes(),
-                        reg.size_bytes(), reg.name(),
-                        whole_run ? "" : phase[r]});
+      blocks.push_back(
+          {whole_run ? begin_ : Rounded(lifetimes_[r].start),
+           whole_run ? end_ : Rounded(lifetimes_[r].end),
+           reg.arena_offset() + slot * reg.slot_stride_bytes(),
+           reg.size_bytes(), names_.Of(reg.name()),
+           names_.Of(whole_run ? "" : plan_.tasks(writer_[r]).phase()),
+           all_.node_of_task[writer_[r]]});
     }
   }
-  for (int t = 0; t < plan.tasks_size(); ++t) {
-    const Task& task = plan.tasks(t);
+  for (int t = 0; t < plan_.tasks_size(); ++t) {
+    const Task& task = plan_.tasks(t);
     if (task.device() != device || task.workspace_bytes() == 0 || task.once()) {
       continue;
     }
-    blocks.push_back({times.tasks[t].start, times.tasks[t].end,
-                      task.workspace_offset(), task.workspace_bytes(),
-                      absl::StrCat("workspace of ", task.name()),
-                      task.phase()});
+    blocks.push_back({Rounded(times_.tasks[t].start),
+                      Rounded(times_.tasks[t].end), task.workspace_offset(),
+                      task.workspace_bytes(),
+                      names_.Of(absl::StrCat("workspace of ", task.name())),
+                      names_.Of(task.phase()), all_.node_of_task[t]});
   }
   return blocks;
 }
 
-// Devices whose memory looks the same come once.
-Json Memory(const Plan& plan, const StepTimes& times, double begin,
-            double end) {
-  std::vector<TaskTime> lifetimes(plan.registers_size());
-  for (int t = 0; t < plan.tasks_size(); ++t) {
-    const Task& task = plan.tasks(t);
+// Tasks (start, end, name, phase, operator).
+Json Charts::StreamsOf(int device) {
+  std::map<std::string, Json> streams;
+  for (int t = 0; t < plan_.tasks_size(); ++t) {
+    const Task& task = plan_.tasks(t);
+    if (task.device() != device || task.once()) continue;
+    streams.emplace(task.stream(), Json::array())
+        .first->second.push_back(
+            {Rounded(times_.tasks[t].start), Rounded(times_.tasks[t].end),
+             names_.Of(task.name()), names_.Of(task.phase()),
+             all_.node_of_task[t]});
+  }
+  Json list = Json::array();
+  for (auto& [name, tasks] : streams) {
+    list.push_back({{"name", name}, {"tasks", std::move(tasks)}});
+  }
+  return list;
+}
+
+void Charts::AddTo(Json* data) {
+  writer_.assign(plan_.registers_size(), -1);
+  lifetimes_.resize(plan_.registers_size());
+  for (int t = 0; t < plan_.tasks_size(); ++t) {
+    const Task& task = plan_.tasks(t);
+    for (int r : task.outputs()) writer_[r] = t;
     if (task.once()) continue;
-    for (int r : task.outputs()) lifetimes[r].start = times.tasks[t].start;
+    for (int r : task.outputs()) lifetimes_[r].start = times_.tasks[t].start;
     for (const auto* list : {&task.inputs(), &task.outputs()}) {
       for (int r : *list) {
-        lifetimes[r].end = std::max(lifetimes[r].end, times.tasks[t].end);
+        lifetimes_[r].end = std::max(lifetimes_[r].end, times_.tasks[t].end);
       }
     }
   }
-  Json memory = Json::array();
-  std::map<std::string, size_t> known;
-  std::vector<std::vector<std::string>> names;
-  for (int d = 0; d < plan.devices_size(); ++d) {
-    const Device& device = plan.devices(d);
-    Json blocks = MemoryOf(plan, d, times, lifetimes, begin, end);
-    const auto [it, is_new] = known.emplace(blocks.dump(), memory.size());
+  Json& memory = (*data)["memory"] = Json::array();
+  Json& timeline = (*data)["timeline"] = Json::array();
+  std::map<std::string, size_t> known_memory, known_streams;
+  std::vector<std::vector<std::string>> names;  // By entry of memory.
+  for (int d = 0; d < plan_.devices_size(); ++d) {
+    const Device& device = plan_.devices(d);
+    Json blocks = MemoryOf(d);
+    const auto [it, is_new] =
+        known_memory.emplace(blocks.dump(), memory.size());
     if (!is_new) {
       names[it->second].push_back(device.name());
-      continue;
+    } else if (static_cast<int>(memory.size()) == kMostDevices) {
+      known_memory.erase(it);
+    } else {
+      names.push_back({device.name()});
+      memory.push_back({{"arena", device.arena_bytes()},
+                        {"persistent", device.persistent_bytes()},
+                        {"blocks", std::move(blocks)}});
     }
-    if (static_cast<int>(memory.size()) == kMostDevices) {
-      known.erase(it);
-      continue;
+    if (d >= kMostDevices) continue;
+    Json streams = StreamsOf(d);
+    const auto [same, differs] =
+        known_streams.emplace(streams.dump(), timeline.size());
+    timeline.push_back({{"name", device.name()}});
+    if (differs) {
+      timeline.back()["streams"] = std::move(streams);
+    } else {
+      timeline.back()["as"] = same->second;
     }
-    names.push_back({device.name()});
-    memory.push_back({{"arena", device.arena_bytes()},
-                      {"persistent", device.persistent_bytes()},
-                      {"blocks", std::move(blocks)}});
   }
   for (size_t i = 0; i < memory.size(); ++i) {
     memory[i]["name"] =
         names[i].size() == 1
             ? names[i][0]
-            : absl::StrCat(names[i].front(), " and ", names[i].size() - 1,
-                           " alike, to ", names[i].back());
+            : absl::StrCat(names[i].front(), " … ", names[i].back(), ", ",
+                           names[i].size(), " alike");
   }
-  return memory;
-}
-
-Json Timeline(const Plan& plan, const StepTimes& times) {
-  Json timeline = Json::array();
-  for (int d = 0; d < std::min(plan.devices_size(), kMostDevices); ++d) {
-    std::map<std::string, Json> streams;
-    for (int t = 0; t < plan.tasks_size(); ++t) {
-      const Task& task = plan.tasks(t);
-      if (task.device() != d || task.once()) continue;
-      streams.emplace(task.stream(), Json::array())
-          .first->second.push_back({times.tasks[t].start, times.tasks[t].end,
-                                    task.name(), task.phase()});
-    }
-    Json device = {{"name", plan.devices(d).name()}};
-    device["streams"] = Json::array();
-    for (auto& [name, tasks] : streams) {
-      device["streams"].push_back(
-          {{"name", name}, {"tasks", std::move(tasks)}});
-    }
-    timeline.push_back(std::move(device));
-  }
-  return timeline;
+  (*data)["names"] = names_.names();
 }
 
 std::string FactsHtml(const Plan& plan) {
   const PlanTotals totals = FindTotals(plan);
-  std::string text = absl::StrFormat(
-      "predicted step <b>%s</b> (simulated) &middot; memory of the fullest "
-      "device <b>%s</b>, %.4f times the least &middot; a device sends "
-      "<b>%s</b> a step in %d collectives",
-      SecondsText(plan.predicted_step_seconds()),
-      BytesText(static_cast<double>(totals.arena_bytes)),
-      totals.arena_over_lower_bound,
-      BytesText(static_cast<double>(totals.collective_bytes)),
-      totals.collectives);
+  std::string html;
+  auto fact = [&](const std::string& value, const std::string& name) {
+    absl::StrAppend(&html, "<div class=\"fact\"><b>", HtmlText(value),
+                    "</b><span>", HtmlText(name), "</span></div>");
+  };
+  fact(SecondsText(plan.predicted_step_seconds()), "a step, predicted");
+  fact(BytesText(static_cast<double>(totals.arena_bytes)),
+       "memory of the fullest device");
+  fact(absl::StrFormat("%.4f", totals.arena_over_lower_bound),
+       "of the least memory possible");
+  fact(BytesText(static_cast<double>(totals.collective_bytes)),
+       "sent by a device in a step");
+  fact(absl::StrCat(totals.collectives), "collectives in a step");
   if (totals.optimality_gap >= 0) {
-    absl::StrAppendFormat(&text, " &middot; search: gap <b>%.2g%%</b>",
-                          totals.optimality_gap * 100);
+    fact(absl::StrFormat("%.2g%%", totals.optimality_gap * 100),
+         "from the best placement, at most");
   }
-  return text;
+  return html;
 }
 
-std::string LegendHtml(const Plan& plan) {
+std::set<std::string> Sbps(const Plan& plan) {
   std::set<std::string> sbps;
   for (const LogicalTensor& tensor : plan.tensors()) {
     sbps.insert(SbpText(tensor));
   }
+  return sbps;
+}
+
+// "S(0)": "split along dimension 0".
+std::string SbpInWords(const std::string& sbp) {
+  if (sbp == "B") return "whole on every device";
+  if (sbp.rfind("S(", 0) == 0) {
+    return absl::StrCat("split along dimension ",
+                        sbp.substr(2, sbp.size() - 3));
+  }
+  if (sbp == "P(sum)") return "to be added up";
+  if (sbp == "P(max)") return "to take the maximum of";
+  return "";
+}
+
+std::string LegendHtml(const Plan& plan) {
   std::string html;
-  for (const std::string& sbp : sbps) {
+  for (const std::string& sbp : Sbps(plan)) {
     absl::StrAppend(
-        &html, "<span class=\"key\"><span class=\"swatch\" style=\"",
-        "background:", SbpColor(sbp), "\"></span>", HtmlText(sbp), "</span>");
+        &html, "<span class=\"key\" title=\"", HtmlText(SbpInWords(sbp)),
+        "\"><span class=\"swatch\" style=\"background:", SbpColor(sbp),
+        "\"></span>", HtmlText(sbp), " ", HtmlText(SbpInWords(sbp)), "</span>");
   }
   return html +
          "<span class=\"key\"><span class=\"swatch collective\"></span>"
-         "collective, coloured by its result</span>";
+         "collective, in the colour of its result</span>";
 }
 
 }  // namespace
 
 absl::StatusOr<std::string> PlanPage(const Plan& plan,
                                      const Explainer* explainer,
+                                     const std::optional<StepTimes>& measured,
                                      const PlanGraphOptions& options) {
   PlanGraphOptions everything = options;
   everything.backward = true;
+  everything.merge_layers = false;
   const PlanGraph drawn = MakePlanGraph(plan, options);
   const PlanGraph all = MakePlanGraph(plan, everything);
-  ASSIGN_OR_RETURN(std::string svg, DrawSvg(PlanDot(plan, drawn)));
+  ASSIGN_OR_RETURN(std::string svg, DrawSvg(PlanDot(plan, drawn, "")));
   // The declaration before the element is for files of their own.
   svg.erase(0, svg.find("<svg"));
 
-  const StepTimes times = SimulateSteadyStep(plan);
+  const StepTimes times =
+      measured.has_value() ? *measured : SimulateSteadyStep(plan);
   double begin = 0, end = times.seconds;
   for (const TaskTime& task : times.tasks) {
     begin = std::min(begin, task.start);
     end = std::max(end, task.end);
   }
+  // What works ahead may begin whole steps before: only the end is of interest.
+  begin = std::max(begin, -0.03 * times.seconds);
   Json data;
   data["begin"] = begin;
   data["end"] = end > begin ? end : begin + 1e-9;
@@ -266,22 +342,24 @@ absl::StatusOr<std::string> PlanPage(const Plan& plan,
           : "This page was made from a saved plan, which does not hold what "
             "the search rejected: make it with the model's flags to see that.";
   data["ops"] = Operators(plan, all, drawn, explainer);
-  data["memory"] = Memory(plan, times, begin, end);
-  data["timeline"] = Timeline(plan, times);
+  Charts(plan, all, times, data["begin"], data["end"]).AddTo(&data);
+  for (const std::string& sbp : Sbps(plan)) data["colors"][sbp] = SbpColor(sbp);
   // "</script>" in a name must not end the element.
   const std::string json = absl::StrReplaceAll(
       data.dump(-1, ' ', false, Json::error_handler_t::replace),
       {{"</", "<\\/"}, {"<!--", "<\\u0021--"}});
   const std::string title =
-      absl::StrCat(HtmlText(plan.name()), " on ", plan.devices_size(), " x ",
-                   HtmlText(plan.devices(0).kind()));
-  return absl::StrReplaceAll(kPageHtml, {{"@TITLE@", title},
-                                         {"@CSS@", kPageCss},
-                                         {"@FACTS@", FactsHtml(plan)},
-                                         {"@LEGEND@", LegendHtml(plan)},
-                                         {"@SVG@", svg},
-                                         {"@DATA@", json},
-                                         {"@JS@", kPageJs}});
+      absl::StrCat(HtmlText(plan.name()), " on ", plan.devices_size(), " × ",
+                   HtmlText(HardwareText(plan)));
+  return absl::StrReplaceAll(
+      kPageHtml, {{"@TITLE@", title},
+                  {"@CSS@", kPageCss},
+                  {"@FACTS@", FactsHtml(plan)},
+                  {"@LEGEND@", LegendHtml(plan)},
+                  {"@TIMES@", measured.has_value() ? "measured" : "simulated"},
+                  {"@SVG@", svg},
+                  {"@DATA@", json},
+                  {"@JS@", kPageJs}});
 }
 
 }  // namespace facet::placement

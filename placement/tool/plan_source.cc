@@ -10,6 +10,7 @@
 #include "models/train_graph.h"
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
+#include "placement/simulate/hardware.h"
 #include "placement/tool/flag_values.h"
 #include "runtime/device/cpu_device.h"
 
@@ -31,7 +32,13 @@ absl::StatusOr<Compiled> CompileFromFlags() {
           absl::StrCat("cannot make the folder: ", error.message()));
     }
   }
-  compiled.cluster = benchmarks::LocalCpuCluster(compiled.request.devices);
+  if (compiled.request.hardware.empty()) {
+    compiled.cluster = benchmarks::LocalCpuCluster(compiled.request.devices);
+  } else {
+    ASSIGN_OR_RETURN(const Hardware hardware,
+                     ReadHardware(compiled.request.hardware));
+    compiled.cluster = ClusterOf(hardware, compiled.request.devices);
+  }
   // Only now: measuring the machine is not compiling.
   const auto start = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(
@@ -42,9 +49,9 @@ absl::StatusOr<Compiled> CompileFromFlags() {
   absl::StatusOr<Compilation> result =
       CompileWithReasons(compiled.model, compiled.cluster, compiled.options);
   if (absl::IsResourceExhausted(result.status())) {
-    compiled.note = absl::StrCat("not on this machine: ",
+    compiled.note = absl::StrCat("not on these devices: ",
                                  std::string(result.status().message()));
-    compiled.cluster.host_memory_bytes = 0;
+    compiled.cluster = WithoutMemoryLimits(std::move(compiled.cluster));
     result =
         CompileWithReasons(compiled.model, compiled.cluster, compiled.options);
   }

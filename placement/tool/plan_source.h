@@ -23,9 +23,9 @@ struct Compiled {
   std::string note;    // "" or why this would not run on this machine.
 };
 
-// Compiles what the flags say for devices like this machine's, of which there
-// may be more than it has. A plan that this machine has no memory for is a
-// plan too: `note` says so.
+// Compiles what the flags say: for devices like this machine's, of which there
+// may be more than it has, or for hardware known by name. A plan that they have
+// no memory for is a plan too: `note` says so.
 absl::StatusOr<Compiled> CompileFromFlags();
 
 }  // namespace facet::placement

@@ -1,14 +1,17 @@
 #include "placement/tool/request.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "gflags/gflags.h"
 #include "models/iresnet.h"
 #include "ops/status_macros.h"
+#include "placement/simulate/hardware.h"
 #include "placement/tool/flag_values.h"
 
 DEFINE_bool(fp16, false,
@@ -20,7 +23,8 @@ DEFINE_string(half_type, "auto",
 DEFINE_string(devices, "auto",
               "Devices to run on: cpu:N for N CPU devices in this process, "
               "each with its share of the cores. auto: one per core, at least "
-              "2 and at most 8.");
+              "2 and at most 8. Plans can also be made for hardware that is "
+              "not here, by name: v100_sxm2_32gb:8.");
 DEFINE_int64(classes, 2000000,
              "Number of identities (classes of the head). With --data=PATH "
              "0 means as many as the folder has people.");
@@ -66,24 +70,39 @@ DEFINE_string(dump_passes, "",
 namespace facet::placement {
 namespace {
 
-absl::StatusOr<int> ParseDevices(const std::string& text, int auto_devices) {
-  if (text == "auto") return auto_devices;
-  absl::string_view rest = text;
-  int count = 0;
-  if (absl::ConsumePrefix(&rest, "cuda:")) {
+absl::Status ParseDevices(const std::string& text, int auto_devices,
+                          Request* request) {
+  if (text == "auto") {
+    request->devices = auto_devices;
+    return absl::OkStatus();
+  }
+  const std::vector<std::string> parts =
+      absl::StrSplit(text, absl::MaxSplits(':', 1));
+  if (parts[0] == "cuda") {
     return InvalidFlag("devices", text,
                        "this build runs on CPUs only; use cpu:N");
   }
-  if (absl::ConsumePrefix(&rest, "cpu:") && absl::SimpleAtoi(rest, &count) &&
-      count >= 1 && count <= 1024) {
-    return count;
+  std::vector<std::string> names = HardwareNames();
+  names.erase(std::remove(names.begin(), names.end(), "cpu"), names.end());
+  const bool known =
+      parts[0] == "cpu" ||
+      std::find(names.begin(), names.end(), parts[0]) != names.end();
+  if (!known || parts.size() < 2 ||
+      !absl::SimpleAtoi(parts[1], &request->devices) || request->devices < 1 ||
+      request->devices > 1024) {
+    return InvalidFlag(
+        "devices", text,
+        absl::StrCat("use auto, cpu:N or, to make plans only, one of ",
+                     absl::StrJoin(names, ", "),
+                     " as NAME:N, with N from 1 to 1024 devices"));
   }
-  return InvalidFlag("devices", text,
-                     "use auto or cpu:N with N from 1 to 1024 devices");
+  if (parts[0] != "cpu") request->hardware = parts[0];
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<ops::DataType>> ParseHalf(
-    bool fp16, const std::string& type) {
+absl::StatusOr<std::optional<ops::DataType>> ParseHalf(bool fp16,
+                                                       const std::string& type,
+                                                       bool gpu) {
   if (type != "auto" && type != "float16" && type != "bfloat16") {
     return InvalidFlag("half_type", type, "use auto, float16 or bfloat16");
   }
@@ -92,7 +111,9 @@ absl::StatusOr<std::optional<ops::DataType>> ParseHalf(
     return InvalidFlag("half_type", type,
                        "has no effect without --fp16; add it");
   }
-  return type == "float16" ? ops::DataType::kFloat16 : ops::DataType::kBFloat16;
+  return type == "float16" || (type == "auto" && gpu)
+             ? ops::DataType::kFloat16
+             : ops::DataType::kBFloat16;
 }
 
 absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
@@ -169,8 +190,9 @@ absl::Status CheckRanges(const Request& r) {
 
 absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
   Request r;
-  ASSIGN_OR_RETURN(r.devices, ParseDevices(FLAGS_devices, auto_devices));
-  ASSIGN_OR_RETURN(r.half, ParseHalf(FLAGS_fp16, FLAGS_half_type));
+  RETURN_IF_ERROR(ParseDevices(FLAGS_devices, auto_devices, &r));
+  ASSIGN_OR_RETURN(r.half,
+                   ParseHalf(FLAGS_fp16, FLAGS_half_type, !r.hardware.empty()));
   r.network = FLAGS_network;
   if (absl::Status known = models::IResNetLayers(r.network).status();
       !known.ok()) {

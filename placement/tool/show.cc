@@ -1,5 +1,7 @@
 // `plan show`: a plan as text, JSON, a drawing or a page.
 
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -12,7 +14,9 @@
 #include "placement/tool/explanation.h"
 #include "placement/tool/flag_values.h"
 #include "placement/tool/graphviz.h"
+#include "placement/tool/measured_times.h"
 #include "placement/tool/plan_dot.h"
+#include "placement/tool/plan_facts.h"
 #include "placement/tool/plan_json.h"
 #include "placement/tool/plan_listing.h"
 #include "placement/tool/plan_page.h"
@@ -24,6 +28,15 @@ namespace {
 
 constexpr const char* kFormats[] = {"text", "json", "dot", "svg", "html"};
 
+absl::StatusOr<StepTimes> ReadTrace(const Plan& plan, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return InvalidFlag("trace", path, "cannot read this file");
+  const std::string content(std::istreambuf_iterator<char>(file), {});
+  absl::StatusOr<StepTimes> times = MeasuredTimes(plan, content);
+  if (times.ok()) return times;
+  return InvalidFlag("trace", path, times.status().message());
+}
+
 // `compiled`: what the plan comes from; null: a file.
 absl::StatusOr<std::string> Render(const Plan& plan, const Compiled* compiled,
                                    int width) {
@@ -32,14 +45,22 @@ absl::StatusOr<std::string> Render(const Plan& plan, const Compiled* compiled,
   if (FLAGS_format == "json") return PlanJson(plan, compile_seconds);
   if (FLAGS_format != "text") {
     const PlanGraphOptions graph = {.unfold = FLAGS_unfold,
-                                    .backward = FLAGS_backward};
+                                    .backward = FLAGS_backward,
+                                    .merge_layers = true};
     if (FLAGS_format == "html") {
       std::optional<Explainer> explainer;
       if (compiled != nullptr) explainer.emplace(*compiled);
+      std::optional<StepTimes> measured;
+      if (!FLAGS_trace.empty()) {
+        ASSIGN_OR_RETURN(measured, ReadTrace(plan, UserPath(FLAGS_trace)));
+      }
       return PlanPage(plan, explainer.has_value() ? &*explainer : nullptr,
-                      graph);
+                      measured, graph);
     }
-    const std::string dot = PlanDot(plan, MakePlanGraph(plan, graph));
+    const std::string dot =
+        PlanDot(plan, MakePlanGraph(plan, graph),
+                absl::StrCat(plan.name(), " on ", plan.devices_size(), " x ",
+                             HardwareText(plan)));
     return FLAGS_format == "dot" ? dot : DrawSvg(dot);
   }
   ListingOptions options;
@@ -105,8 +126,8 @@ Command ShowCommand() {
       "Shows the plan in FILE, or compiles the model that the flags describe, "
       "for devices like this machine's, of which there may be more than it "
       "has.";
-  command.flags = {"format", "out",  "unfold",  "backward",
-                   "json",   "plan", "plan_out"};
+  command.flags = {"format", "out",  "unfold",   "backward",
+                   "json",   "plan", "plan_out", "trace"};
   for (std::string& flag : ModelFlags()) command.flags.push_back(flag);
   command.run = Show;
   return command;

@@ -15,3 +15,9 @@ DEFINE_bool(unfold, false,
             "List and draw repeated blocks of the network one by one.");
 DEFINE_bool(backward, false,
             "Draw the backward pass and the optimizer too (dot, svg, html).");
+DEFINE_string(trace, "",
+              "With --format=html: draw the timeline that a run of this plan "
+              "measured (its --trace_out) instead of the predicted one.");
+DEFINE_double(host_memory_gib, -1,
+              "Memory for all devices that have none of their own, together; "
+              "-1: what is free on this machine; 0: not limited.");

@@ -11,5 +11,7 @@ DECLARE_string(format);
 DECLARE_string(plan_out);
 DECLARE_bool(unfold);
 DECLARE_bool(backward);
+DECLARE_string(trace);
+DECLARE_double(host_memory_gib);
 
 #endif  // FACET_PLACEMENT_TOOL_TOOL_FLAGS_H_

@@ -55,7 +55,17 @@ absl::StatusOr<TensorId> AddBackbone(const SmallTraining& t, TensorId images,
   models::LayerBuilder layers("backbone", builder);
   models::BatchNormOptions bn;
   bn.groups = t.bn_groups;
-  TensorId x = layers.Conv("conv1", images, 8, 3, 4, 1);
+  TensorId x;
+  if (t.tiny) {
+    x = layers.Conv("conv1", images, 8, 3, 16, 1);
+    x = layers.Prelu("prelu1", layers.BatchNorm("bn1", x, bn));
+    layers.set_keep_float32(true);
+    x = layers.Add("flatten", "flatten", "flatten", {x});
+    x = layers.Linear("fc", x, 8);
+    RETURN_IF_ERROR(builder->status());
+    return x;
+  }
+  x = layers.Conv("conv1", images, 8, 3, 4, 1);
   x = layers.Prelu("prelu1", layers.BatchNorm("bn1", x, bn));
   TensorId y = layers.Conv("conv2", x, 16, 3, 4, 1);
   y = layers.BatchNorm("bn2", y, bn);
@@ -155,8 +165,15 @@ absl::StatusOr<placement::Plan> CompileSmall(const SmallTraining& t) {
 }
 
 absl::StatusOr<TrainingResult> Train(const SmallTraining& t) {
+  ASSIGN_OR_RETURN(placement::Plan plan, CompileSmall(t));
+  ASSIGN_OR_RETURN(TrainingResult result, RunPlan(t, plan));
+  result.plan = std::move(plan);
+  return result;
+}
+
+absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
+                                       const placement::Plan& plan) {
   TrainingResult result;
-  ASSIGN_OR_RETURN(result.plan, CompileSmall(t));
   ASSIGN_OR_RETURN(const auto owned, runtime::CreateCpuDevices(t.devices));
   std::vector<runtime::Device*> devices;
   for (const auto& device : owned) devices.push_back(device.get());
@@ -166,8 +183,9 @@ absl::StatusOr<TrainingResult> Train(const SmallTraining& t) {
   options.seed = t.seed;
   options.data_source = &source;
   options.fetch_sink = &losses;
+  options.stall_timeout = t.stall_timeout;
   ASSIGN_OR_RETURN(const std::unique_ptr<runtime::Session> session,
-                   runtime::Session::Create(result.plan, devices, options));
+                   runtime::Session::Create(plan, devices, options));
   RETURN_IF_ERROR(session->Run(t.read_after));
   if (t.read_after > 0) {
     for (const std::string& name : session->VariableNames()) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "placement/compile.h"
 #include "runtime/session.h"
 
@@ -27,6 +28,8 @@ struct SmallTraining {
   // An IResNet of one narrow block per stage instead of the network below; its
   // PReLUs start as the identity.
   bool iresnet = false;
+  // One convolution of stride 16 and a linear layer: steps of a millisecond.
+  bool tiny = false;
   // Names of the loss and pins: as in CompileOptions. `loss` is filled in.
   placement::CompileOptions options;
   // Every step sees the same images.
@@ -37,6 +40,8 @@ struct SmallTraining {
   int64_t spoiled_step = -1;
   int64_t spoiled_from = 0;
   float spoil = 1;
+  // As in SessionOptions.
+  absl::Duration stall_timeout = absl::Minutes(10);
 };
 
 struct TrainingResult {
@@ -50,6 +55,9 @@ struct TrainingResult {
 // made up, so that the plan does not depend on the machine.
 absl::StatusOr<placement::Plan> CompileSmall(const SmallTraining& training);
 absl::StatusOr<TrainingResult> Train(const SmallTraining& training);
+// As Train, of a plan that came from CompileSmall. The result has no plan.
+absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& training,
+                                       const placement::Plan& plan);
 
 // The oracle: the same in float32, run by ops/testing/interpreter.h, with
 // nothing of the compiler but the gradients and the optimizer. The result has
