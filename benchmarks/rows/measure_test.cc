@@ -24,14 +24,14 @@ std::vector<std::string> Shell(const std::string& script) {
   return {"sh", "-c", script};
 }
 
-ChildEnd Run(const std::string& script, const ChildOptions& options = {}) {
+ChildEnd RunShell(const std::string& script, const ChildOptions& options = {}) {
   const auto end = RunChild(Shell(script), options);
   EXPECT_TRUE(end.ok()) << end.status();
   return end.ok() ? *end : ChildEnd{};
 }
 
 TEST(ChildProcessTest, AGoodEnd) {
-  const ChildEnd end = Run("echo hello; echo to error >&2");
+  const ChildEnd end = RunShell("echo hello; echo to error >&2");
   EXPECT_TRUE(end.ok());
   EXPECT_EQ(end.Failure(), "");
   EXPECT_THAT(end.last_output,
@@ -40,21 +40,21 @@ TEST(ChildProcessTest, AGoodEnd) {
 
 TEST(ChildProcessTest, AnExitCodeComesWithTheLastLine) {
   const ChildEnd end =
-      Run("echo first; printf 'live\\rno such class\\n\\n'; exit 3");
+      RunShell("echo first; printf 'live\\rno such class\\n\\n'; exit 3");
   EXPECT_FALSE(end.ok());
   EXPECT_EQ(end.exit_code, 3);
   EXPECT_EQ(end.Failure(), "ended with exit code 3: no such class");
 }
 
 TEST(ChildProcessTest, ASignalIsNamed) {
-  const ChildEnd end = Run("kill -SEGV $$");
+  const ChildEnd end = RunShell("kill -SEGV $$");
   EXPECT_EQ(end.signal, SIGSEGV);
   EXPECT_FALSE(end.out_of_memory);
   EXPECT_THAT(end.Failure(), HasSubstr("signal 11 (Segmentation fault)"));
 }
 
 TEST(ChildProcessTest, KilledByTheKernelIsOutOfMemory) {
-  const ChildEnd end = Run("kill -KILL $$");
+  const ChildEnd end = RunShell("kill -KILL $$");
   EXPECT_TRUE(end.out_of_memory);
   EXPECT_THAT(end.Failure(), HasSubstr("out of memory"));
 }
@@ -62,7 +62,7 @@ TEST(ChildProcessTest, KilledByTheKernelIsOutOfMemory) {
 TEST(ChildProcessTest, EndedBeforeTheMachineHasNoMemoryLeft) {
   ChildOptions options;
   options.reserve_bytes = INT64_MAX;
-  const ChildEnd end = Run("sleep 1000 & sleep 1000", options);
+  const ChildEnd end = RunShell("sleep 1000 & sleep 1000", options);
   EXPECT_TRUE(end.out_of_memory);
   EXPECT_FALSE(end.stopped);
 }
@@ -76,7 +76,7 @@ TEST(ChildProcessTest, StopEndsItAndItsChildren) {
     EXPECT_GE(seconds, 0);
     if (++ticks == 2) stop = true;
   };
-  const ChildEnd end = Run("sleep 1000 & sleep 1000", options);
+  const ChildEnd end = RunShell("sleep 1000 & sleep 1000", options);
   EXPECT_TRUE(end.stopped);
   EXPECT_FALSE(end.out_of_memory);
   EXPECT_EQ(end.Failure(), "interrupted");
@@ -102,8 +102,8 @@ TEST(ChildProcessTest, PeakMemoryIsTheChildsOwn) {
 }
 
 TEST(ChildProcessTest, OfMuchOutputTheEndIsKept) {
-  const ChildEnd end =
-      Run("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last; exit 1");
+  const ChildEnd end = RunShell(
+      "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last; exit 1");
   EXPECT_THAT(end.Failure(), HasSubstr(": last"));
   EXPECT_LT(end.last_output.size(), 20000u);
 }

@@ -76,13 +76,16 @@ std::string RowsTable(const std::vector<Row>& rows, int width) {
   placement::TextTable table({{"row"},
                               {"classes", true},
                               {"batch", true},
-                              {"published batch", true},
+                              {"published", true},
                               {"precision"},
                               {"Partial FC", true},
                               {"8 x V100", true},
-                              {"compared with"},
-                              {"asked for", false, /*elastic=*/true}});
+                              {"asked for"}});
   for (const Row& row : rows) {
+    std::string bar = BarText(row.bar);
+    if (row.opponent == Opponent::kOneDevice) {
+      absl::StrAppend(&bar, " ", OpponentName(row));
+    }
     table.Add(
         {row.name, absl::StrCat(row.classes), absl::StrCat(row.batch_size),
          row.published_batch_size > 0 ? absl::StrCat(row.published_batch_size)

@@ -182,12 +182,15 @@ std::string BarText(const Bar& bar) {
   std::vector<std::string> parts;
   if (bar.ratio > 0) parts.push_back(absl::StrFormat(">= %g x", bar.ratio));
   if (bar.samples_per_second > 0) {
-    parts.push_back(absl::StrFormat(">= %g samples/s", bar.samples_per_second));
+    parts.push_back(absl::StrFormat(">= %g/s", bar.samples_per_second));
   }
   if (bar.peak_bytes > 0) {
     parts.push_back(
         absl::StrFormat("<= %g GiB", bar.peak_bytes / double{1 << 30}));
   }
+  // What must only fit must train, too.
+  if (parts.size() == 1 && bar.peak_bytes > 0)
+    parts.insert(parts.begin(), "trains");
   return absl::StrJoin(parts, ", ");
 }
 

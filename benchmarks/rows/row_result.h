@@ -30,7 +30,7 @@ enum class Verdict { kNoBar, kNotCompared, kMet, kMissed };
 
 // A ratio's bar needs the opponent's figure: kNotCompared without.
 Verdict Judge(const RowResult& result);
-// ">= 2.2 x", ">= 5 samples/s, <= 11.0 GiB"; empty: no bar.
+// ">= 2.2 x", ">= 5/s, <= 11 GiB", "trains, <= 24 GiB"; empty: no bar.
 std::string BarText(const Bar& bar);
 
 struct RunResults {
