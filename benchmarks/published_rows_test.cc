@@ -29,7 +29,9 @@ ChildEnd RunProgram(std::vector<std::string> arguments) {
 TEST(PublishedRowsTest, ListsAllRowsAndRunsNone) {
   const ChildEnd end = RunProgram({"--list", "--batch_scale=64"});
   EXPECT_TRUE(end.ok()) << end.Failure();
-  for (const Row& row : *SelectRows("all", 64)) {
+  const auto rows = SelectRows("all", 64);
+  ASSERT_TRUE(rows.ok());
+  for (const Row& row : *rows) {
     EXPECT_THAT(end.last_output, HasSubstr(row.name));
   }
   EXPECT_THAT(end.last_output, HasSubstr("published / 64"));

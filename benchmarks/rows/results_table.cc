@@ -92,7 +92,7 @@ std::string RowsTable(const std::vector<Row>& rows, int width) {
                                       : "-",
          row.half ? "half" : "float32",
          row.partial_fc() ? absl::StrFormat("%g", row.sample_rate) : "-",
-         PublishedText(row), OpponentName(row), BarText(row.bar)});
+         PublishedText(row), bar});
   }
   return table.ToString(width);
 }

@@ -176,6 +176,16 @@ TEST(ResultsTableTest, EveryRowHasItsLineAndFailuresTheirReason) {
   EXPECT_THAT(table, HasSubstr("<= 12 GiB: met"));
 }
 
+TEST(RowsTableTest, EveryRowHasItsLine) {
+  const auto rows = SelectRows("all", 32);
+  ASSERT_TRUE(rows.ok());
+  const std::string table = RowsTable(*rows, 200);
+  for (const Row& row : *rows) {
+    EXPECT_THAT(table, HasSubstr(absl::StrCat("\n", row.name, "  ")));
+  }
+  EXPECT_THAT(table, HasSubstr(">= 0.93 x one device\n"));
+}
+
 // Tags are closed in order and nothing is unescaped: enough of XML for a file
 // that has no comments, entities of its own or CDATA.
 void ExpectWellFormed(const std::string& xml) {
