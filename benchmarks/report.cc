@@ -88,6 +88,10 @@ std::string PrecisionText(const Settings& settings) {
          "float16, multiplied in float32)";
 }
 
+double RuntimePercent(const Results& results) {
+  return 100 * results.runtime_seconds / Median(results.step_seconds);
+}
+
 void PrintResults(const Results& r) {
   const auto [fastest, slowest] =
       std::minmax_element(r.step_seconds.begin(), r.step_seconds.end());
@@ -103,6 +107,10 @@ void PrintResults(const Results& r) {
                 seconds, 100 * seconds / median,
                 Find(r.predicted_phases, phase));
   }
+  constexpr double kGoalPercent = 2;
+  std::printf("%-40s%.4f s  %.2f %% of a step (goal: at most %g %%)\n",
+              "runtime's own time", r.runtime_seconds, RuntimePercent(r),
+              kGoalPercent);
   for (const DeviceBytes& device : r.device_bytes) {
     std::printf("%-40spredicted %.2f GiB, measured %.2f GiB\n",
                 absl::StrCat("memory of ", device.name).c_str(),
@@ -136,6 +144,7 @@ absl::Status WriteJson(const Results& r, const std::string& path) {
       absl::StrCat("\"process_peak_bytes\": ", r.process_peak_bytes),
       absl::StrCat("\"predicted_peak_bytes\": ", r.predicted_peak_bytes),
       absl::StrCat("\"phases\": ", JsonMap(r.phases)),
+      absl::StrCat("\"runtime_percent\": ", JsonNumber(RuntimePercent(r))),
       absl::StrCat("\"hardware\": ", JsonString(r.hardware)),
       absl::StrCat("\"predicted_step_seconds\": ",
                    JsonNumber(r.predicted_step_seconds)),

@@ -28,6 +28,8 @@ struct Results {
   std::vector<double> step_seconds;  // Of the measured steps.
   std::vector<double> losses;        // Of all steps, warm-up included.
   std::vector<std::pair<std::string, double>> phases;  // Seconds per step.
+  // Of a step: see RuntimeSeconds of step_times.h.
+  double runtime_seconds = 0;
   std::vector<DeviceBytes> device_bytes;
   int64_t predicted_peak_bytes = 0;  // Of the process.
   int64_t process_peak_bytes = 0;    // Measured.
@@ -41,6 +43,7 @@ struct Results {
 };
 
 double SamplesPerSecond(const Results& results);  // By the median step.
+double RuntimePercent(const Results& results);    // Of the median step.
 
 // "bfloat16 (this CPU has no float16 arithmetic ...)", for the first line.
 std::string PrecisionText(const Settings& settings);

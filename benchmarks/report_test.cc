@@ -28,6 +28,7 @@ Results SomeResults() {
   r.step_seconds = {4, 2, 8};
   r.losses = {40.5, std::nan(""), INFINITY, 0.1};
   r.phases = {{"data", 0.25}, {"head", 1.5}};
+  r.runtime_seconds = 0.1;
   r.device_bytes = {{"cpu:0", 100, 90}};
   r.predicted_peak_bytes = int64_t{1} << 33;
   r.process_peak_bytes = (int64_t{1} << 33) + 1;
@@ -88,6 +89,8 @@ TEST(ReportTest, JsonIsValidWhateverTheValues) {
   EXPECT_EQ(losses.values(3).number_value(), 0.1);
   const auto& phases = json.fields().at("phases").struct_value();
   EXPECT_EQ(phases.fields().at("head").number_value(), 1.5);
+  // 0.1 s of the median step of 4 s.
+  EXPECT_NEAR(json.fields().at("runtime_percent").number_value(), 2.5, 1e-9);
 }
 
 TEST(ReportTest, WritingFailsWholeAndNamesTheFile) {

@@ -27,6 +27,10 @@ DEFINE_int64(held_out, 2,
              "each person are not trained on but tested with.");
 DEFINE_bool(keep_going, false,
             "Do not stop when the loss is not a finite number.");
+DEFINE_bool(limits, false,
+            "Besides, measure matrix product, convolution and copy in "
+            "isolation, and print how near each phase comes to them and where "
+            "the rest goes.");
 DEFINE_string(plan_out, "",
               "Write the plan to this file: .pb (protobuf), .txt or .json.");
 DEFINE_string(trace_out, "",
@@ -141,6 +145,7 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   }
   s.max_shift = FLAGS_max_shift;
   s.keep_going = FLAGS_keep_going;
+  s.limits = FLAGS_limits;
   s.held_out = FLAGS_held_out;
   ASSIGN_OR_RETURN(s.plan_out, OutputPath("plan_out", FLAGS_plan_out));
   ASSIGN_OR_RETURN(s.trace_out, OutputPath("trace_out", FLAGS_trace_out));

@@ -39,6 +39,7 @@ struct Settings : placement::Request {
   std::string data;  // "synthetic", or a folder's absolute path.
   int64_t max_shift = 0;
   bool keep_going = false;
+  bool limits = false;
   int64_t held_out = 0;
   // Absolute paths; empty: not written.
   std::string plan_out;

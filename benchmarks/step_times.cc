@@ -6,19 +6,14 @@
 
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
+#include "placement/plan/firing.h"
 
 namespace facet::benchmarks {
 namespace {
 
-constexpr const char* kPhases[] = {"data",      "forward",       "backward",
-                                   "head",      "communication", "waiting",
-                                   "optimizer", "runtime"};
-
-std::string PhaseOf(const placement::Task& task) {
-  if (task.has_collective()) return "communication";
-  if (task.part() == "head") return "head";
-  return task.phase();
-}
+constexpr const char* kPhases[] = {"data",     "forward",       "backward",
+                                   "head",     "communication", "waiting",
+                                   "optimizer"};
 
 // One collective of one step.
 using CollectiveRun = std::tuple<int64_t, int, int>;  // Step, group, sequence.
@@ -43,31 +38,30 @@ std::map<CollectiveRun, int64_t> LastArrivals(
   return arrivals;
 }
 
-// Seconds of [begin_ns, end_ns) in which no lane of a device runs anything,
-// summed over the devices.
-double IdleSeconds(const placement::Plan& plan,
-                   const runtime::Timeline& timeline, int64_t begin_ns,
-                   int64_t end_ns) {
-  std::vector<std::vector<std::pair<int64_t, int64_t>>> busy(
-      plan.devices_size());
-  for (const auto& lane : timeline.lanes()) {
-    for (const runtime::TimelineEvent& event : lane) {
-      busy[plan.tasks(event.task).device()].emplace_back(event.start_ns,
-                                                         event.end_ns);
+// When each task ended in each step; -1: it was not recorded.
+class TaskEnds {
+ public:
+  TaskEnds(const placement::Plan& plan, const runtime::Timeline& timeline)
+      : end_ns_(plan.tasks_size()) {
+    for (const auto& lane : timeline.lanes()) {
+      for (const runtime::TimelineEvent& event : lane) {
+        std::vector<int64_t>& ends = end_ns_[event.task];
+        if (static_cast<int64_t>(ends.size()) <= event.step) {
+          ends.resize(event.step + 1, -1);
+        }
+        ends[event.step] = event.end_ns;
+      }
     }
   }
-  int64_t idle_ns = 0;
-  for (auto& intervals : busy) {
-    std::sort(intervals.begin(), intervals.end());
-    int64_t until = begin_ns;
-    for (const auto& [start, end] : intervals) {
-      idle_ns += std::max<int64_t>(0, std::min(start, end_ns) - until);
-      until = std::max(until, std::min(end, end_ns));
-    }
-    idle_ns += end_ns - until;
+  int64_t Of(int task, int64_t step) const {
+    const std::vector<int64_t>& ends = end_ns_[task];
+    return step >= 0 && step < static_cast<int64_t>(ends.size()) ? ends[step]
+                                                                 : -1;
   }
-  return static_cast<double>(idle_ns) * 1e-9;
-}
+
+ private:
+  std::vector<std::vector<int64_t>> end_ns_;
+};
 
 // When each step ends: its last task that is not on the data stream, which
 // works ahead. `start_ns`: of the first such task of all.
@@ -102,6 +96,67 @@ std::vector<double> StepSeconds(const placement::Plan& plan,
   return seconds;
 }
 
+std::string PhaseOf(const placement::Task& task) {
+  if (task.has_collective()) return "communication";
+  if (task.part() == "head") return "head";
+  return task.phase();
+}
+
+std::vector<TaskTime> TaskTimes(const placement::Plan& plan,
+                                const runtime::Timeline& timeline,
+                                int64_t first, int64_t end) {
+  const std::map<CollectiveRun, int64_t> arrivals =
+      LastArrivals(plan, timeline);
+  std::vector<TaskTime> times;
+  for (const auto& lane : timeline.lanes()) {
+    for (const runtime::TimelineEvent& event : lane) {
+      if (event.step < first || event.step >= end) continue;
+      const placement::Task& task = plan.tasks(event.task);
+      int64_t start_ns = event.start_ns;
+      if (task.has_collective()) {
+        // Never beyond the end: the lanes' clocks are read one after another.
+        start_ns = std::min(arrivals.at(RunOf(task, event.step)), event.end_ns);
+      }
+      times.push_back({event.task, event.step, (event.end_ns - start_ns) * 1e-9,
+                       (start_ns - event.start_ns) * 1e-9});
+    }
+  }
+  return times;
+}
+
+double RuntimeSeconds(const placement::Plan& plan,
+                      const runtime::Timeline& timeline, int64_t first,
+                      int64_t end) {
+  const std::vector<placement::FiringEdge> edges = placement::FiringEdges(plan);
+  std::vector<std::vector<const placement::FiringEdge*>> into(
+      plan.tasks_size());
+  for (const placement::FiringEdge& edge : edges)
+    into[edge.to].push_back(&edge);
+  const TaskEnds ends(plan, timeline);
+  int64_t overhead_ns = 0;
+  for (const auto& lane : timeline.lanes()) {
+    if (lane.empty() || plan.tasks(lane[0].task).stream() != "compute") {
+      continue;
+    }
+    for (const runtime::TimelineEvent& event : lane) {
+      if (event.step < first || event.step >= end) continue;
+      // Edges of the stream are among them. A token that was there at the
+      // start made nobody wait.
+      int64_t ready_ns = -1;
+      for (const placement::FiringEdge* edge : into[event.task]) {
+        ready_ns =
+            std::max(ready_ns, ends.Of(edge->from, event.step - edge->tokens));
+      }
+      if (ready_ns >= 0) {
+        overhead_ns += std::max<int64_t>(0, event.start_ns - ready_ns);
+      }
+    }
+  }
+  return static_cast<double>(overhead_ns) * 1e-9 /
+         (static_cast<double>(plan.devices_size()) *
+          std::max<int64_t>(1, end - first));
+}
+
 std::vector<std::pair<std::string, double>> PhaseSeconds(
     const placement::Plan& plan, const runtime::Timeline& timeline,
     int64_t first, int64_t end) {
@@ -113,26 +168,9 @@ std::vector<std::pair<std::string, double>> PhaseSeconds(
     CHECK(it != phases.end()) << "phase " << name;
     it->second += seconds;
   };
-  const std::map<CollectiveRun, int64_t> arrivals =
-      LastArrivals(plan, timeline);
-  for (const auto& lane : timeline.lanes()) {
-    for (const runtime::TimelineEvent& event : lane) {
-      if (event.step < first || event.step >= end) continue;
-      const placement::Task& task = plan.tasks(event.task);
-      int64_t start_ns = event.start_ns;
-      if (task.has_collective()) {
-        // Never beyond the end: the lanes' clocks are read one after another.
-        start_ns = std::min(arrivals.at(RunOf(task, event.step)), event.end_ns);
-        add("waiting", (start_ns - event.start_ns) * 1e-9);
-      }
-      add(PhaseOf(task), (event.end_ns - start_ns) * 1e-9);
-    }
-  }
-  int64_t begin_ns = 0;
-  const std::vector<int64_t> ends = StepEnds(plan, timeline, &begin_ns);
-  if (first < end && end <= static_cast<int64_t>(ends.size())) {
-    if (first > 0) begin_ns = ends[first - 1];
-    add("runtime", IdleSeconds(plan, timeline, begin_ns, ends[end - 1]));
+  for (const TaskTime& time : TaskTimes(plan, timeline, first, end)) {
+    add(PhaseOf(plan.tasks(time.task)), time.seconds);
+    add("waiting", time.waited_seconds);
   }
   const double count = static_cast<double>(plan.devices_size()) *
                        std::max<int64_t>(1, end - first);

@@ -17,12 +17,37 @@ namespace facet::benchmarks {
 std::vector<double> StepSeconds(const placement::Plan& plan,
                                 const runtime::Timeline& timeline);
 
+// The phase of the report that a task belongs to: "data", "forward",
+// "backward", "head", "communication" or "optimizer".
+std::string PhaseOf(const placement::Task& task);
+
+// One run of one task.
+struct TaskTime {
+  int task = 0;  // Index in the plan.
+  int64_t step = 0;
+  double seconds = 0;  // Of a collective: from when the last member has come.
+  double waited_seconds = 0;  // For that member; 0 of all other tasks.
+};
+
+// Of steps [first, end).
+std::vector<TaskTime> TaskTimes(const placement::Plan& plan,
+                                const runtime::Timeline& timeline,
+                                int64_t first, int64_t end);
+
+// The runtime's own time, in seconds per step, mean over devices and over steps
+// [first, end): what is left of the compute stream's time without its tasks and
+// without waiting for others' (a kernel, a collective, data) to end. From the
+// last of those ends to the start is the price of the actors: tokens,
+// mailboxes, wake-ups of threads.
+double RuntimeSeconds(const placement::Plan& plan,
+                      const runtime::Timeline& timeline, int64_t first,
+                      int64_t end);
+
 // Seconds per step that a device is busy with each phase, mean over devices
 // and over steps [first, end): data, forward, backward, head (its forward and
 // backward, and its fused update), communication (from when the last device
-// has come), waiting (for that device), optimizer, runtime (nothing runs on any
-// stream: the price of the actors). Streams overlap, so the sum may exceed a
-// step.
+// has come), waiting (for that device), optimizer. Streams overlap, so the sum
+// may exceed a step.
 std::vector<std::pair<std::string, double>> PhaseSeconds(
     const placement::Plan& plan, const runtime::Timeline& timeline,
     int64_t first, int64_t end);

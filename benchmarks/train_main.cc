@@ -113,6 +113,10 @@ absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
   if (evaluate) RETURN_IF_ERROR(Evaluate(split, people, *run, &results));
   // A file that cannot be written takes nothing else with it.
   PrintResults(results);
+  if (run->settings().limits) {
+    ASSIGN_OR_RETURN(const std::string limits, run->Limits());
+    std::printf("\n%s", limits.c_str());
+  }
   absl::Status written = settings.json.empty()
                              ? absl::OkStatus()
                              : WriteJson(results, settings.json);

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "benchmarks/hardware.h"
+#include "benchmarks/limits.h"
+#include "benchmarks/primitives.h"
 #include "benchmarks/published.h"
 #include "benchmarks/step_times.h"
 #include "glog/logging.h"
@@ -128,13 +130,10 @@ absl::StatusOr<Results> TrainingRun::Train() {
   r.batch_size = settings_.batch_size;
   r.devices = settings_.devices;
   r.partial_fc = settings_.partial_fc;
-  const std::vector<double> all = StepSeconds(plan_, *timeline_);
-  // The warm-up is left out unless the record ended within it.
-  const int64_t first =
-      std::min<int64_t>(settings_.warmup, static_cast<int64_t>(all.size()) - 1);
-  r.step_seconds.assign(all.begin() + first, all.end());
-  r.phases =
-      PhaseSeconds(plan_, *timeline_, first, static_cast<int64_t>(all.size()));
+  const Steps steps = MeasuredSteps();
+  r.step_seconds = steps.seconds;
+  r.phases = PhaseSeconds(plan_, *timeline_, steps.first, steps.end);
+  r.runtime_seconds = RuntimeSeconds(plan_, *timeline_, steps.first, steps.end);
   r.losses = progress_.losses();
   const auto memory = session_->memory();
   r.predicted_peak_bytes = resident_before_bytes_;
@@ -151,6 +150,26 @@ absl::StatusOr<Results> TrainingRun::Train() {
   r.published = PublishedFigures(settings_.network, settings_.classes,
                                  settings_.half.has_value());
   return r;
+}
+
+TrainingRun::Steps TrainingRun::MeasuredSteps() const {
+  const std::vector<double> all = StepSeconds(plan_, *timeline_);
+  Steps steps;
+  steps.end = static_cast<int64_t>(all.size());
+  // The warm-up is left out unless the record ended within it.
+  steps.first = std::min(settings_.warmup, steps.end - 1);
+  steps.seconds.assign(all.begin() + steps.first, all.end());
+  return steps;
+}
+
+absl::StatusOr<std::string> TrainingRun::Limits() const {
+  ASSIGN_OR_RETURN(
+      const PrimitiveRates rates,
+      MeasurePrimitives(settings_.half.value_or(ops::DataType::kFloat32)));
+  const Steps steps = MeasuredSteps();
+  return LimitsText(
+      FindWork(plan_, *timeline_, steps.first, steps.end, rates, ops::FindOp),
+      rates, Median(steps.seconds));
 }
 
 absl::Status TrainingRun::WriteTrace() const {

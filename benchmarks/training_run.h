@@ -4,6 +4,7 @@
 #define FACET_BENCHMARKS_TRAINING_RUN_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -29,6 +30,8 @@ class TrainingRun {
 
   // Trains with live progress, then measures.
   absl::StatusOr<Results> Train();
+  // Of --limits (limits.h); takes a second or two. After Train.
+  absl::StatusOr<std::string> Limits() const;
   // To --trace_out, if given. After Train.
   absl::Status WriteTrace() const;
 
@@ -39,6 +42,14 @@ class TrainingRun {
   const runtime::Timeline& timeline() const { return *timeline_; }
 
  private:
+  // [first, end): those that are reported.
+  struct Steps {
+    int64_t first = 0;
+    int64_t end = 0;
+    std::vector<double> seconds;
+  };
+  Steps MeasuredSteps() const;
+
   explicit TrainingRun(const Settings& settings);
 
   const Settings settings_;

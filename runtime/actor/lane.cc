@@ -196,9 +196,12 @@ absl::Status Lane::Fire(int position, int64_t step, int64_t ready_ns) {
   // Tokens are this thread's, so it sends them on, and not the thread that an
   // asynchronous device calls back from.
   const absl::Status status = completion.Wait();
+  // Before the tokens leave: sending them is the runtime's work, not the
+  // task's.
+  const int64_t end_ns = NowNs();
   if (status.ok()) Finish(position, step);
   if (shared_->timeline != nullptr && step >= 0) {
-    shared_->timeline->Record({task, step, ready_ns, start_ns, NowNs()});
+    shared_->timeline->Record({task, step, ready_ns, start_ns, end_ns});
   }
   return WithTask(status, *shared_->plan, task, step);
 }
