@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "glog/logging.h"
-#include "ops/conv2d/panel_product.h"
 #include "ops/conv2d/winograd_tile.h"
 #include "ops/float8.h"
+#include "ops/panel_product.h"
 #include "ops/parallel.h"
 
 namespace facet::ops {
@@ -249,6 +249,20 @@ void TransformKernelGradients(const float* in, const KernelView& view,
   });
 }
 
+// body(product, panel, few) so that the panels [panel, panel + few) of all
+// products are covered, few at a time.
+template <typename Body>
+void ForPanels(int64_t panels, const Body& body) {
+  constexpr int64_t kFew = 4;
+  const int64_t groups = (panels + kFew - 1) / kFew;
+  ParallelFor(kProducts * groups, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t panel = i % groups * kFew;
+      body(i / groups, panel, std::min(kFew, panels - panel));
+    }
+  });
+}
+
 template <typename Image, typename Weight>
 void Convolve(const Image* source, const Tiling& from, const Weight* w,
               const KernelView& view, Image* result, const Tiling& to,
@@ -262,15 +276,19 @@ void Convolve(const Image* source, const Tiling& from, const Weight* w,
   for (int64_t first = 0; first < from.tiles; first += sizes.batch) {
     const int64_t count = std::min(sizes.batch, from.tiles - first);
     TransformSource(source, from, first, count, sizes.source, sources);
-    ParallelFor(kProducts * panels, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t product = i / panels, panel = i % panels;
-        PanelProduct<false>(
-            sources + product * sizes.source, count, view.sources, 1,
-            kernels + product * sizes.kernel + PanelOffset(view, panel, 0),
-            view.sources, results + product * sizes.result + panel * kPanel,
-            view.results);
-      }
+    ForPanels(panels, [&](int64_t product, int64_t panel, int64_t few) {
+      PanelProductCall call;
+      call.rows = count;
+      call.depth = view.sources;
+      call.panels = few;
+      call.a = sources + product * sizes.source;
+      call.a_row = view.sources;
+      call.a_depth = 1;
+      call.b = kernels + product * sizes.kernel + PanelOffset(view, panel, 0);
+      call.b_panel = PanelOffset(view, 1, 0);
+      call.c = results + product * sizes.result + panel * kPanel;
+      call.c_row = view.results;
+      PanelProduct(call);
     });
     TransformResult(results, to, first, count, sizes.result, result);
   }
@@ -289,21 +307,21 @@ void KernelGradient(const Image* x, const Tiling& from, const Image* dy,
     const int64_t count = std::min(sizes.batch, from.tiles - first);
     TransformSource(x, from, first, count, sizes.source, sources);
     TransformResultGradient(dy, to, first, count, sizes.result, results);
-    ParallelFor(kProducts * panels, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t product = i / panels, panel = i % panels;
-        const float* a = sources + product * sizes.source;
-        const float* b =
-            results + product * sizes.result + panel * count * kPanel;
-        float* c = sums + product * sizes.kernel + PanelOffset(view, panel, 0);
-        if (first == 0) {
-          PanelProduct<false>(a, view.sources, 1, view.sources, b, count, c,
-                              kPanel);
-        } else {
-          PanelProduct<true>(a, view.sources, 1, view.sources, b, count, c,
-                             kPanel);
-        }
-      }
+    ForPanels(panels, [&](int64_t product, int64_t panel, int64_t few) {
+      PanelProductCall call;
+      call.rows = view.sources;
+      call.depth = count;
+      call.panels = few;
+      call.a = sources + product * sizes.source;
+      call.a_row = 1;
+      call.a_depth = view.sources;
+      call.b = results + product * sizes.result + panel * count * kPanel;
+      call.b_panel = count * kPanel;
+      call.c = sums + product * sizes.kernel + PanelOffset(view, panel, 0);
+      call.c_row = kPanel;
+      call.c_panel = PanelOffset(view, 1, 0);
+      call.add = first > 0;
+      PanelProduct(call);
     });
   }
   TransformKernelGradients(sums, view, sizes.kernel, dw);
