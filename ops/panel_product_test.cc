@@ -126,7 +126,7 @@ TEST(PanelProductTest, TheSameBitsOnEveryInstructionSet) {
     const int64_t target = rest & -rest;
     if ((HWY_TARGETS & target) == 0) continue;
     hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update();
+    hwy::GetChosenTarget().DeInit();
     ++instruction_sets;
     std::vector<std::vector<float>> results;
     for (const Case& c : Cases()) {
@@ -137,7 +137,7 @@ TEST(PanelProductTest, TheSameBitsOnEveryInstructionSet) {
     EXPECT_EQ(results, first) << hwy::TargetName(target);
   }
   hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update();
+  hwy::GetChosenTarget().DeInit();
   EXPECT_GE(instruction_sets, 1);
 }
 

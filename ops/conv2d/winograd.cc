@@ -7,6 +7,7 @@
 #include "ops/float8.h"
 #include "ops/panel_product.h"
 #include "ops/parallel.h"
+#include "ops/transpose.h"
 
 namespace facet::ops {
 namespace {
@@ -119,7 +120,7 @@ struct Sizes {
     constexpr int64_t kFloats = int64_t{1} << 17, kLeast = 48;
     const int64_t fit =
         kFloats / (kProducts * (source_channels + result_channels));
-    return std::min(std::max(fit / 6 * 6, kLeast), tiles);
+    return std::min(std::max(fit / 12 * 12, kLeast), tiles);
   }
 
   int64_t floats() const { return kProducts * (source + result + kernel); }
@@ -191,6 +192,42 @@ int64_t PanelOffset(const KernelView& view, int64_t panel, int64_t source) {
   return (panel * view.sources + source) * kPanel;
 }
 
+// The kernels of 8 results, an element of each in a vector. In memory a
+// result's elements are neighbours: eight of them are loaded as they are.
+template <typename T>
+void LoadKernels(const T* from, const KernelView& view,
+                 Float8 (&kernel)[kKernel][kKernel]) {
+  constexpr int kLast = kKernel * kKernel - 1;
+  Float8 elements[kLast];
+  for (int l = 0; l < kLane; ++l) {
+    elements[l] = Load<Float8>(from + l * view.result_stride);
+  }
+  Transpose(elements);
+  Float8 last;
+  for (int l = 0; l < kLane; ++l) {
+    last[l] = static_cast<float>(from[l * view.result_stride + kLast]);
+  }
+  for (int e = 0; e <= kLast; ++e) {
+    const int at = view.turned ? kLast - e : e;
+    kernel[at / kKernel][at % kKernel] = e < kLast ? elements[e] : last;
+  }
+}
+
+template <typename T>
+void StoreKernels(const Float8 (&kernel)[kKernel][kKernel],
+                  const KernelView& view, T* to) {
+  constexpr int kLast = kKernel * kKernel - 1;
+  Float8 elements[kLast];
+  for (int e = 0; e < kLast; ++e)
+    elements[e] = kernel[e / kKernel][e % kKernel];
+  Transpose(elements);
+  const Float8 last = kernel[kKernel - 1][kKernel - 1];
+  for (int l = 0; l < kLane; ++l) {
+    Store(to + l * view.result_stride, elements[l]);
+    to[l * view.result_stride + kLast] = static_cast<T>(last[l]);
+  }
+}
+
 // w to panels, for each of the 36 products.
 template <typename T>
 void TransformKernels(const T* w, const KernelView& view, int64_t distance,
@@ -204,13 +241,7 @@ void TransformKernels(const T* w, const KernelView& view, int64_t distance,
       float* to = out + PanelOffset(view, panel, source);
       for (int64_t half = 0; half < kPanel; half += kLane) {
         Float8 kernel[kKernel][kKernel], transformed[kTile][kTile];
-        for (int e = 0; e < kKernel * kKernel; ++e) {
-          const int at = view.turned ? kKernel * kKernel - 1 - e : e;
-          for (int l = 0; l < kLane; ++l) {
-            kernel[e / kKernel][e % kKernel][l] =
-                static_cast<float>(from[(half + l) * view.result_stride + at]);
-          }
-        }
+        LoadKernels(from + half * view.result_stride, view, kernel);
         winograd::Apply2d<winograd::KernelTransform>(kernel, transformed);
         for (int p = 0; p < kProducts; ++p) {
           Store(to + p * distance + half, transformed[p / kTile][p % kTile]);
@@ -238,12 +269,7 @@ void TransformKernelGradients(const float* in, const KernelView& view,
               Load<Float8>(from + p * distance + half);
         }
         winograd::Apply2d<winograd::KernelGradientTransform>(products, kernel);
-        for (int l = 0; l < kLane; ++l) {
-          for (int e = 0; e < kKernel * kKernel; ++e) {
-            to[(half + l) * view.result_stride + e] =
-                static_cast<T>(kernel[e / kKernel][e % kKernel][l]);
-          }
-        }
+        StoreKernels(kernel, view, to + half * view.result_stride);
       }
     }
   });
@@ -286,6 +312,13 @@ void Convolve(const Image* source, const Tiling& from, const Weight* w,
       call.a_depth = 1;
       call.b = kernels + product * sizes.kernel + PanelOffset(view, panel, 0);
       call.b_panel = PanelOffset(view, 1, 0);
+      // The kernels come from memory with every batch.
+      const int64_t next = product + (panel + few) / panels;
+      if (next < kProducts) {
+        call.ahead[0] = {kernels + next * sizes.kernel +
+                             PanelOffset(view, (panel + few) % panels, 0),
+                         few * call.b_panel};
+      }
       call.c = results + product * sizes.result + panel * kPanel;
       call.c_row = view.results;
       PanelProduct(call);

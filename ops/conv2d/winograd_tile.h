@@ -88,10 +88,12 @@ struct KernelGradientTransform {  // G^T
   }
 };
 
-// matrix x matrix^T on both sides: rows first, then columns.
+// matrix x matrix^T on both sides: rows first, then columns. Inlined: the
+// caller's elements stay in registers, as far as there are any.
 template <typename Transform, typename V>
-void Apply2d(const V (&in)[Transform::kIn][Transform::kIn],
-             V (&out)[Transform::kOut][Transform::kOut]) {
+[[gnu::always_inline]] inline void Apply2d(
+    const V (&in)[Transform::kIn][Transform::kIn],
+    V (&out)[Transform::kOut][Transform::kOut]) {
   V half[Transform::kIn][Transform::kOut];
 #pragma GCC unroll 6
   for (int i = 0; i < Transform::kIn; ++i) Transform::Apply(in[i], half[i]);

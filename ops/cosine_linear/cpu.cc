@@ -3,12 +3,15 @@
 // tiles.
 #include <omp.h>
 
+#include <cstring>
+
 #include "ops/cosine_linear/class_tiles.h"
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
 #include "ops/l2_normalize/normalize.h"
 #include "ops/panel_product.h"
 #include "ops/sgd_update/sgd_scalars.h"
+#include "ops/transpose.h"
 
 namespace facet::ops {
 namespace {
@@ -46,13 +49,25 @@ constexpr int64_t kForwardRows = 48;
 // Columns of the transposed tile of y that is worked on.
 constexpr int64_t kForwardPanels = 4;
 
-// y[i, j] = tile[j, i] * inverse[j]: the transpose, of n <= 64 columns.
+// y[i, j] = tile[j, i] * inverse[j]: the transpose, of n <= 64 columns. The
+// rows of the tile after the last class are read, too.
 void StoreTransposed(const float* tile, int64_t classes, int64_t n,
                      const float* inverse, float* y, int64_t y_stride) {
-  constexpr int64_t kTileStride = kForwardPanels * kPanel;
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < classes; ++j) {
-      y[i * y_stride + j] = tile[j * kTileStride + i] * inverse[j];
+  constexpr int64_t kTileStride = kForwardPanels * kPanel, kSide = 8;
+  for (int64_t i = 0; i < n; i += kSide) {
+    const int64_t rows = std::min(kSide, n - i);
+    for (int64_t j = 0; j < classes; j += kSide) {
+      const int64_t columns = std::min(kSide, classes - j);
+      Float8 square[kSide];
+      for (int64_t l = 0; l < kSide; ++l) {
+        square[l] =
+            Load<Float8>(tile + (j + l) * kTileStride + i) * inverse[j + l];
+      }
+      Transpose(square);
+      for (int64_t l = 0; l < rows; ++l) {
+        std::memcpy(y + (i + l) * y_stride + j, &square[l],
+                    columns * sizeof(float));
+      }
     }
   }
 }
@@ -69,8 +84,8 @@ absl::Status Forward(const KernelContext& context, float eps) {
   PackTransposedPanels(x, d, n, d, x_panels);
 
   ParallelFor(tiles.count, 1, [&](int64_t first, int64_t last) {
-    float inverse[kForwardRows];
-    alignas(64) float products[kForwardRows * kForwardPanels * kPanel];
+    float inverse[kForwardRows] = {};
+    alignas(64) float products[kForwardRows * kForwardPanels * kPanel] = {};
     const int64_t panels = PanelsOf(n);
     for (int64_t t = first; t < last; ++t) {
       const Range classes = tiles[t];
