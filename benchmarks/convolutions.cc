@@ -6,14 +6,11 @@
 
 #include <omp.h>
 
-#include <cstdlib>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
-#include "glog/logging.h"
+#include "benchmarks/kernel_run.h"
 #include "ops/cpu_kernels.h"
 #include "ops/kernel.h"
 
@@ -26,38 +23,15 @@ struct Layer {
 
 constexpr int64_t kBatch = 16;
 
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<void, Free>;
-
-// Of floats between -1 and 1 that differ.
-Memory Allocate(int64_t bytes) {
-  constexpr int64_t kAlignment = 64;
-  Memory memory(std::aligned_alloc(
-      kAlignment, (bytes + kAlignment) / kAlignment * kAlignment));
-  CHECK(memory != nullptr) << bytes << " bytes";
-  float* values = static_cast<float*>(memory.get());
-  for (int64_t i = 0; i < bytes / 4; ++i) {
-    values[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
-  }
-  return memory;
-}
-
-ops::TensorSlice Slice(const ops::Shape& shape, ops::Layout layout) {
-  return {ops::DataType::kFloat32, layout, shape, shape, {0, 0, 0, 0}};
-}
-
 void Convolution(benchmark::State& state, const std::string& op,
                  const std::string& algorithm, const Layer& layer) {
   const ops::KernelLibrary& library = ops::CpuKernels();
   const ops::Layout layout = library.preferred_layout(ops::DataType::kFloat32);
   const ops::TensorSlice x =
-      Slice({kBatch, layer.inputs, layer.side, layer.side}, layout);
-  const ops::TensorSlice w =
-      Slice({layer.outputs, layer.inputs, 3, 3}, ops::Layout::kRowMajor);
+      WholeFloat32({kBatch, layer.inputs, layer.side, layer.side}, layout);
+  const ops::TensorSlice w = WholeFloat32({layer.outputs, layer.inputs, 3, 3});
   const ops::TensorSlice y =
-      Slice({kBatch, layer.outputs, layer.side, layer.side}, layout);
+      WholeFloat32({kBatch, layer.outputs, layer.side, layer.side}, layout);
   ops::KernelSpec spec;
   spec.attributes = {{"stride", int64_t{1}},
                      {"padding", int64_t{1}},
@@ -67,31 +41,13 @@ void Convolution(benchmark::State& state, const std::string& op,
   if (op == "conv2d_grad_input") spec.inputs[0] = y, spec.outputs[0] = x;
   if (op == "conv2d_grad_weight") spec.inputs[1] = y, spec.outputs[0] = w;
 
-  const ops::KernelDef* def = library.find(op);
-  CHECK(def != nullptr) << op;
-  const auto bytes = def->workspace_bytes(spec);
-  const auto kernel = def->create(spec);
-  if (!bytes.ok() || !kernel.ok()) {
-    state.SkipWithError(std::string(kernel.status().message()).c_str());
+  auto run = KernelRun::Create(op, spec);
+  if (!run.ok()) {
+    state.SkipWithError(std::string(run.status().message()).c_str());
     return;
   }
-  const Memory workspace = Allocate(*bytes);
-  std::vector<Memory> memory;
-  std::vector<ops::TensorView> views;
-  for (const ops::TensorSlice& slice :
-       {spec.inputs[0], spec.inputs[1], spec.outputs[0]}) {
-    memory.push_back(Allocate(slice.size_bytes()));
-    views.push_back({slice, memory.back().get()});
-  }
-  ops::KernelContext context;
-  context.inputs = absl::MakeSpan(views).first(2);
-  context.outputs = absl::MakeSpan(views).last(1);
-  context.workspace = workspace.get();
   omp_set_num_threads(1);
-  for (auto _ : state) {
-    const absl::Status status = (*kernel)(context);
-    CHECK(status.ok()) << status;
-  }
+  for (auto _ : state) run->Run();
   const double flops = 2.0 * static_cast<double>(y.num_elements()) *
                        static_cast<double>(layer.inputs) * 9;
   state.counters["FLOP"] =

@@ -33,6 +33,7 @@ def facet_dependencies():
     system_library(name = "system_glog", pkg_config = ["libglog"])
     system_library(name = "system_gtest", pkg_config = ["gmock", "gtest"])
     system_library(name = "system_gtest_main", pkg_config = ["gmock_main", "gmock", "gtest"])
+    system_library(name = "system_highway", pkg_config = ["libhwy"])
     system_library(name = "system_hwloc", pkg_config = ["hwloc"])
     system_library(name = "system_nlohmann_json")  # Headers only.
     system_library(

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
+#include "ops/testing/instruction_sets.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
 
@@ -264,7 +265,7 @@ TEST(Conv2d, KernelRunsAgainOnOtherBuffers) {
 
 // Images of whole and of cut tiles, more tiles than one batch, more channels
 // one way than the other; in every dtype and both blocked layouts.
-TEST(Conv2d, WinogradIsTheDefinition) {
+void ExpectWinogradIsTheDefinition() {
   for (const Sizes& s :
        {Sizes{2, 16, 8, 8, 16, 3, 3, 1, 1}, Sizes{3, 32, 7, 5, 48, 3, 3, 1, 1},
         Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1}, Sizes{3, 16, 4, 3, 16, 3, 3, 1, 1},
@@ -311,6 +312,13 @@ TEST(Conv2d, WinogradIsTheDefinition) {
       }
     }
   }
+}
+
+TEST(Conv2d, WinogradIsTheDefinition) {
+  ForEachInstructionSet([](const char* name) {
+    SCOPED_TRACE(name);
+    ExpectWinogradIsTheDefinition();
+  });
 }
 
 TEST(Conv2d, WinogradGivesTheSameBitsOnAnyTeam) {

@@ -1,7 +1,8 @@
 // 3x3 convolutions of stride 1 and padding 1 by Winograd's F(4x4, 3x3)
-// (winograd_tile.h): a quarter of the multiplications of a direct convolution
-// where the image's sides are multiples of 4, a third at 7 and 14. Float32
-// inside; the error of a result is about ten times a direct convolution's.
+// (winograd_tile-inl.h): a quarter of the multiplications of a direct
+// convolution where the image's sides are multiples of 4, a third at 7 and 14.
+// Float32 inside; the error of a result is about ten times a direct
+// convolution's.
 #ifndef FACET_OPS_CONV2D_WINOGRAD_H_
 #define FACET_OPS_CONV2D_WINOGRAD_H_
 

@@ -1,14 +1,17 @@
-// w is the only large operand: each kernel reads it once, tile by tile. Cores
-// work on different tiles, each with a single-threaded product.
+// w is the only large operand: each kernel reads it once, tile by tile, and the
+// next tile comes from memory while one is worked on. Cores work on different
+// tiles.
 #include <omp.h>
+
+#include <cstring>
 
 #include "ops/cosine_linear/class_tiles.h"
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
 #include "ops/l2_normalize/normalize.h"
-#include "ops/matmul/gemm.h"
+#include "ops/panel_product.h"
 #include "ops/sgd_update/sgd_scalars.h"
-#include "ops/status_macros.h"
+#include "ops/transpose.h"
 
 namespace facet::ops {
 namespace {
@@ -24,17 +27,48 @@ void InverseNorms(const float* w, int64_t rows, int64_t columns, float eps,
   }
 }
 
-// to[i, j] = from[i, j] * factor[j]; may be in place.
+// to[i, j] = from[i, j] * factor[j], with the rows of `to` side by side.
 void ScaleColumns(const float* from, int64_t from_stride, int64_t rows,
-                  int64_t columns, const float* factor, float* to,
-                  int64_t to_stride) {
+                  int64_t columns, const float* factor, float* to) {
   for (int64_t i = 0; i < rows; ++i) {
     const float* from_row = from + i * from_stride;
-    float* to_row = to + i * to_stride;
+    float* to_row = to + i * columns;
     ForElements(0, columns, [&](auto v, int64_t j) {
       using V = decltype(v);
       Store<V>(to_row + j, Load<V>(from_row + j) * Load<V>(factor + j));
     });
+  }
+}
+
+// x as panels of rows: [row / 16][D][16], in the workspace.
+int64_t ForwardWorkspaceBytes(int64_t n, int64_t d) {
+  return PanelsOf(n) * kPanel * d * kFloatBytes;
+}
+
+constexpr int64_t kForwardRows = 48;
+// Columns of the transposed tile of y that is worked on.
+constexpr int64_t kForwardPanels = 4;
+
+// y[i, j] = tile[j, i] * inverse[j]: the transpose, of n <= 64 columns. The
+// rows of the tile after the last class are read, too.
+void StoreTransposed(const float* tile, int64_t classes, int64_t n,
+                     const float* inverse, float* y, int64_t y_stride) {
+  constexpr int64_t kTileStride = kForwardPanels * kPanel, kSide = 8;
+  for (int64_t i = 0; i < n; i += kSide) {
+    const int64_t rows = std::min(kSide, n - i);
+    for (int64_t j = 0; j < classes; j += kSide) {
+      const int64_t columns = std::min(kSide, classes - j);
+      Float8 square[kSide];
+      for (int64_t l = 0; l < kSide; ++l) {
+        square[l] =
+            Load<Float8>(tile + (j + l) * kTileStride + i) * inverse[j + l];
+      }
+      Transpose(square);
+      for (int64_t l = 0; l < rows; ++l) {
+        std::memcpy(y + (i + l) * y_stride + j, &square[l],
+                    columns * sizeof(float));
+      }
+    }
   }
 }
 
@@ -45,39 +79,92 @@ absl::Status Forward(const KernelContext& context, float eps) {
   const int64_t n = context.inputs[0].shape()[0];
   const int64_t c = context.inputs[1].shape()[0];
   const int64_t d = context.inputs[1].shape()[1];
-  const ClassTiles tiles(c, d);
-  return ParallelForStatus(
-      tiles.count, 1, [&](int64_t first, int64_t last) -> absl::Status {
-        float inverse[ClassTiles::kMaxRows];
-        for (int64_t t = first; t < last; ++t) {
-          const Range classes = tiles[t];
-          const float* w_tile = w + classes.begin * d;
-          float* y_tile = y + classes.begin;
-          InverseNorms(w_tile, classes.size(), d, eps, inverse);
-          RETURN_IF_ERROR(Gemm(n, classes.size(), d, {x, d, false},
-                               {w_tile, d, true}, /*beta=*/0, y_tile, c));
-          ScaleColumns(y_tile, c, n, classes.size(), inverse, y_tile, c);
-        }
-        return absl::OkStatus();
-      });
+  const ClassTiles tiles(c, d, kForwardRows);
+  float* x_panels = static_cast<float*>(context.workspace);
+  PackTransposedPanels(x, d, n, d, x_panels);
+
+  ParallelFor(tiles.count, 1, [&](int64_t first, int64_t last) {
+    float inverse[kForwardRows] = {};
+    alignas(64) float products[kForwardRows * kForwardPanels * kPanel] = {};
+    const int64_t panels = PanelsOf(n);
+    for (int64_t t = first; t < last; ++t) {
+      const Range classes = tiles[t];
+      const float* w_tile = w + classes.begin * d;
+      const TileAhead ahead(w, tiles, d, t, last);
+      InverseNorms(w_tile, classes.size(), d, eps, inverse);
+      for (int64_t p = 0; p < panels; p += kForwardPanels) {
+        PanelProductCall product;
+        product.rows = classes.size();
+        product.depth = d;
+        product.panels = std::min(kForwardPanels, panels - p);
+        product.a = w_tile;
+        product.a_row = d;
+        product.a_depth = 1;
+        product.b = x_panels + p * kPanel * d;
+        product.b_panel = kPanel * d;
+        product.c = products;
+        product.c_row = kForwardPanels * kPanel;
+        product.ahead[0] = ahead.Part(
+            p / kForwardPanels, (panels + kForwardPanels - 1) / kForwardPanels);
+        PanelProduct(product);
+        const int64_t row = p * kPanel;
+        StoreTransposed(products, classes.size(),
+                        std::min(kForwardPanels * kPanel, n - row), inverse,
+                        y + row * c + classes.begin, c);
+      }
+    }
+  });
+  return absl::OkStatus();
 }
 
 // The sum over the classes is made of partial sums over chunks of tiles, which
 // are added in order: the same for any number of threads.
 struct GradInputChunks {
   ClassTiles tiles;
-  int64_t n, d;
+  int64_t n, padded_d;
   int64_t count;  // Of chunks.
 
-  GradInputChunks(int64_t n, int64_t c, int64_t d) : tiles(c, d), n(n), d(d) {
+  GradInputChunks(int64_t n, int64_t c, int64_t d)
+      : tiles(c, d, ClassTiles::kMaxRows),
+        n(n),
+        padded_d(PanelsOf(d) * kPanel) {
     // Enough to balance the cores; the partial sums stay small beside w.
     constexpr int64_t kMost = 128;
     count = std::clamp<int64_t>(c / (16 * n), 1, std::min(kMost, tiles.count));
   }
-  int64_t sum_floats() const { return n * d; }
+  int64_t sum_floats() const { return n * padded_d; }
   // A partial sum, and the tile of dy with its columns scaled.
   int64_t chunk_floats() const { return sum_floats() + n * tiles.rows; }
 };
+
+// sum [N, D] += dy [N, classes] * w [classes, D].
+void AddGradInput(const float* dy, const float* w, int64_t classes, int64_t n,
+                  int64_t d, const TileAhead& ahead, bool first, float* sum) {
+  constexpr int64_t kPanels = 2;
+  // The columns of w lie far apart: a copy of a few stays in the first cache.
+  alignas(64) float columns[kPanels * ClassTiles::kMaxRows * kPanel];
+  const int64_t panels = PanelsOf(d);
+  for (int64_t p = 0; p < panels; p += kPanels) {
+    const int64_t column = p * kPanel;
+    PackPanels(w + column, d, classes, std::min(kPanels * kPanel, d - column),
+               columns);
+    PanelProductCall product;
+    product.rows = n;
+    product.depth = classes;
+    product.panels = std::min(kPanels, panels - p);
+    product.a = dy;
+    product.a_row = classes;
+    product.a_depth = 1;
+    product.b = columns;
+    product.b_panel = classes * kPanel;
+    product.c = sum + column;
+    product.c_row = panels * kPanel;
+    product.add = !first;
+    product.ahead[0] =
+        ahead.Part(p / kPanels, (panels + kPanels - 1) / kPanels);
+    PanelProduct(product);
+  }
+}
 
 absl::Status GradInput(const KernelContext& context, float eps) {
   const float* dy = context.inputs[0].as<float>();
@@ -89,7 +176,7 @@ absl::Status GradInput(const KernelContext& context, float eps) {
   const GradInputChunks chunks(n, c, d);
   const ClassTiles& tiles = chunks.tiles;
   float* workspace = static_cast<float*>(context.workspace);
-  auto one_chunk = [&](int64_t chunk) -> absl::Status {
+  auto one_chunk = [&](int64_t chunk) {
     float inverse[ClassTiles::kMaxRows];
     float* sum = workspace + chunk * chunks.chunk_floats();
     float* scaled = sum + chunks.sum_floats();
@@ -99,41 +186,75 @@ absl::Status GradInput(const KernelContext& context, float eps) {
       const Range classes = tiles[t];
       const float* w_tile = w + classes.begin * d;
       InverseNorms(w_tile, classes.size(), d, eps, inverse);
-      ScaleColumns(dy + classes.begin, c, n, classes.size(), inverse, scaled,
-                   classes.size());
-      RETURN_IF_ERROR(Gemm(n, d, classes.size(),
-                           {scaled, classes.size(), false}, {w_tile, d, false},
-                           /*beta=*/t == first ? 0 : 1, sum, d));
+      ScaleColumns(dy + classes.begin, c, n, classes.size(), inverse, scaled);
+      AddGradInput(scaled, w_tile, classes.size(), n, d,
+                   TileAhead(w, tiles, d, t, last), t == first, sum);
     }
-    return absl::OkStatus();
   };
-  RETURN_IF_ERROR(ParallelForStatus(
-      chunks.count, 1, [&](int64_t first, int64_t last) -> absl::Status {
-        for (int64_t chunk = first; chunk < last; ++chunk) {
-          RETURN_IF_ERROR(one_chunk(chunk));
+  ParallelFor(chunks.count, 1, [&](int64_t first, int64_t last) {
+    for (int64_t chunk = first; chunk < last; ++chunk) one_chunk(chunk);
+  });
+  ParallelFor(n, 1, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      const float* from = workspace + row * chunks.padded_d;
+      ForElements(0, d, [&](auto v, int64_t i) {
+        using V = decltype(v);
+        V sum = Load<V>(from + i);
+        for (int64_t chunk = 1; chunk < chunks.count; ++chunk) {
+          sum += Load<V>(from + chunk * chunks.chunk_floats() + i);
         }
-        return absl::OkStatus();
-      }));
-  ParallelForElements(chunks.sum_floats(), [&](auto v, int64_t i) {
-    using V = decltype(v);
-    V sum = Load<V>(workspace + i);
-    for (int64_t chunk = 1; chunk < chunks.count; ++chunk) {
-      sum += Load<V>(workspace + chunk * chunks.chunk_floats() + i);
+        Store<V>(dx + row * d + i, sum);
+      });
     }
-    Store<V>(dx + i, sum);
   });
   return absl::OkStatus();
 }
 
-// At most so many threads work on the update, each with a tile of
-// products [rows, D] in the workspace.
-constexpr int64_t kMaxSgdThreads = 64;
+// The workspace of the update: x as panels of columns, [D / 16][N][16], and for
+// each thread a tile of dy and one of products [rows, D]. At most so many
+// threads work on it.
+struct SgdWorkspace {
+  static constexpr int64_t kMaxRows = 24, kMaxThreads = 64;
 
-absl::StatusOr<int64_t> SgdWorkspaceBytes(const KernelSpec& spec) {
-  const Shape& w = spec.inputs[0].shape;
-  const ClassTiles tiles(w[0], w[1]);
-  return std::min(kMaxSgdThreads, tiles.count) * tiles.rows * w[1] *
-         kFloatBytes;
+  ClassTiles tiles;
+  int64_t n, padded_d;
+
+  SgdWorkspace(int64_t n, int64_t c, int64_t d)
+      : tiles(c, d, kMaxRows), n(n), padded_d(PanelsOf(d) * kPanel) {}
+
+  int64_t x_floats() const { return n * padded_d; }
+  int64_t dy_floats() const { return tiles.rows * n; }
+  int64_t thread_floats() const {
+    return (dy_floats() + tiles.rows * padded_d + kPanel - 1) / kPanel * kPanel;
+  }
+  int64_t bytes() const {
+    const int64_t threads = std::min(kMaxThreads, tiles.count);
+    return (x_floats() + threads * thread_floats()) * kFloatBytes;
+  }
+};
+
+// products [classes, D] = dy [N, classes] transposed * x.
+void WeightProducts(const float* dy, const float* x_panels, int64_t classes,
+                    int64_t n, int64_t panels, const TileAhead& w_ahead,
+                    const TileAhead& velocity_ahead, float* products) {
+  constexpr int64_t kPanels = 2;
+  const int64_t parts = (panels + kPanels - 1) / kPanels;
+  for (int64_t p = 0; p < panels; p += kPanels) {
+    PanelProductCall product;
+    product.rows = classes;
+    product.depth = n;
+    product.panels = std::min(kPanels, panels - p);
+    product.a = dy;
+    product.a_row = 1;
+    product.a_depth = classes;
+    product.b = x_panels + p * n * kPanel;
+    product.b_panel = n * kPanel;
+    product.c = products + p * kPanel;
+    product.c_row = panels * kPanel;
+    product.ahead[0] = w_ahead.Part(p / kPanels, parts);
+    product.ahead[1] = velocity_ahead.Part(p / kPanels, parts);
+    PanelProduct(product);
+  }
 }
 
 // One row of w with its product, (dy^T x)_j.
@@ -163,24 +284,34 @@ absl::Status Sgd(const KernelContext& context, const SgdStep& constants,
   const int64_t n = context.inputs[2].shape()[0];
   const int64_t c = context.inputs[0].shape()[0];
   const int64_t d = context.inputs[0].shape()[1];
-  const ClassTiles tiles(c, d);
-  const int64_t grain = (tiles.count + kMaxSgdThreads - 1) / kMaxSgdThreads;
-  return ParallelForStatus(
-      tiles.count, grain, [&](int64_t first, int64_t last) -> absl::Status {
-        float* products = static_cast<float*>(context.workspace) +
-                          omp_get_thread_num() * tiles.rows * d;
-        for (int64_t t = first; t < last; ++t) {
-          const Range classes = tiles[t];
-          RETURN_IF_ERROR(Gemm(classes.size(), d, n,
-                               {dy + classes.begin, c, true}, {x, d, false},
-                               /*beta=*/0, products, d));
-          for (int64_t j = 0; j < classes.size(); ++j) {
-            const int64_t row = (classes.begin + j) * d;
-            UpdateRow(*step, eps, products + j * d, d, w + row, velocity + row);
-          }
-        }
-        return absl::OkStatus();
-      });
+  const SgdWorkspace workspace(n, c, d);
+  const ClassTiles& tiles = workspace.tiles;
+  float* x_panels = static_cast<float*>(context.workspace);
+  PackPanels(x, d, n, d, x_panels);
+  const int64_t grain =
+      (tiles.count + SgdWorkspace::kMaxThreads - 1) / SgdWorkspace::kMaxThreads;
+  ParallelFor(tiles.count, grain, [&](int64_t first, int64_t last) {
+    float* products = x_panels + workspace.x_floats() +
+                      omp_get_thread_num() * workspace.thread_floats();
+    float* dy_tile = products + tiles.rows * workspace.padded_d;
+    for (int64_t t = first; t < last; ++t) {
+      const Range classes = tiles[t];
+      for (int64_t i = 0; i < n; ++i) {
+        std::copy_n(dy + i * c + classes.begin, classes.size(),
+                    dy_tile + i * classes.size());
+      }
+      WeightProducts(dy_tile, x_panels, classes.size(), n,
+                     workspace.padded_d / kPanel,
+                     TileAhead(w, tiles, d, t, last),
+                     TileAhead(velocity, tiles, d, t, last), products);
+      for (int64_t j = 0; j < classes.size(); ++j) {
+        const int64_t row = (classes.begin + j) * d;
+        UpdateRow(*step, eps, products + j * workspace.padded_d, d, w + row,
+                  velocity + row);
+      }
+    }
+  });
+  return absl::OkStatus();
 }
 
 float EpsOf(const KernelSpec& spec) {
@@ -191,6 +322,10 @@ float EpsOf(const KernelSpec& spec) {
 
 KernelDef CosineLinearCpuKernel() {
   KernelDef def;
+  def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
+    const Shape& x = spec.inputs[0].shape;
+    return ForwardWorkspaceBytes(x[0], x[1]);
+  };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([eps = EpsOf(spec)](const KernelContext& context) {
       return Forward(context, eps);
@@ -216,7 +351,10 @@ KernelDef CosineLinearGradInputCpuKernel() {
 
 KernelDef CosineLinearSgdCpuKernel() {
   KernelDef def;
-  def.workspace_bytes = SgdWorkspaceBytes;
+  def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
+    const Shape& w = spec.inputs[0].shape;
+    return SgdWorkspace(spec.inputs[2].shape[0], w[0], w[1]).bytes();
+  };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel(
         [eps = EpsOf(spec), constants = SgdConstants(spec.attributes)](

@@ -56,7 +56,7 @@ absl::Status UpdateListed(const KernelContext& context, const Update& update,
   const float* dy = context.inputs[update.rows() + 2].as<float>();
   const int64_t n = context.inputs[update.rows() + 1].shape()[0];
   const int64_t d = state.columns();
-  const ClassTiles tiles(list.count(), d);
+  const ClassTiles tiles(list.count(), d, ClassTiles::kMaxRows);
   const int64_t grain = (tiles.count + kMaxThreads - 1) / kMaxThreads;
   return ParallelForStatus(
       tiles.count, grain, [&](int64_t first, int64_t last) -> absl::Status {
@@ -96,7 +96,8 @@ KernelDef UpdateKernel(bool lazy) {
   def.workspace_bytes =
       [update](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
     const int64_t d = spec.inputs[0].shape[1];
-    const ClassTiles tiles(spec.inputs[update.rows()].num_elements(), d);
+    const ClassTiles tiles(spec.inputs[update.rows()].num_elements(), d,
+                           ClassTiles::kMaxRows);
     return std::min(kMaxThreads, tiles.count) * tiles.rows * d *
            static_cast<int64_t>(sizeof(float));
   };

@@ -8,6 +8,7 @@
 
 #include "glog/logging.h"
 #include "ops/parallel.h"
+#include "ops/transpose.h"
 
 namespace facet::ops {
 namespace {
@@ -27,40 +28,14 @@ constexpr int64_t kPositions = 256;
 // to[c][r] = from[r][c] for 8 rows and columns.
 void Transpose8x8(const uint32_t* from, int64_t from_stride, uint32_t* to,
                   int64_t to_stride) {
-  auto load = [&](int row) {
-    return _mm256_loadu_ps(
-        reinterpret_cast<const float*>(from + row * from_stride));
-  };
-  auto store = [&](int row, __m256 value) {
-    _mm256_storeu_ps(reinterpret_cast<float*>(to + row * to_stride), value);
-  };
-  // Pairs of rows, then fours, then the halves of the registers.
-  const __m256 r0 = load(0), r1 = load(1), r2 = load(2), r3 = load(3);
-  const __m256 r4 = load(4), r5 = load(5), r6 = load(6), r7 = load(7);
-  const __m256 t0 = _mm256_unpacklo_ps(r0, r1);
-  const __m256 t1 = _mm256_unpackhi_ps(r0, r1);
-  const __m256 t2 = _mm256_unpacklo_ps(r2, r3);
-  const __m256 t3 = _mm256_unpackhi_ps(r2, r3);
-  const __m256 t4 = _mm256_unpacklo_ps(r4, r5);
-  const __m256 t5 = _mm256_unpackhi_ps(r4, r5);
-  const __m256 t6 = _mm256_unpacklo_ps(r6, r7);
-  const __m256 t7 = _mm256_unpackhi_ps(r6, r7);
-  const __m256 u0 = _mm256_shuffle_ps(t0, t2, 0x44);
-  const __m256 u1 = _mm256_shuffle_ps(t0, t2, 0xEE);
-  const __m256 u2 = _mm256_shuffle_ps(t1, t3, 0x44);
-  const __m256 u3 = _mm256_shuffle_ps(t1, t3, 0xEE);
-  const __m256 u4 = _mm256_shuffle_ps(t4, t6, 0x44);
-  const __m256 u5 = _mm256_shuffle_ps(t4, t6, 0xEE);
-  const __m256 u6 = _mm256_shuffle_ps(t5, t7, 0x44);
-  const __m256 u7 = _mm256_shuffle_ps(t5, t7, 0xEE);
-  store(0, _mm256_permute2f128_ps(u0, u4, 0x20));
-  store(1, _mm256_permute2f128_ps(u1, u5, 0x20));
-  store(2, _mm256_permute2f128_ps(u2, u6, 0x20));
-  store(3, _mm256_permute2f128_ps(u3, u7, 0x20));
-  store(4, _mm256_permute2f128_ps(u0, u4, 0x31));
-  store(5, _mm256_permute2f128_ps(u1, u5, 0x31));
-  store(6, _mm256_permute2f128_ps(u2, u6, 0x31));
-  store(7, _mm256_permute2f128_ps(u3, u7, 0x31));
+  Float8 rows[8];
+  for (int r = 0; r < 8; ++r) {
+    std::memcpy(&rows[r], from + r * from_stride, sizeof(Float8));
+  }
+  Transpose(rows);
+  for (int r = 0; r < 8; ++r) {
+    std::memcpy(to + r * to_stride, &rows[r], sizeof(Float8));
+  }
 }
 
 void Transpose8x8(const uint16_t* from, int64_t from_stride, uint16_t* to,

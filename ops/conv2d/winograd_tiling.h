@@ -1,0 +1,86 @@
+// How Winograd's convolution cuts images into tiles, and the memory it works
+// in.
+#ifndef FACET_OPS_CONV2D_WINOGRAD_TILING_H_
+#define FACET_OPS_CONV2D_WINOGRAD_TILING_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ops/kernel.h"
+
+namespace facet::ops::winograd {
+
+inline constexpr int kResult = 4;  // Side of a tile of results.
+inline constexpr int kKernel = 3;
+inline constexpr int kTile = kResult + kKernel - 1;
+inline constexpr int kProducts = kTile * kTile;
+
+// Images in a blocked layout, cut into tiles of 4x4 pixels.
+struct Tiling {
+  explicit Tiling(const TensorSlice& slice)
+      : dtype(slice.dtype),
+        channels(slice.shape[1]),
+        height(slice.shape[2]),
+        width(slice.shape[3]),
+        block(ChannelBlock(slice.layout)),
+        rows((height + kResult - 1) / kResult),
+        columns((width + kResult - 1) / kResult),
+        tiles(slice.shape[0] * rows * columns) {}
+
+  // Of the pixel at (y, x) of the tile's image, in its block of channels from
+  // c.
+  int64_t Offset(int64_t image, int64_t c, int64_t y, int64_t x) const {
+    return (((image * channels + c - c % block) * height + y * block) * width) +
+           x * block + c % block;
+  }
+
+  DataType dtype;
+  int64_t channels, height, width, block, rows, columns, tiles;
+};
+
+// Where one tile lies in its image: its first pixel.
+struct Position {
+  Position(const Tiling& tiling, int64_t tile)
+      : image(tile / (tiling.rows * tiling.columns)),
+        y(tile / tiling.columns % tiling.rows * kResult),
+        x(tile % tiling.columns * kResult) {}
+  int64_t image, y, x;
+};
+
+// Sizes, in floats, of what a run keeps for as many tiles as it does at once.
+struct Sizes {
+  Sizes(int64_t source_channels, int64_t result_channels, int64_t tiles)
+      : batch(BatchOf(source_channels, result_channels, tiles)),
+        source(Spread(batch * source_channels)),
+        result(Spread(batch * result_channels)),
+        kernel(Spread(source_channels * result_channels)) {}
+
+  int64_t floats() const { return kProducts * (source + result + kernel); }
+
+  int64_t batch;                   // Tiles at once.
+  int64_t source, result, kernel;  // Distances of the 36 matrices of each.
+
+ private:
+  // Batches of about the same size.
+  static int64_t BatchOf(int64_t source_channels, int64_t result_channels,
+                         int64_t tiles) {
+    // Both matrices of a batch in half a megabyte, but enough rows to pay for
+    // reading the kernels again with each batch.
+    constexpr int64_t kFloats = int64_t{1} << 17, kLeast = 96;
+    const int64_t most = std::max(
+        kLeast, kFloats / (kProducts * (source_channels + result_channels)));
+    const int64_t batches = (tiles + most - 1) / most;
+    return (tiles + batches - 1) / batches;
+  }
+
+  // Distance of the 36 matrices: an odd number of cache lines, or the elements
+  // of a tile would fall in the same few sets of the cache.
+  static int64_t Spread(int64_t floats) {
+    constexpr int64_t kLine = 16;
+    return ((floats + kLine - 1) / kLine | 1) * kLine;
+  }
+};
+
+}  // namespace facet::ops::winograd
+
+#endif  // FACET_OPS_CONV2D_WINOGRAD_TILING_H_
