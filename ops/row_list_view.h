@@ -9,10 +9,17 @@
 #include "absl/strings/str_cat.h"
 #include "ops/graph/shard.h"
 #include "ops/kernel.h"
-#include "ops/parallel_status.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
+
+// Starts to load a row.
+inline void PrefetchRow(const float* row, int64_t columns) {
+  constexpr int64_t kFloatsOfLine = 16;
+  for (int64_t i = 0; i < columns; i += kFloatsOfLine) {
+    __builtin_prefetch(row + i);
+  }
+}
 
 class RowListView {
  public:
@@ -32,9 +39,12 @@ class RowListView {
 
   // Calls body(entry, row), which returns a Status, for entries [begin, end):
   // `row` is a row of this device's share of the matrix, or -1 for padding.
-  // Internal if the list is not one of this matrix.
-  template <typename Body>
-  absl::Status ForEntries(int64_t begin, int64_t end, const Body& body) const {
+  // Before that, prefetch(row) for rows that come soon: listed rows lie apart,
+  // where the processor does not foresee them. Internal if the list is not one
+  // of this matrix.
+  template <typename Prefetch, typename Body>
+  absl::Status ForEntries(int64_t begin, int64_t end, const Prefetch& prefetch,
+                          const Body& body) const {
     while (begin < end) {
       const int64_t group = begin / capacity_;
       const Range range = ShardRange(matrix_rows_, groups_,
@@ -45,6 +55,10 @@ class RowListView {
           first < 0 ? 0 : std::min(range.size(), matrix_size_ - first);
       const int64_t stop = std::min(end, (group + 1) * capacity_);
       for (; begin < stop; ++begin) {
+        if (begin + kAhead < stop) {
+          const int64_t soon = rows_[begin + kAhead];
+          if (soon >= 0 && soon < size) prefetch(first + soon);
+        }
         const int64_t row = rows_[begin];
         if (row < -1 || row >= size) {
           return absl::InternalError(
@@ -55,14 +69,6 @@ class RowListView {
       }
     }
     return absl::OkStatus();
-  }
-
-  // ForEntries over all of them, at least `grain` at a time on each core.
-  template <typename Body>
-  absl::Status ParallelForEntries(int64_t grain, const Body& body) const {
-    return ParallelForStatus(count_, grain, [&](int64_t begin, int64_t end) {
-      return ForEntries(begin, end, body);
-    });
   }
 
   // Calls body(begin, end) for the ranges of entries that are padding.
@@ -77,6 +83,7 @@ class RowListView {
   }
 
  private:
+  static constexpr int64_t kAhead = 2;
   const int32_t* const rows_;
   const int64_t first_group_;
   const int groups_;

@@ -58,6 +58,7 @@ absl::Status UpdateListed(const KernelContext& context, const Update& update,
   const int64_t d = state.columns();
   const ClassTiles tiles(list.count(), d, ClassTiles::kMaxRows);
   const int64_t grain = (tiles.count + kMaxThreads - 1) / kMaxThreads;
+  auto prefetch = [&](int64_t row) { state.Prefetch(row); };
   return ParallelForStatus(
       tiles.count, grain, [&](int64_t first, int64_t last) -> absl::Status {
         float* products = static_cast<float*>(context.workspace) +
@@ -67,13 +68,13 @@ absl::Status UpdateListed(const KernelContext& context, const Update& update,
           RETURN_IF_ERROR(Gemm(entries.size(), d, n,
                                {dy + entries.begin, list.count(), true},
                                {x, d, false}, /*beta=*/0, products, d));
-          RETURN_IF_ERROR(list.ForEntries(
-              entries.begin, entries.end, [&](int64_t entry, int64_t row) {
-                if (row < 0) return absl::OkStatus();
-                return UpdateRow(step, update.eps,
-                                 products + (entry - entries.begin) * d, state,
-                                 row);
-              }));
+          auto one = [&](int64_t entry, int64_t row) {
+            if (row < 0) return absl::OkStatus();
+            const float* product = products + (entry - entries.begin) * d;
+            return UpdateRow(step, update.eps, product, state, row);
+          };
+          RETURN_IF_ERROR(
+              list.ForEntries(entries.begin, entries.end, prefetch, one));
         }
         return absl::OkStatus();
       });

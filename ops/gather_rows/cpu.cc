@@ -43,9 +43,10 @@ class RowWriter {
 };
 
 // Calls write(row, entry, writer), which returns a Status, for every listed
-// row, in parallel; zeros for padding.
-template <typename Write>
-absl::Status Gather(const KernelContext& context, const Write& write) {
+// row, in parallel, after prefetch(row); zeros for padding.
+template <typename Prefetch, typename Write>
+absl::Status Gather(const KernelContext& context, const Prefetch& prefetch,
+                    const Write& write) {
   const TensorView& weight = context.inputs[0];
   const RowListView list(context.inputs[1], weight.slice);
   const RowWriter writer(context.outputs[0]);
@@ -57,7 +58,7 @@ absl::Status Gather(const KernelContext& context, const Write& write) {
   return ParallelForStatus(
       list.count(), kElementwiseGrain / weight.shape()[1] + 1,
       [&](int64_t begin, int64_t end) {
-        absl::Status status = list.ForEntries(begin, end, one);
+        absl::Status status = list.ForEntries(begin, end, prefetch, one);
         _mm_sfence();  // Streamed rows are seen by whoever is told of them.
         return status;
       });
@@ -66,7 +67,10 @@ absl::Status Gather(const KernelContext& context, const Write& write) {
 absl::Status GatherRows(const KernelContext& context) {
   const float* weight = context.inputs[0].as<float>();
   const int64_t columns = context.inputs[0].shape()[1];
-  return Gather(context,
+  auto prefetch = [&](int64_t row) {
+    PrefetchRow(weight + row * columns, columns);
+  };
+  return Gather(context, prefetch,
                 [&](int64_t row, int64_t entry, const RowWriter& writer) {
                   const float* from = weight + row * columns;
                   writer.Write(entry, [from](auto v, int64_t i) {
@@ -82,8 +86,12 @@ absl::Status GatherRowsLazily(const KernelContext& context) {
   const int32_t* updated = context.inputs[3].as<int32_t>();
   const DecayHistory history(context.inputs[4], context.step);
   const int64_t columns = context.inputs[0].shape()[1];
+  auto prefetch = [&](int64_t row) {
+    PrefetchRow(weight + row * columns, columns);
+    PrefetchRow(momentum + row * columns, columns);
+  };
   return Gather(
-      context,
+      context, prefetch,
       [&](int64_t row, int64_t entry, const RowWriter& writer) -> absl::Status {
         ASSIGN_OR_RETURN(const Decay<float> decay, history.Since(updated[row]));
         const float* w = weight + row * columns;

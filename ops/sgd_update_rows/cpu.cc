@@ -1,5 +1,6 @@
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
+#include "ops/parallel_status.h"
 #include "ops/row_list_view.h"
 #include "ops/sgd_update/sgd_scalars.h"
 #include "ops/sgd_update_rows/row_state.h"
@@ -34,12 +35,15 @@ absl::Status UpdateRows(const KernelContext& context, const SgdStep& constants,
   if (step.has_value()) {
     const RowListView list(context.inputs[rows], state.slice());
     const float* gradient = context.inputs[rows + 1].as<float>();
-    RETURN_IF_ERROR(list.ParallelForEntries(
-        kElementwiseGrain / state.columns() + 1,
-        [&](int64_t entry, int64_t row) {
-          if (row < 0) return absl::OkStatus();
-          return UpdateRow(*step, state, row,
-                           gradient + entry * state.columns());
+    auto prefetch = [&](int64_t row) { state.Prefetch(row); };
+    auto update = [&](int64_t entry, int64_t row) {
+      if (row < 0) return absl::OkStatus();
+      return UpdateRow(*step, state, row, gradient + entry * state.columns());
+    };
+    RETURN_IF_ERROR(ParallelForStatus(
+        list.count(), kElementwiseGrain / state.columns() + 1,
+        [&](int64_t begin, int64_t end) {
+          return list.ForEntries(begin, end, prefetch, update);
         }));
   }
   return state.Sweep();

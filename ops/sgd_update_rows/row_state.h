@@ -11,6 +11,7 @@
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
 #include "ops/parallel_status.h"
+#include "ops/row_list_view.h"
 #include "ops/sgd_update_rows/decay_history.h"
 #include "ops/status_macros.h"
 
@@ -34,6 +35,12 @@ class RowState {
   int64_t columns() const { return columns_; }
   float* weight(int64_t row) const { return weight_ + row * columns_; }
   float* momentum(int64_t row) const { return momentum_ + row * columns_; }
+
+  // Starts to load the row.
+  void Prefetch(int64_t row) const {
+    PrefetchRow(weight(row), columns_);
+    PrefetchRow(momentum(row), columns_);
+  }
 
   // The row becomes what it is at the beginning of this step. Nothing to do if
   // updates are not lazy. Errors: as DecayHistory::Since.

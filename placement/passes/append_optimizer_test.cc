@@ -202,8 +202,7 @@ TEST(AppendOptimizerTest, RowsOfAVariable) {
       "fill", "rows", {},
       {{"shape", std::vector<int64_t>{2, 2}}, {"dtype", std::string("int32")}});
   const ops::TensorId some = builder.Add1("gather_rows", "some", {w, rows});
-  const ops::TensorId sum = builder.Add1("reduce_sum", "sum", {some});
-  const ops::TensorId loss = builder.Add1("reduce_sum", "loss", {sum});
+  const ops::TensorId loss = AddLoss("loss", some, &builder);
   ASSERT_TRUE(builder.status().ok()) << builder.status();
   for (const std::string row_update : {"sampled", "dense", "never"}) {
     SCOPED_TRACE(row_update);

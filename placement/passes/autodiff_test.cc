@@ -193,8 +193,7 @@ TEST_F(AutodiffGraphTest, RowsOfAVariableHaveTheGradientOfTheirReader) {
   const TensorId some = builder_.Add1("gather_rows", "some", {w, rows});
   const TensorId product =
       builder_.Add1("matmul", "p", {some, some}, {{"transpose_b", true}});
-  const TensorId sum = builder_.Add1("reduce_sum", "sum", {product});
-  const TensorId loss = builder_.Add1("reduce_sum", "loss", {sum});
+  const TensorId loss = AddLoss("loss", product, &builder_);
   const absl::StatusOr<DifferentiatedGraph> result = Differentiate(loss);
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_EQ(result->gradients.size(), 1u);
@@ -210,20 +209,18 @@ TEST_F(AutodiffGraphTest, RowsAreOfAVariableThatNothingElseReads) {
   const TensorId rows = builder_.Add1(
       "fill", "rows", {},
       {{"shape", std::vector<int64_t>{1, 5}}, {"dtype", std::string("int32")}});
-  auto total = [&](const std::string& name, TensorId x) {
-    const TensorId sum = builder_.Add1("reduce_sum", name + "/sum", {x});
-    return builder_.Add1("reduce_sum", name + "/total", {sum});
-  };
   const TensorId scaled = Scale("scaled", w, 2);
   absl::Status status =
-      Differentiate(
-          total("a", builder_.Add1("gather_rows", "a", {scaled, rows})))
+      Differentiate(AddLoss("la",
+                            builder_.Add1("gather_rows", "a", {scaled, rows}),
+                            &builder_))
           .status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("a takes rows of scaled, which is not a variable"));
   status =
-      Differentiate(total("b", builder_.Add1("gather_rows", "b", {w, rows})))
+      Differentiate(AddLoss("lb", builder_.Add1("gather_rows", "b", {w, rows}),
+                            &builder_))
           .status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),

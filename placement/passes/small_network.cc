@@ -154,6 +154,19 @@ void SmallRun::Set(const std::string& tensor,
   interpreter_.Set(id, std::move(value));
 }
 
+ops::TensorId AddLoss(const std::string& name, ops::TensorId logits,
+                      ops::GraphBuilder* builder) {
+  const ops::TensorId labels = builder->Add1(
+      "fill", name + "/labels", {},
+      {{"shape", std::vector<int64_t>{builder->type(logits).shape[0]}},
+       {"dtype", std::string("int32")}});
+  const ops::TensorId max = builder->Add1("row_max", name + "/max", {logits});
+  const ops::TensorId sum =
+      builder->Add1("row_sum_exp", name + "/sum", {logits, max});
+  return builder->Add1("softmax_cross_entropy", name,
+                       {logits, max, sum, labels});
+}
+
 int CountOp(const ops::Graph& graph, const std::string& op) {
   int count = 0;
   for (const ops::Node& node : graph.nodes) count += node.op == op ? 1 : 0;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/graph/graph.h"
+#include "ops/graph_builder.h"
 #include "ops/testing/interpreter.h"
 
 namespace facet::placement {
@@ -39,6 +40,11 @@ class SmallRun {
   ops::Graph graph_;
   ops::Interpreter interpreter_;
 };
+
+// A loss of any logits f32[N, C], for small graphs: softmax cross-entropy with
+// class 0 everywhere.
+ops::TensorId AddLoss(const std::string& name, ops::TensorId logits,
+                      ops::GraphBuilder* builder);
 
 // Number of nodes with this op.
 int CountOp(const ops::Graph& graph, const std::string& op);
