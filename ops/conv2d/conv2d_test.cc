@@ -270,7 +270,7 @@ void ExpectWinogradIsTheDefinition() {
        {Sizes{2, 16, 8, 8, 16, 3, 3, 1, 1}, Sizes{3, 32, 7, 5, 48, 3, 3, 1, 1},
         Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1}, Sizes{3, 16, 4, 3, 16, 3, 3, 1, 1},
         Sizes{5, 16, 3, 4, 16, 3, 3, 1, 1},
-        Sizes{2, 16, 30, 29, 32, 3, 3, 1, 1}}) {
+        Sizes{3, 16, 30, 59, 16, 3, 3, 1, 1}}) {
     for (Layout layout : {Layout::kBlocked8, Layout::kBlocked16}) {
       for (DataType dtype :
            {DataType::kFloat32, DataType::kBFloat16, DataType::kFloat16}) {
@@ -322,7 +322,7 @@ TEST(Conv2d, WinogradIsTheDefinition) {
 }
 
 TEST(Conv2d, WinogradGivesTheSameBitsOnAnyTeam) {
-  const Sizes s{3, 16, 30, 29, 32, 3, 3, 1, 1};
+  const Sizes s{5, 16, 30, 29, 32, 3, 3, 1, 1};
   constexpr Layout k8 = Layout::kBlocked8;
   const HostValue x = Random(s.x(), k8, 0), dy = Random(s.y(), k8, 2);
   const HostValue w = Random(s.w(), Layout::kRowMajor, 1);

@@ -47,7 +47,7 @@ void Convolve(const Images& source, const Kernels& w, const Images& result,
               float* workspace) {
   const KernelView& view = w.view;
   const int64_t tiles = source.tiling.tiles;
-  const Sizes sizes(view.sources, view.results, tiles);
+  const Sizes sizes(view.sources, view.results, tiles, Sizes::kLeastToConvolve);
   float* const sources = workspace;
   float* const results = sources + kProducts * sizes.source;
   float* const kernels = results + kProducts * sizes.result;
@@ -87,7 +87,7 @@ void KernelGradient(const Images& x, const Images& dy, const Kernels& dw,
                     float* workspace) {
   const KernelView& view = dw.view;
   const int64_t tiles = x.tiling.tiles;
-  const Sizes sizes(view.sources, view.results, tiles);
+  const Sizes sizes(view.sources, view.results, tiles, Sizes::kLeastToSum);
   float* const sources = workspace;
   float* const results = sources + kProducts * sizes.source;
   float* const sums = results + kProducts * sizes.result;
@@ -133,8 +133,10 @@ bool WinogradSupports(const ConvolutionProblem& p) {
 int64_t WinogradWorkspaceBytes(const ConvolutionProblem& p) {
   const Tiling tiling(p.x);
   const bool turned = p.direction == ConvolutionDirection::kGradInput;
+  const bool sums = p.direction == ConvolutionDirection::kGradWeight;
   const Sizes sizes(p.w.shape[turned ? 0 : 1], p.w.shape[turned ? 1 : 0],
-                    tiling.tiles);
+                    tiling.tiles,
+                    sums ? Sizes::kLeastToSum : Sizes::kLeastToConvolve);
   return sizes.floats() * static_cast<int64_t>(sizeof(float));
 }
 

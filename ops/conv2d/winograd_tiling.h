@@ -49,8 +49,13 @@ struct Position {
 
 // Sizes, in floats, of what a run keeps for as many tiles as it does at once.
 struct Sizes {
-  Sizes(int64_t source_channels, int64_t result_channels, int64_t tiles)
-      : batch(BatchOf(source_channels, result_channels, tiles)),
+  // A batch of tiles is at least so many, if there are: with each, all kernels
+  // are read again, or the sums of their gradients read and written.
+  static constexpr int64_t kLeastToConvolve = 96, kLeastToSum = 256;
+
+  Sizes(int64_t source_channels, int64_t result_channels, int64_t tiles,
+        int64_t least)
+      : batch(BatchOf(source_channels + result_channels, tiles, least)),
         source(Spread(batch * source_channels)),
         result(Spread(batch * result_channels)),
         kernel(Spread(source_channels * result_channels)) {}
@@ -61,14 +66,11 @@ struct Sizes {
   int64_t source, result, kernel;  // Distances of the 36 matrices of each.
 
  private:
-  // Batches of about the same size.
-  static int64_t BatchOf(int64_t source_channels, int64_t result_channels,
-                         int64_t tiles) {
-    // Both matrices of a batch in half a megabyte, but enough rows to pay for
-    // reading the kernels again with each batch.
-    constexpr int64_t kFloats = int64_t{1} << 17, kLeast = 96;
-    const int64_t most = std::max(
-        kLeast, kFloats / (kProducts * (source_channels + result_channels)));
+  // Batches of about the same size, both matrices in half a megabyte if that is
+  // enough.
+  static int64_t BatchOf(int64_t channels, int64_t tiles, int64_t least) {
+    constexpr int64_t kFloats = int64_t{1} << 17;
+    const int64_t most = std::max(least, kFloats / (kProducts * channels));
     const int64_t batches = (tiles + most - 1) / most;
     return (tiles + batches - 1) / batches;
   }
