@@ -270,7 +270,8 @@ void ExpectWinogradIsTheDefinition() {
        {Sizes{2, 16, 8, 8, 16, 3, 3, 1, 1}, Sizes{3, 32, 7, 5, 48, 3, 3, 1, 1},
         Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1}, Sizes{3, 16, 4, 3, 16, 3, 3, 1, 1},
         Sizes{5, 16, 3, 4, 16, 3, 3, 1, 1},
-        Sizes{3, 16, 30, 59, 16, 3, 3, 1, 1}}) {
+        Sizes{2, 16, 30, 29, 32, 3, 3, 1, 1},
+        Sizes{70, 16, 5, 5, 16, 3, 3, 1, 1}}) {
     for (Layout layout : {Layout::kBlocked8, Layout::kBlocked16}) {
       for (DataType dtype :
            {DataType::kFloat32, DataType::kBFloat16, DataType::kFloat16}) {
