@@ -263,13 +263,14 @@ TEST(Conv2d, KernelRunsAgainOnOtherBuffers) {
   }
 }
 
-// Images of whole and of cut tiles, more tiles than one batch, more channels
-// one way than the other; in every dtype and both blocked layouts.
+// Images of whole and of cut tiles, more tiles than one batch, more kernels
+// than one block, more channels one way than the other; in every dtype and both
+// blocked layouts.
 void ExpectWinogradIsTheDefinition() {
   for (const Sizes& s :
        {Sizes{2, 16, 8, 8, 16, 3, 3, 1, 1}, Sizes{3, 32, 7, 5, 48, 3, 3, 1, 1},
         Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1}, Sizes{3, 16, 4, 3, 16, 3, 3, 1, 1},
-        Sizes{5, 16, 3, 4, 16, 3, 3, 1, 1},
+        Sizes{5, 16, 3, 4, 16, 3, 3, 1, 1}, Sizes{2, 256, 5, 6, 48, 3, 3, 1, 1},
         Sizes{2, 16, 30, 29, 32, 3, 3, 1, 1},
         Sizes{70, 16, 5, 5, 16, 3, 3, 1, 1}}) {
     for (Layout layout : {Layout::kBlocked8, Layout::kBlocked16}) {
