@@ -263,14 +263,16 @@ TEST(Conv2d, KernelRunsAgainOnOtherBuffers) {
   }
 }
 
-// Images of whole and of cut tiles, more tiles than one batch, more channels
-// one way than the other; in every dtype and both blocked layouts.
+// Images of whole and of cut tiles, more tiles than one batch, more kernels
+// than one block, more channels one way than the other; in every dtype and both
+// blocked layouts.
 void ExpectWinogradIsTheDefinition() {
   for (const Sizes& s :
        {Sizes{2, 16, 8, 8, 16, 3, 3, 1, 1}, Sizes{3, 32, 7, 5, 48, 3, 3, 1, 1},
         Sizes{1, 48, 1, 3, 16, 3, 3, 1, 1}, Sizes{3, 16, 4, 3, 16, 3, 3, 1, 1},
-        Sizes{5, 16, 3, 4, 16, 3, 3, 1, 1},
-        Sizes{2, 16, 30, 29, 32, 3, 3, 1, 1}}) {
+        Sizes{5, 16, 3, 4, 16, 3, 3, 1, 1}, Sizes{2, 256, 5, 6, 48, 3, 3, 1, 1},
+        Sizes{2, 16, 30, 29, 32, 3, 3, 1, 1},
+        Sizes{70, 16, 5, 5, 16, 3, 3, 1, 1}}) {
     for (Layout layout : {Layout::kBlocked8, Layout::kBlocked16}) {
       for (DataType dtype :
            {DataType::kFloat32, DataType::kBFloat16, DataType::kFloat16}) {
@@ -322,7 +324,7 @@ TEST(Conv2d, WinogradIsTheDefinition) {
 }
 
 TEST(Conv2d, WinogradGivesTheSameBitsOnAnyTeam) {
-  const Sizes s{3, 16, 30, 29, 32, 3, 3, 1, 1};
+  const Sizes s{5, 16, 30, 29, 32, 3, 3, 1, 1};
   constexpr Layout k8 = Layout::kBlocked8;
   const HostValue x = Random(s.x(), k8, 0), dy = Random(s.y(), k8, 2);
   const HostValue w = Random(s.w(), Layout::kRowMajor, 1);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "ops/kernel.h"
+#include "ops/panel_product.h"
 
 namespace facet::ops::winograd {
 
@@ -47,30 +48,50 @@ struct Position {
   int64_t image, y, x;
 };
 
-// Sizes, in floats, of what a run keeps for as many tiles as it does at once.
+// What a run keeps in its workspace, for as many tiles and kernels as it works
+// on at once. Distances and sizes are in floats.
 struct Sizes {
-  Sizes(int64_t source_channels, int64_t result_channels, int64_t tiles)
-      : batch(BatchOf(source_channels, result_channels, tiles)),
+  // A batch of tiles is at least so many, if there are: with each, all kernels
+  // are read again, or the sums of their gradients read and written.
+  static constexpr int64_t kLeastToConvolve = 96, kLeastToSum = 256;
+
+  Sizes(int64_t source_channels, int64_t result_channels, int64_t tiles,
+        int64_t least)
+      : batch(BatchOf(source_channels + result_channels, tiles, least)),
+        panels(batch < tiles
+                   ? result_channels / kPanel
+                   : PanelsOfOneBatch(source_channels, result_channels / kPanel,
+                                      tiles)),
         source(Spread(batch * source_channels)),
         result(Spread(batch * result_channels)),
-        kernel(Spread(source_channels * result_channels)) {}
+        kernel(Spread(source_channels * panels * kPanel)) {}
 
   int64_t floats() const { return kProducts * (source + result + kernel); }
 
   int64_t batch;                   // Tiles at once.
+  int64_t panels;                  // Of kernels at once, 16 results each.
   int64_t source, result, kernel;  // Distances of the 36 matrices of each.
 
  private:
-  // Batches of about the same size.
-  static int64_t BatchOf(int64_t source_channels, int64_t result_channels,
-                         int64_t tiles) {
-    // Both matrices of a batch in half a megabyte, but enough rows to pay for
-    // reading the kernels again with each batch.
-    constexpr int64_t kFloats = int64_t{1} << 17, kLeast = 96;
-    const int64_t most = std::max(
-        kLeast, kFloats / (kProducts * (source_channels + result_channels)));
+  // Batches of about the same size, both matrices in half a megabyte if that is
+  // enough.
+  static int64_t BatchOf(int64_t channels, int64_t tiles, int64_t least) {
+    constexpr int64_t kFloats = int64_t{1} << 17;
+    const int64_t most = std::max(least, kFloats / (kProducts * channels));
     const int64_t batches = (tiles + most - 1) / most;
     return (tiles + batches - 1) / batches;
+  }
+
+  // Where all tiles are one batch, kernels are needed once: a few are
+  // transformed and used while they are in the cache. (All of a layer with 512
+  // channels are 38 megabytes.) But the sources are read again for each few:
+  // with more tiles, more kernels.
+  static int64_t PanelsOfOneBatch(int64_t source_channels, int64_t panels,
+                                  int64_t tiles) {
+    constexpr int64_t kFloats = int64_t{1} << 18, kTilesPerPair = 96;
+    const int64_t fit = kFloats / (kProducts * source_channels * kPanel);
+    const int64_t pairs = (tiles + kTilesPerPair - 1) / kTilesPerPair;
+    return std::min(panels, std::max(fit, 2 * pairs));
   }
 
   // Distance of the 36 matrices: an odd number of cache lines, or the elements

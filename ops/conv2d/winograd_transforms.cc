@@ -235,44 +235,75 @@ HWY_INLINE void StoreKernels(const Float8 (&kernel)[kKernel][kKernel],
   }
 }
 
-// body(offset in panels, offset in w) for every 8 results of a source channel.
+#if HWY_TARGET <= HWY_AVX3
+// Of 16 results.
+template <typename T>
+HWY_INLINE void LoadKernels(const T* from, const KernelView& view,
+                            Widest (&kernel)[kKernel][kKernel]) {
+  Float8 low[kKernel][kKernel], high[kKernel][kKernel];
+  LoadKernels(from, view, low);
+  LoadKernels(from + 8 * view.result_stride, view, high);
+  for (int i = 0; i < kKernel; ++i) {
+    for (int j = 0; j < kKernel; ++j) {
+      kernel[i][j] = Join(low[i][j], high[i][j]);
+    }
+  }
+}
+
+template <typename T>
+HWY_INLINE void StoreKernels(const Widest (&kernel)[kKernel][kKernel],
+                             const KernelView& view, T* to) {
+  Float8 low[kKernel][kKernel], high[kKernel][kKernel];
+  for (int i = 0; i < kKernel; ++i) {
+    for (int j = 0; j < kKernel; ++j) {
+      low[i][j] = LowHalf(kernel[i][j]);
+      high[i][j] = HighHalf(kernel[i][j]);
+    }
+  }
+  StoreKernels(low, view, to);
+  StoreKernels(high, view, to + 8 * view.result_stride);
+}
+#endif
+
+// body(offset in panels, offset in w) for every vector of results of a source
+// channel.
 template <typename Body>
-HWY_INLINE void ForEachKernels(const KernelView& view, const Body& body) {
-  const int64_t count = view.results / kPanel * view.sources;
-  ParallelFor(count, 32, [&](int64_t begin, int64_t end) {
+HWY_INLINE void ForEachKernels(const KernelBlock& block, const Body& body) {
+  const KernelView& view = block.view;
+  ParallelFor(block.count * view.sources, 32, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t panel = i / view.sources, source = i % view.sources;
-      for (int64_t half = 0; half < kPanel; half += 8) {
-        body(view.PanelOffset(panel, source) + half,
-             source * view.source_stride +
-                 (panel * kPanel + half) * view.result_stride);
+      for (int64_t l = 0; l < kPanel; l += kLanesOf<Widest>) {
+        const int64_t result = (block.first + panel) * kPanel + l;
+        body(view.PanelOffset(panel, source) + l,
+             source * view.source_stride + result * view.result_stride);
       }
     }
   });
 }
 
-void KernelsImpl(DataType dtype, const void* w, const KernelView& view,
-                 int64_t distance, float* out) {
+void KernelsImpl(DataType dtype, const void* w, const KernelBlock& block,
+                 float* out) {
   VisitFloating(dtype, [&](auto element) HWY_ATTR {
     const auto* from = static_cast<const decltype(element)*>(w);
-    ForEachKernels(view, [&](int64_t in_panels, int64_t in_w) HWY_ATTR {
-      Float8 kernel[kKernel][kKernel], transformed[kTile][kTile];
-      LoadKernels(from + in_w, view, kernel);
+    ForEachKernels(block, [&](int64_t in_panels, int64_t in_w) HWY_ATTR {
+      Widest kernel[kKernel][kKernel], transformed[kTile][kTile];
+      LoadKernels(from + in_w, block.view, kernel);
       Apply2d<KernelTransform>(kernel, transformed);
-      StoreProducts(transformed, distance, out + in_panels);
+      StoreProducts(transformed, block.distance, out + in_panels);
     });
   });
 }
 
-void KernelGradientsImpl(const float* in, const KernelView& view,
-                         int64_t distance, DataType dtype, void* w) {
+void KernelGradientsImpl(const float* in, const KernelBlock& block,
+                         DataType dtype, void* w) {
   VisitFloating(dtype, [&](auto element) HWY_ATTR {
     auto* to = static_cast<decltype(element)*>(w);
-    ForEachKernels(view, [&](int64_t in_panels, int64_t in_w) HWY_ATTR {
-      Float8 products[kTile][kTile], kernel[kKernel][kKernel];
-      LoadProducts(in + in_panels, distance, products);
+    ForEachKernels(block, [&](int64_t in_panels, int64_t in_w) HWY_ATTR {
+      Widest products[kTile][kTile], kernel[kKernel][kKernel];
+      LoadProducts(in + in_panels, block.distance, products);
       Apply2d<KernelGradientTransform>(products, kernel);
-      StoreKernels(kernel, view, to + in_w);
+      StoreKernels(kernel, block.view, to + in_w);
     });
   });
 }
@@ -307,14 +338,14 @@ int64_t KernelView::PanelOffset(int64_t panel, int64_t source) const {
   return (panel * sources + source) * kPanel;
 }
 
-void TransformKernels(DataType dtype, const void* w, const KernelView& view,
-                      int64_t distance, float* out) {
-  HWY_DYNAMIC_DISPATCH(KernelsImpl)(dtype, w, view, distance, out);
+void TransformKernels(DataType dtype, const void* w, const KernelBlock& block,
+                      float* out) {
+  HWY_DYNAMIC_DISPATCH(KernelsImpl)(dtype, w, block, out);
 }
 
-void TransformKernelGradients(const float* in, const KernelView& view,
-                              int64_t distance, DataType dtype, void* w) {
-  HWY_DYNAMIC_DISPATCH(KernelGradientsImpl)(in, view, distance, dtype, w);
+void TransformKernelGradients(const float* in, const KernelBlock& block,
+                              DataType dtype, void* w) {
+  HWY_DYNAMIC_DISPATCH(KernelGradientsImpl)(in, block, dtype, w);
 }
 
 }  // namespace facet::ops::winograd

@@ -38,13 +38,20 @@ struct KernelView {
   int64_t PanelOffset(int64_t panel, int64_t source) const;
 };
 
+// The panels [first, first + count) of 16 results. `distance`: of the 36
+// matrices that hold them, and no others.
+struct KernelBlock {
+  const KernelView& view;
+  int64_t first, count, distance;
+};
+
 // w to panels, for each of the 36 products.
-void TransformKernels(DataType dtype, const void* w, const KernelView& view,
-                      int64_t distance, float* out);
+void TransformKernels(DataType dtype, const void* w, const KernelBlock& block,
+                      float* out);
 
 // And back, of gradients.
-void TransformKernelGradients(const float* in, const KernelView& view,
-                              int64_t distance, DataType dtype, void* w);
+void TransformKernelGradients(const float* in, const KernelBlock& block,
+                              DataType dtype, void* w);
 
 }  // namespace facet::ops::winograd
 
