@@ -4,6 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "ops/op_table.h"
 
 namespace facet::placement {
 namespace {
@@ -17,6 +18,12 @@ TEST(HardwareTest, TheProfilesThatComeWithTheProgramAreValid) {
     const absl::StatusOr<Hardware> hardware = ReadHardware(name);
     ASSERT_TRUE(hardware.ok()) << hardware.status();
     EXPECT_EQ(hardware->name(), name);
+    // A rate under a name that no operator has would count for nothing.
+    for (const OpRates& rates : hardware->rates()) {
+      for (const std::string& op : rates.op()) {
+        EXPECT_NE(ops::FindOp(op), nullptr) << name << ": " << op;
+      }
+    }
   }
 }
 
