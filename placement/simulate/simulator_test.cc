@@ -62,7 +62,7 @@ TEST(SimulatorTest, EveryFiringStartsAsSoonAsTheRuleAllows) {
   std::map<std::pair<int, int64_t>, Firing> of;
   for (const Firing& f : simulation.firings) {
     EXPECT_TRUE(of.emplace(std::make_pair(f.task, f.step), f).second);
-    EXPECT_DOUBLE_EQ(f.end - f.start, plan.tasks(f.task).predicted_seconds());
+    EXPECT_DOUBLE_EQ(f.end, f.start + plan.tasks(f.task).predicted_seconds());
   }
   // Seven tasks of a device, w left out.
   EXPECT_EQ(of.size(), 2 * 7 * kSteps);

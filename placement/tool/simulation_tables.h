@@ -36,7 +36,7 @@ std::string ErrorTable(const std::vector<SpeedRow>& rows, int width,
 absl::StatusOr<std::string> OurTables(const Machine& machine, Request request,
                                       int width, Json* json);
 
-// 8 to 1,024 devices, 2 to 100 million identities. Adds "rows". Of `request`,
+// 8 to 64 devices, 2 to 100 million identities. Adds "rows". Of `request`,
 // classes, devices and batch are the table's.
 absl::StatusOr<std::string> ScaleOutTable(const Machine& machine,
                                           Request request, int width,
