@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "placement/plan/firing.h"
@@ -59,7 +62,7 @@ TEST(SimulatorTest, EveryFiringStartsAsSoonAsTheRuleAllows) {
   std::map<std::pair<int, int64_t>, Firing> of;
   for (const Firing& f : simulation.firings) {
     EXPECT_TRUE(of.emplace(std::make_pair(f.task, f.step), f).second);
-    EXPECT_DOUBLE_EQ(f.end - f.start, plan.tasks(f.task).predicted_seconds());
+    EXPECT_DOUBLE_EQ(f.end, f.start + plan.tasks(f.task).predicted_seconds());
   }
   // Seven tasks of a device, w left out.
   EXPECT_EQ(of.size(), 2 * 7 * kSteps);
@@ -107,18 +110,29 @@ TEST(SimulatorTest, WaitingIsAPhaseOfItsOwn) {
 // By hand: w and the two slots of x always, 192 bytes; with them y and its
 // workspace, 192, or z, g and h, 64 each.
 TEST(SimulatorTest, PeakBytesCountsWhatIsAlive) {
-  const Plan plan = PlanWithTimes();
+  Plan plan = SmallPlan();
+  for (Task& task : *plan.mutable_tasks()) task.set_predicted_seconds(1);
+  for (int d : {0, 1}) {
+    // Done before the next step's y begins: else h would be alive with it.
+    plan.mutable_tasks(TaskNamed(plan, "report", d))
+        ->set_predicted_seconds(0.5);
+  }
   EXPECT_EQ(PeakBytes(plan, Simulate(plan, 3).firings),
             std::vector<int64_t>({384, 384}));
-  Plan without = plan;
+  Plan late = plan;
   for (int d : {0, 1}) {
-    Task* y = without.mutable_tasks(TaskNamed(without, "y", d));
-    y->set_workspace_bytes(0);
-    // Nobody reads h: it goes with its writer.
-    without.mutable_tasks(TaskNamed(without, "report", d))->clear_inputs();
-    without.mutable_tasks(TaskNamed(without, "h", d))->set_predicted_seconds(0);
+    late.mutable_tasks(TaskNamed(late, "report", d))->set_predicted_seconds(3);
   }
-  EXPECT_EQ(PeakBytes(without, Simulate(without, 3).firings),
+  EXPECT_EQ(PeakBytes(late, Simulate(late, 3).firings),
+            std::vector<int64_t>({448, 448}));
+  Plan less = plan;
+  for (int d : {0, 1}) {
+    less.mutable_tasks(TaskNamed(less, "y", d))->set_workspace_bytes(0);
+    // Nobody reads h: it goes with its writer.
+    less.mutable_tasks(TaskNamed(less, "report", d))->clear_inputs();
+    less.mutable_tasks(TaskNamed(less, "h", d))->set_predicted_seconds(0);
+  }
+  EXPECT_EQ(PeakBytes(less, Simulate(less, 3).firings),
             std::vector<int64_t>({320, 320}));
 }
 
