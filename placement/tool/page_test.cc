@@ -120,7 +120,7 @@ try {
   }).map(([node]) => node.textContent.trim().slice(0, 60));
   const text = document.querySelector('#graph g.node[id^=op] text').getBoundingClientRect();
   report.text_height = text.height;
-  report.collectives = document.querySelectorAll('#graph polygon[stroke="#b3372f"]').length;
+  report.collectives = document.querySelectorAll('#graph [stroke="#b3372f"]').length;
   report.legend = document.querySelectorAll('#drawing .legend .key').length;
 
   // Search.
