@@ -127,7 +127,7 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
                    {"ops", false, true},
                    {"on a device", false, true},
                    {"sbp"},
-                   {"parameters"},
+                   {"params"},
                    {"+ state", true},
                    {"collectives, bytes a device", false, true}});
   for (const FoldedBlock& block : blocks) {
