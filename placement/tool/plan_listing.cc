@@ -122,7 +122,7 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
   } else {
     blocks = Fold(rows);
   }
-  TextTable table({{"layer"},
+  TextTable table({{.title = "layer", .name = true},
                    {""},
                    {"ops", false, true},
                    {"on a device", false, true},
