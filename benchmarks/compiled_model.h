@@ -24,6 +24,10 @@ struct ModelToCompile {
 absl::StatusOr<placement::Plan> CompileModel(const ModelToCompile& model,
                                              const placement::Cluster& cluster);
 
+// Only the choice: how it would be placed, after the search for SBPs.
+absl::StatusOr<placement::PlacedModel> PlaceModel(
+    const ModelToCompile& model, const placement::Cluster& cluster);
+
 // CPU devices with this program's kernels, so that workspaces and layouts are
 // real, and rates that are the same on every machine.
 placement::Cluster EqualCpuCluster(int devices);

@@ -12,6 +12,8 @@
 #include "benchmarks/compiled_model.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
+#include "ops/graph/shard.h"
+#include "ops/op_table.h"
 #include "placement/simulate/hardware.h"
 
 DEFINE_string(hardware, "v100_sxm2_32gb",
@@ -23,8 +25,23 @@ DEFINE_bool(fp16, true, "In half precision.");
 namespace facet::benchmarks {
 namespace {
 
+// Bytes of all variables on a device, those of the optimizer included.
+double VariableBytes(const placement::PlacedModel& placed, int devices) {
+  double bytes = 0;
+  for (size_t t = 0; t < placed.graph.tensors.size(); ++t) {
+    const ops::Tensor& tensor = placed.graph.tensors[t];
+    const ops::Node& producer = placed.graph.nodes[tensor.producer];
+    if (!ops::FindOp(producer.op)->is_variable) continue;
+    const ops::Region share = ops::LocalRegion(
+        tensor.type.shape, placed.assignment.produced[t], devices, 0);
+    bytes += static_cast<double>(share.shape.num_elements() *
+                                 ops::SizeInBytes(tensor.type.dtype));
+  }
+  return bytes;
+}
+
 // "S(0)": the class weight is split over the classes; "B": every device has
-// all of it. "!" behind it: more memory than a device has.
+// all of it. "!": its variables alone are more than a device's memory.
 absl::StatusOr<std::string> Cell(int64_t classes, int devices,
                                  const placement::Hardware& hardware) {
   const ModelToCompile model = {
@@ -33,22 +50,23 @@ absl::StatusOr<std::string> Cell(int64_t classes, int devices,
       .batch_per_device = FLAGS_batch_per_device,
       .precision = FLAGS_fp16 ? placement::Precision::kFloat16
                               : placement::Precision::kFloat32};
-  absl::StatusOr<placement::Plan> plan =
-      CompileModel(model, placement::ClusterOf(hardware, devices));
-  if (!plan.ok()) return plan.status();
+  absl::StatusOr<placement::PlacedModel> placed =
+      PlaceModel(model, placement::ClusterOf(hardware, devices));
+  if (!placed.ok()) return placed.status();
   std::string head, backbone;
-  for (const placement::LogicalTensor& tensor : plan->tensors()) {
-    if (tensor.name() == "head.weight") head = tensor.sbp(0);
-    if (tensor.name() == "layer3.0.conv1.weight") backbone = tensor.sbp(0);
+  for (size_t t = 0; t < placed->graph.tensors.size(); ++t) {
+    const std::string sbp = placed->assignment.produced[t].ToString();
+    if (placed->graph.tensors[t].name == "head.weight") head = sbp;
+    if (placed->graph.tensors[t].name == "layer3.0.conv1.weight") {
+      backbone = sbp;
+    }
   }
-  bool fits = true;
-  for (const placement::Device& device : plan->devices()) {
-    fits = fits && device.arena_bytes() <= hardware.memory_bytes();
-  }
+  const bool fits = VariableBytes(*placed, devices) <=
+                    static_cast<double>(hardware.memory_bytes());
   return absl::StrCat(
-      devices == 1 ? "one" : head,
+      devices == 1 ? "-" : head,
       devices == 1 || backbone == "B" ? "" : "/" + backbone, fits ? "" : "!",
-      absl::StrFormat(" %.0f ms", plan->predicted_step_seconds() * 1e3));
+      absl::StrFormat(" %.0f ms", placed->assignment.seconds * 1e3));
 }
 
 int Run() {
@@ -62,9 +80,9 @@ int Run() {
   const std::vector<int> devices = {1, 2, 4, 8, 16, 64, 256, 1024};
   std::printf(
       "%s on %s, %d images a device, %s: SBP of the head's class weight and "
-      "the predicted step.\nB: whole on every device (data parallel), S(0): "
-      "split over the classes; backbones are data parallel, or /SBP; !: more "
-      "memory than there is\n\n%10s",
+      "the search's step.\nB: whole on every device (data parallel), S(0): "
+      "split over the classes; backbones are data parallel, or /SBP; !: the "
+      "variables alone need more memory than there is\n\n%10s",
       FLAGS_network.c_str(), hardware->name().c_str(),
       static_cast<int>(FLAGS_batch_per_device),
       FLAGS_fp16 ? "float16" : "float32", "classes");

@@ -125,7 +125,7 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
       static_cast<placement::Request&>(s),
       placement::RequestFromFlags(std::clamp(runtime::AvailableCores(), 2, 8)));
   if (!s.hardware.empty()) {
-    return InvalidFlag("devices", FLAGS_devices,
+    return InvalidFlag("devices", absl::StrCat(s.hardware, ":", s.devices),
                        "is hardware that plans can be made for (`plan show`), "
                        "but nothing runs on here; use auto or cpu:N");
   }

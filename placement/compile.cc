@@ -199,13 +199,7 @@ std::string TasksText(const TaskGraph& graph) {
   return text;
 }
 
-// A graph whose ops are decided, and the best SBPs for it.
-struct Candidate {
-  ops::Graph graph;
-  SbpAssignment assignment;
-};
-
-absl::StatusOr<Plan> PlanCandidate(const Candidate& candidate,
+absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate,
                                    const Cluster& cluster,
                                    const CompileOptions& options,
                                    PassLog* log) {
@@ -295,7 +289,78 @@ bool SameOps(const ops::Graph& a, const ops::Graph& b) {
   return true;
 }
 
+absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
+    const ops::Graph& graph, const Cluster& cluster,
+    const CompileOptions& options, PassLog* log) {
+  RETURN_IF_ERROR(CheckRequest(graph, cluster, options));
+  RETURN_IF_ERROR(PassLog::Verify("00_model", graph));
+  RETURN_IF_ERROR(log->Graph("00_model", graph));
+
+  ops::Graph current = graph;
+  if (options.loss != ops::kNone) {
+    // Gradients first: everything after treats them like any other work.
+    const bool scales = options.precision == Precision::kFloat16;
+    ASSIGN_OR_RETURN(
+        DifferentiatedGraph differentiated,
+        Autodiff(std::move(current), options.loss,
+                 scales ? options.initial_loss_scale : 0, ops::FindOp));
+    RETURN_IF_ERROR(log->Graph("01_autodiff", differentiated.graph));
+    ASSIGN_OR_RETURN(current, AppendOptimizer(std::move(differentiated),
+                                              options.optimizer, ops::FindOp));
+    RETURN_IF_ERROR(log->Graph("02_append_optimizer", current));
+  }
+  if (options.precision != Precision::kFloat32) {
+    // After the optimizer, whose updates stay in float32; before fusing,
+    // whose patterns and costs depend on the types.
+    ASSIGN_OR_RETURN(current,
+                     ApplyPrecision(current,
+                                    options.precision == Precision::kFloat16
+                                        ? ops::DataType::kFloat16
+                                        : ops::DataType::kBFloat16,
+                                    ops::FindOp));
+    RETURN_IF_ERROR(log->Graph("03_apply_precision", current));
+  }
+
+  // Fused ops save memory traffic but may have fewer signatures (a head that
+  // updates its weight by tiles wants them split): both graphs are assigned,
+  // and the cheaper one that fits is taken. A tie goes to the fused one.
+  std::vector<PlacedModel> candidates;
+  auto add = [&](bool fused, ops::Graph g) -> absl::Status {
+    ASSIGN_OR_RETURN(SbpAssignment assignment,
+                     AssignSbp(g, cluster, options.pins, ops::FindOp));
+    log->Time(fused ? "05_assign_sbp, fused" : "05_assign_sbp, not fused");
+    candidates.push_back({fused, std::move(g), std::move(assignment)});
+    return absl::OkStatus();
+  };
+  if (options.fuse) {
+    ASSIGN_OR_RETURN(ops::Graph fused,
+                     Fuse(current, ops::AllOps(), ops::FindOp));
+    RETURN_IF_ERROR(log->Graph("04_fuse", fused));
+    if (!SameOps(fused, current)) {
+      // It may fail where the unfused one does not: a pin can name a tensor
+      // that fusing removes.
+      const absl::Status status = add(true, std::move(fused));
+      if (!status.ok()) VLOG(1) << "not fused: " << status;
+    }
+  }
+  const absl::Status unfused = add(false, std::move(current));
+  if (candidates.empty()) return unfused;
+  if (candidates.size() == 2 &&
+      candidates[1].assignment.seconds <
+          candidates[0].assignment.seconds * (1 - 1e-9)) {
+    std::swap(candidates[0], candidates[1]);
+  }
+  return candidates;
+}
+
 }  // namespace
+
+absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
+    const ops::Graph& graph, const Cluster& cluster,
+    const CompileOptions& options) {
+  PassLog log(options.dump_dir);
+  return PlaceModel(graph, cluster, options, &log);
+}
 
 absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
                              const CompileOptions& options) {
@@ -307,70 +372,13 @@ absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
 absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
                                                const Cluster& cluster,
                                                const CompileOptions& options) {
-  RETURN_IF_ERROR(CheckRequest(graph, cluster, options));
-  RETURN_IF_ERROR(PassLog::Verify("00_model", graph));
   PassLog log(options.dump_dir);
-  RETURN_IF_ERROR(log.Graph("00_model", graph));
-
-  ops::Graph current = graph;
-  if (options.loss != ops::kNone) {
-    // Gradients first: everything after treats them like any other work.
-    const bool scales = options.precision == Precision::kFloat16;
-    ASSIGN_OR_RETURN(
-        DifferentiatedGraph differentiated,
-        Autodiff(std::move(current), options.loss,
-                 scales ? options.initial_loss_scale : 0, ops::FindOp));
-    RETURN_IF_ERROR(log.Graph("01_autodiff", differentiated.graph));
-    ASSIGN_OR_RETURN(current, AppendOptimizer(std::move(differentiated),
-                                              options.optimizer, ops::FindOp));
-    RETURN_IF_ERROR(log.Graph("02_append_optimizer", current));
-  }
-  if (options.precision != Precision::kFloat32) {
-    // After the optimizer, whose updates stay in float32; before fusing,
-    // whose patterns and costs depend on the types.
-    ASSIGN_OR_RETURN(current,
-                     ApplyPrecision(current,
-                                    options.precision == Precision::kFloat16
-                                        ? ops::DataType::kFloat16
-                                        : ops::DataType::kBFloat16,
-                                    ops::FindOp));
-    RETURN_IF_ERROR(log.Graph("03_apply_precision", current));
-  }
-
-  // Fused ops save memory traffic but may have fewer signatures (a head that
-  // updates its weight by tiles wants them split): both graphs are assigned,
-  // and the cheaper one that fits is taken. A tie goes to the fused one.
-  std::vector<std::pair<bool, Candidate>> candidates;  // (fused, candidate)
-  auto add = [&](bool fused, ops::Graph g) -> absl::Status {
-    ASSIGN_OR_RETURN(SbpAssignment assignment,
-                     AssignSbp(g, cluster, options.pins, ops::FindOp));
-    log.Time(fused ? "05_assign_sbp, fused" : "05_assign_sbp, not fused");
-    candidates.push_back(
-        {fused, Candidate{std::move(g), std::move(assignment)}});
-    return absl::OkStatus();
-  };
-  if (options.fuse) {
-    ASSIGN_OR_RETURN(ops::Graph fused,
-                     Fuse(current, ops::AllOps(), ops::FindOp));
-    RETURN_IF_ERROR(log.Graph("04_fuse", fused));
-    if (!SameOps(fused, current)) {
-      // It may fail where the unfused one does not: a pin can name a tensor
-      // that fusing removes.
-      const absl::Status status = add(true, std::move(fused));
-      if (!status.ok()) VLOG(1) << "not fused: " << status;
-    }
-  }
-  const absl::Status unfused = add(false, std::move(current));
-  if (candidates.empty()) return unfused;
-  if (candidates.size() == 2 &&
-      candidates[1].second.assignment.seconds <
-          candidates[0].second.assignment.seconds * (1 - 1e-9)) {
-    std::swap(candidates[0], candidates[1]);
-  }
+  ASSIGN_OR_RETURN(std::vector<PlacedModel> candidates,
+                   PlaceModel(graph, cluster, options, &log));
 
   absl::Status too_big;
   int64_t least = 0;  // Of the candidates that do not fit.
-  for (auto& [fused, candidate] : candidates) {
+  for (PlacedModel& candidate : candidates) {
     ASSIGN_OR_RETURN(Plan plan,
                      PlanCandidate(candidate, cluster, options, &log));
     const absl::Status fits = CheckMemory(plan, cluster);
@@ -380,7 +388,7 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
         plan.mutable_devices(d)->set_memory_bytes(
             cluster.devices[d].memory_bytes);
       }
-      AddOptions(graph, options, fused, &plan);
+      AddOptions(graph, options, candidate.fused, &plan);
       return Compilation{std::move(plan), std::move(candidate.graph),
                          std::move(candidate.assignment)};
     }

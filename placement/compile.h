@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "ops/graph/graph.h"
@@ -41,6 +42,20 @@ struct CompileOptions {
 // gives a byte-identical plan.
 absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
                              const CompileOptions& options);
+
+// A graph whose ops are decided, and the best SBPs for it.
+struct PlacedModel {
+  bool fused = false;
+  ops::Graph graph;  // After fusing, before boxing.
+  SbpAssignment assignment;
+};
+
+// The part of Compile that chooses, which does not take longer for more
+// devices: with fused operators and without, the cheaper one first. At least
+// one; memory is not looked at.
+absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
+    const ops::Graph& graph, const Cluster& cluster,
+    const CompileOptions& options);
 
 // A plan, and what it was chosen from: for people who ask why.
 struct Compilation {

@@ -122,12 +122,12 @@ std::string LayerTable(const Plan& plan, const ListingOptions& options) {
   } else {
     blocks = Fold(rows);
   }
-  TextTable table({{"layer"},
+  TextTable table({{.title = "layer", .name = true},
                    {""},
                    {"ops", false, true},
                    {"on a device", false, true},
                    {"sbp"},
-                   {"parameters"},
+                   {"params"},
                    {"+ state", true},
                    {"collectives, bytes a device", false, true}});
   for (const FoldedBlock& block : blocks) {

@@ -42,17 +42,22 @@ std::string TextTable::ToString(int width) const {
     widths.push_back(static_cast<int>(widest));
     total += kGap + widths.back();
   }
-  while (total > width) {
-    int widest = -1;
-    for (size_t c = 0; c < columns_.size(); ++c) {
-      if (!columns_[c].elastic || widths[c] <= kLeast) continue;
-      if (widest < 0 || widths[c] > widths[widest]) {
-        widest = static_cast<int>(c);
+  for (bool names : {false, true}) {
+    while (total > width) {
+      int widest = -1;
+      for (size_t c = 0; c < columns_.size(); ++c) {
+        const TextColumn& column = columns_[c];
+        if (!(names ? column.name : column.elastic) || widths[c] <= kLeast) {
+          continue;
+        }
+        if (widest < 0 || widths[c] > widths[widest]) {
+          widest = static_cast<int>(c);
+        }
       }
+      if (widest < 0) break;
+      --widths[widest];
+      --total;
     }
-    if (widest < 0) break;
-    --widths[widest];
-    --total;
   }
   std::string text;
   auto line = [&](const auto& cell) {

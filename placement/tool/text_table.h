@@ -11,6 +11,7 @@ struct TextColumn {
   std::string title;
   bool right = false;    // Numbers.
   bool elastic = false;  // Gives way where the terminal is narrow.
+  bool name = false;     // Gives way last.
 };
 
 class TextTable {
@@ -23,8 +24,8 @@ class TextTable {
   bool empty() const { return rows_.empty(); }
 
   // With the titles; columns are as wide as their content. Where that is more
-  // than `width`, the widest elastic columns are cut (".." at the end), at the
-  // least to 8 characters.
+  // than `width`, the widest elastic columns are cut (".." at the end), then
+  // the names, at the least to 8 characters.
   std::string ToString(int width) const;
 
  private:
