@@ -162,7 +162,7 @@ std::vector<Work> FindWork(const placement::Plan& plan,
 
 std::string LimitsText(const std::vector<Work>& work,
                        const PrimitiveRates& rates, double step_seconds) {
-  std::string text = "in isolation, all cores: ";
+  std::string text = "in isolation, all devices: ";
   for (const auto& [dtype, arithmetic] : rates.arithmetic) {
     absl::StrAppendFormat(
         &text, "%s matrix product %.0f GFLOP/s, 3x3 convolution %.0f; ",

@@ -4,6 +4,7 @@
 #include "gtest/gtest.h"
 #include "ops/op_table.h"
 #include "placement/plan/attribute.h"
+#include "runtime/device/cpu_device.h"
 
 namespace facet::benchmarks {
 namespace {
@@ -155,7 +156,10 @@ TEST(LimitsTest, TextNamesTheRatesThePhasesAndWhatIsWorthALine) {
 }
 
 TEST(PrimitivesTest, ThisMachineHasRates) {
-  const auto rates = MeasurePrimitives(ops::DataType::kBFloat16);
+  const auto owned = runtime::CreateCpuDevices(2);
+  ASSERT_TRUE(owned.ok()) << owned.status();
+  const auto rates = MeasurePrimitives({(*owned)[0].get(), (*owned)[1].get()},
+                                       ops::DataType::kBFloat16);
   ASSERT_TRUE(rates.ok()) << rates.status();
   EXPECT_EQ(rates->arithmetic.size(), 2u);
   for (const auto& [dtype, arithmetic] : rates->arithmetic) {

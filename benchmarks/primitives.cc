@@ -1,13 +1,12 @@
 #include "benchmarks/primitives.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,7 +16,6 @@
 #include "ops/op_table.h"
 #include "ops/parallel.h"
 #include "ops/status_macros.h"
-#include "runtime/device/cpu_device.h"
 
 namespace facet::benchmarks {
 namespace {
@@ -144,26 +142,47 @@ absl::StatusOr<double> CopyRate() {
   return 2.0 * kBytes / seconds;
 }
 
+// On the calling thread's team.
+absl::StatusOr<PrimitiveRates> RatesHere(ops::DataType dtype) {
+  PrimitiveRates rates;
+  for (const ops::DataType type : {ops::DataType::kFloat32, dtype}) {
+    PrimitiveRates::Arithmetic& arithmetic = rates.arithmetic[type];
+    if (arithmetic.product > 0) continue;
+    ASSIGN_OR_RETURN(arithmetic.product, ProductRate(type));
+    ASSIGN_OR_RETURN(arithmetic.convolution, ConvolutionRate(type));
+  }
+  ASSIGN_OR_RETURN(rates.copy_bytes_per_second, CopyRate());
+  return rates;
+}
+
+absl::StatusOr<PrimitiveRates> RatesOf(runtime::Device* device,
+                                       ops::DataType dtype) {
+  RETURN_IF_ERROR(device->EnterStream(ops::StreamKind::kCompute));
+  return RatesHere(dtype);
+}
+
 }  // namespace
 
-absl::StatusOr<PrimitiveRates> MeasurePrimitives(ops::DataType dtype) {
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(runtime::AvailableCores());
-  PrimitiveRates rates;
-  auto measure = [&]() -> absl::Status {
-    for (const ops::DataType type : {ops::DataType::kFloat32, dtype}) {
-      PrimitiveRates::Arithmetic& arithmetic = rates.arithmetic[type];
-      if (arithmetic.product > 0) continue;
-      ASSIGN_OR_RETURN(arithmetic.product, ProductRate(type));
-      ASSIGN_OR_RETURN(arithmetic.convolution, ConvolutionRate(type));
+absl::StatusOr<PrimitiveRates> MeasurePrimitives(
+    const std::vector<runtime::Device*>& devices, ops::DataType dtype) {
+  // All at once, as in a training: they share the memory's rate.
+  std::vector<absl::StatusOr<PrimitiveRates>> by_device(
+      devices.size(), absl::UnknownError("not measured"));
+  std::vector<std::thread> threads;
+  for (size_t d = 0; d < devices.size(); ++d) {
+    threads.emplace_back([&, d] { by_device[d] = RatesOf(devices[d], dtype); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  PrimitiveRates sum;
+  for (const absl::StatusOr<PrimitiveRates>& rates : by_device) {
+    RETURN_IF_ERROR(rates.status());
+    for (const auto& [type, arithmetic] : rates->arithmetic) {
+      sum.arithmetic[type].product += arithmetic.product;
+      sum.arithmetic[type].convolution += arithmetic.convolution;
     }
-    ASSIGN_OR_RETURN(rates.copy_bytes_per_second, CopyRate());
-    return absl::OkStatus();
-  };
-  const absl::Status status = measure();
-  omp_set_num_threads(threads);
-  RETURN_IF_ERROR(status);
-  return rates;
+    sum.copy_bytes_per_second += rates->copy_bytes_per_second;
+  }
+  return sum;
 }
 
 }  // namespace facet::benchmarks

@@ -4,13 +4,15 @@
 #define FACET_BENCHMARKS_PRIMITIVES_H_
 
 #include <map>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "ops/graph/data_type.h"
+#include "runtime/device/device.h"
 
 namespace facet::benchmarks {
 
-// Of all cores together.
+// Of all devices together.
 struct PrimitiveRates {
   struct Arithmetic {
     double product = 0;      // FLOP/s of a matrix product, 1,024 cubed.
@@ -22,10 +24,12 @@ struct PrimitiveRates {
   double copy_bytes_per_second = 0;  // Read and written, beyond all caches.
 };
 
-// The best of a few runs each, with the kernels that trainings use; under a
-// second per type. For float32 and, if it is another one, `dtype`. An error is
-// a kernel's.
-absl::StatusOr<PrimitiveRates> MeasurePrimitives(ops::DataType dtype);
+// The best of a few runs each, on all devices at the same time, with the
+// kernels and the teams of threads that trainings use; under a second per type.
+// For float32 and, if it is another one, `dtype`. An error is a kernel's or a
+// device's. The devices must be idle.
+absl::StatusOr<PrimitiveRates> MeasurePrimitives(
+    const std::vector<runtime::Device*>& devices, ops::DataType dtype);
 
 }  // namespace facet::benchmarks
 

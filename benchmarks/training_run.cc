@@ -163,9 +163,9 @@ TrainingRun::Steps TrainingRun::MeasuredSteps() const {
 }
 
 absl::StatusOr<std::string> TrainingRun::Limits() const {
-  ASSIGN_OR_RETURN(
-      const PrimitiveRates rates,
-      MeasurePrimitives(settings_.half.value_or(ops::DataType::kFloat32)));
+  ASSIGN_OR_RETURN(const PrimitiveRates rates,
+                   MeasurePrimitives(devices_, settings_.half.value_or(
+                                                   ops::DataType::kFloat32)));
   const Steps steps = MeasuredSteps();
   return LimitsText(
       FindWork(plan_, *timeline_, steps.first, steps.end, rates, ops::FindOp),

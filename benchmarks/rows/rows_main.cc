@@ -12,8 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "benchmarks/hardware.h"
 #include "benchmarks/rows/contestants.h"
 #include "benchmarks/rows/results_chart.h"
@@ -130,9 +131,10 @@ absl::Status CheckCounts() {
 
 absl::StatusOr<int> Devices(int cores) {
   if (FLAGS_devices == "auto") return std::clamp(cores, 2, 8);
+  absl::string_view rest = FLAGS_devices;
   int count = 0;
-  if (std::sscanf(FLAGS_devices.c_str(), "cpu:%d", &count) == 1 &&
-      FLAGS_devices == absl::StrCat("cpu:", count) && count >= 1) {
+  if (absl::ConsumePrefix(&rest, "cpu:") && absl::SimpleAtoi(rest, &count) &&
+      count >= 1) {
     return count;
   }
   return InvalidFlag("devices", FLAGS_devices, "use auto or cpu:N");
