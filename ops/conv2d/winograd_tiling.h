@@ -58,10 +58,7 @@ struct Sizes {
   Sizes(int64_t source_channels, int64_t result_channels, int64_t tiles,
         int64_t least)
       : batch(BatchOf(source_channels + result_channels, tiles, least)),
-        panels(batch < tiles
-                   ? result_channels / kPanel
-                   : PanelsOfOneBatch(source_channels, result_channels / kPanel,
-                                      tiles)),
+        panels(PanelsAtOnce(source_channels, result_channels / kPanel, tiles)),
         source(Spread(batch * source_channels)),
         result(Spread(batch * result_channels)),
         kernel(Spread(source_channels * panels * kPanel)) {}
@@ -82,16 +79,18 @@ struct Sizes {
     return (tiles + batches - 1) / batches;
   }
 
-  // Where all tiles are one batch, kernels are needed once: a few are
-  // transformed and used while they are in the cache. (All of a layer with 512
-  // channels are 38 megabytes.) But the sources are read again for each few:
-  // with more tiles, more kernels.
-  static int64_t PanelsOfOneBatch(int64_t source_channels, int64_t panels,
-                                  int64_t tiles) {
-    constexpr int64_t kFloats = int64_t{1} << 18, kTilesPerPair = 96;
+  // With few tiles, the kernels are most of the memory that is moved (38
+  // megabytes with 512 channels), and all tiles are one batch, so that each
+  // kernel is needed once: a few are transformed and used while they are in the
+  // cache. With more tiles, reading their sources again for each few would cost
+  // more.
+  static int64_t PanelsAtOnce(int64_t source_channels, int64_t panels,
+                              int64_t tiles) {
+    static_assert(kLeastToConvolve <= kLeastToSum);
+    if (tiles > kLeastToConvolve) return panels;
+    constexpr int64_t kFloats = int64_t{1} << 18, kLeast = 2;
     const int64_t fit = kFloats / (kProducts * source_channels * kPanel);
-    const int64_t pairs = (tiles + kTilesPerPair - 1) / kTilesPerPair;
-    return std::min(panels, std::max(fit, 2 * pairs));
+    return std::min(panels, std::max(fit, kLeast));
   }
 
   // Distance of the 36 matrices: an odd number of cache lines, or the elements
