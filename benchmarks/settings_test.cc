@@ -149,6 +149,7 @@ TEST(SettingsTest, RefusalsNameFlagValueAndWhatIsAllowed) {
                          {"--devices=cpu:-1", "cpu:N"},
                          {"--devices=cpu:2000", "1 to 1024"},
                          {"--devices=", "cpu:N"},
+                         {"--devices=v100_sxm2_32gb:8", "nothing runs on here"},
                          {"--margin=nan,0,0", "m1"},
                          {"--margin=0,0.5,0", "m1"},
                          {"--fuse=always", "auto or none"},
