@@ -17,7 +17,8 @@
 #include "placement/simulate/hardware.h"
 
 DEFINE_string(hardware, "v100_sxm2_32gb",
-              "Devices to plan for: a profile's name or file (placement/simulate/hardware).");
+              "Devices to plan for: a profile's name or file "
+              "(placement/simulate/hardware).");
 DEFINE_string(network, "r50", "Backbone: r18, r34, r50, r100 or r200.");
 DEFINE_int64(batch_per_device, 128, "Images per step and device.");
 DEFINE_bool(fp16, true, "In half precision.");

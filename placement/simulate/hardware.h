@@ -36,8 +36,8 @@ const Link& LinkOf(const Hardware& hardware, int count);
 
 DeviceSpec DeviceSpecOf(const Hardware& hardware);
 
-// `count` of these devices in a row, named "v100_sxm2_32gb:0" ... No kernels: operands are row-major and
-// need no workspace.
+// `count` of these devices in a row, named "v100_sxm2_32gb:0" ... No kernels:
+// operands are row-major and need no workspace.
 Cluster ClusterOf(const Hardware& hardware, int count);
 
 }  // namespace facet::placement

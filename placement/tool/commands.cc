@@ -15,8 +15,9 @@ namespace {
 constexpr char kProgram[] = "bazel run //placement:plan --";
 
 const std::vector<Command>& AllCommands() {
-  static const auto& commands = *new std::vector<Command>{
-      ShowCommand(), VerifyCommand(), DiffCommand(), ExplainCommand(), SimulateCommand()};
+  static const auto& commands =
+      *new std::vector<Command>{ShowCommand(), VerifyCommand(), DiffCommand(),
+                                ExplainCommand(), SimulateCommand()};
   return commands;
 }
 

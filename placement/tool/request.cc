@@ -84,9 +84,8 @@ absl::Status ParseDevices(const std::string& text, int auto_devices,
   }
   std::vector<std::string> names = HardwareNames();
   names.erase(std::remove(names.begin(), names.end(), "cpu"), names.end());
-  const bool known =
-      parts[0] == "cpu" ||
-      std::find(names.begin(), names.end(), parts[0]) != names.end();
+  const bool known = parts[0] == "cpu" || std::find(names.begin(), names.end(),
+                                                    parts[0]) != names.end();
   if (!known || parts.size() < 2 ||
       !absl::SimpleAtoi(parts[1], &request->devices) || request->devices < 1 ||
       request->devices > 1024) {

@@ -20,7 +20,8 @@ namespace facet::placement {
 
 struct Request {
   int devices = 0;
-  // A profile (simulate/hardware.h) to compile for but not to run on; empty: CPU devices.
+  // A profile (simulate/hardware.h) to compile for but not to run on; empty:
+  // CPU devices.
   std::string hardware;
   // Empty: float32.
   std::optional<ops::DataType> half;
