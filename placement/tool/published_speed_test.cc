@@ -59,8 +59,16 @@ TEST(PublishedSpeedTest, TheFitFindsWhatMadeTheObservations) {
     observations.push_back({run, ArcfaceTorchSamplesPerSecond(truth, run)});
   }
   const Hardware found = FitHardware(Profile(), observations);
-  // Nearer than the prior, by far; the prior itself pulls a little.
+  for (const Observation& o : observations) {
+    EXPECT_NEAR(
+        ArcfaceTorchSamplesPerSecond(found, o.run) / o.samples_per_second, 1,
+        0.01);
+  }
+  // Nearer than the prior, by far; the prior itself pulls a little. The host's
+  // time shows only where kernels are too short to hide it: speeds hardly
+  // depend on it here, and the prior keeps it.
   for (const FitParameter& p : FitParameters()) {
+    if (p.name == "eager.issue_seconds") continue;
     EXPECT_NEAR(std::log(p.get(found) / p.get(truth)), 0, 0.2 * p.deviation)
         << p.name;
   }
