@@ -38,6 +38,7 @@ struct ClassTiles {
 // The rows of w in the next tile, to be prefetched with the work on this one.
 class TileAhead {
  public:
+  TileAhead() = default;  // Nothing.
   // The tile after `tile`, if that is before `last`.
   TileAhead(const float* w, const ClassTiles& tiles, int64_t columns,
             int64_t tile, int64_t last) {

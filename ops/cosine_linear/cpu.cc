@@ -1,11 +1,11 @@
 // w is the only large operand: each kernel reads it once, tile by tile, and the
 // next tile comes from memory while one is worked on. Cores work on different
 // tiles.
-#include <omp.h>
-
+#include <array>
 #include <cstring>
 
 #include "ops/cosine_linear/class_tiles.h"
+#include "ops/cosine_linear/gradient_tiles.h"
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
 #include "ops/l2_normalize/normalize.h"
@@ -210,69 +210,6 @@ absl::Status GradInput(const KernelContext& context, float eps) {
   return absl::OkStatus();
 }
 
-// The workspace of the update: x as panels of columns, [D / 16][N][16], and for
-// each thread a tile of dy and one of products [rows, D]. At most so many
-// threads work on it.
-struct SgdWorkspace {
-  static constexpr int64_t kMaxRows = 24, kMaxThreads = 64;
-
-  ClassTiles tiles;
-  int64_t n, padded_d;
-
-  SgdWorkspace(int64_t n, int64_t c, int64_t d)
-      : tiles(c, d, kMaxRows), n(n), padded_d(PanelsOf(d) * kPanel) {}
-
-  int64_t x_floats() const { return n * padded_d; }
-  int64_t dy_floats() const { return tiles.rows * n; }
-  int64_t thread_floats() const {
-    return (dy_floats() + tiles.rows * padded_d + kPanel - 1) / kPanel * kPanel;
-  }
-  int64_t bytes() const {
-    const int64_t threads = std::min(kMaxThreads, tiles.count);
-    return (x_floats() + threads * thread_floats()) * kFloatBytes;
-  }
-};
-
-// products [classes, D] = dy [N, classes] transposed * x.
-void WeightProducts(const float* dy, const float* x_panels, int64_t classes,
-                    int64_t n, int64_t panels, const TileAhead& w_ahead,
-                    const TileAhead& velocity_ahead, float* products) {
-  constexpr int64_t kPanels = 2;
-  const int64_t parts = (panels + kPanels - 1) / kPanels;
-  for (int64_t p = 0; p < panels; p += kPanels) {
-    PanelProductCall product;
-    product.rows = classes;
-    product.depth = n;
-    product.panels = std::min(kPanels, panels - p);
-    product.a = dy;
-    product.a_row = 1;
-    product.a_depth = classes;
-    product.b = x_panels + p * n * kPanel;
-    product.b_panel = n * kPanel;
-    product.c = products + p * kPanel;
-    product.c_row = panels * kPanel;
-    product.ahead[0] = w_ahead.Part(p / kPanels, parts);
-    product.ahead[1] = velocity_ahead.Part(p / kPanels, parts);
-    PanelProduct(product);
-  }
-}
-
-// One row of w with its product, (dy^T x)_j.
-void UpdateRow(const SgdStep& step, float eps, const float* product, int64_t d,
-               float* w, float* velocity) {
-  const RowNorm norm = RowNormOf(Dot(w, w, d), eps);
-  const float projection = Projection(norm, Dot(w, product, d));
-  ForElements(0, d, [&](auto v, int64_t i) {
-    using V = decltype(v);
-    V weight = Load<V>(w + i);
-    V momentum = Load<V>(velocity + i);
-    step(&weight, &momentum,
-         NormalizeGradient(Load<V>(product + i), weight, norm, projection));
-    Store<V>(w + i, weight);
-    Store<V>(velocity + i, momentum);
-  });
-}
-
 absl::Status Sgd(const KernelContext& context, const SgdStep& constants,
                  float eps) {
   const std::optional<SgdStep> step = SgdOfThisRun(constants, context, 4);
@@ -284,34 +221,21 @@ absl::Status Sgd(const KernelContext& context, const SgdStep& constants,
   const int64_t n = context.inputs[2].shape()[0];
   const int64_t c = context.inputs[0].shape()[0];
   const int64_t d = context.inputs[0].shape()[1];
-  const SgdWorkspace workspace(n, c, d);
-  const ClassTiles& tiles = workspace.tiles;
-  float* x_panels = static_cast<float*>(context.workspace);
-  PackPanels(x, d, n, d, x_panels);
-  const int64_t grain =
-      (tiles.count + SgdWorkspace::kMaxThreads - 1) / SgdWorkspace::kMaxThreads;
-  ParallelFor(tiles.count, grain, [&](int64_t first, int64_t last) {
-    float* products = x_panels + workspace.x_floats() +
-                      omp_get_thread_num() * workspace.thread_floats();
-    float* dy_tile = products + tiles.rows * workspace.padded_d;
-    for (int64_t t = first; t < last; ++t) {
-      const Range classes = tiles[t];
-      for (int64_t i = 0; i < n; ++i) {
-        std::copy_n(dy + i * c + classes.begin, classes.size(),
-                    dy_tile + i * classes.size());
-      }
-      WeightProducts(dy_tile, x_panels, classes.size(), n,
-                     workspace.padded_d / kPanel,
-                     TileAhead(w, tiles, d, t, last),
-                     TileAhead(velocity, tiles, d, t, last), products);
-      for (int64_t j = 0; j < classes.size(); ++j) {
-        const int64_t row = (classes.begin + j) * d;
-        UpdateRow(*step, eps, products + j * workspace.padded_d, d, w + row,
-                  velocity + row);
-      }
-    }
-  });
-  return absl::OkStatus();
+  const GradientTiles gradient(n, c, d);
+  return gradient.ForEach(
+      x, dy, context.workspace,
+      [&](int64_t tile, int64_t last) {
+        return std::array{TileAhead(w, gradient.tiles(), d, tile, last),
+                          TileAhead(velocity, gradient.tiles(), d, tile, last)};
+      },
+      [&](Range classes, const float* products, int64_t stride) {
+        for (int64_t j = 0; j < classes.size(); ++j) {
+          const int64_t row = (classes.begin + j) * d;
+          UpdateClass(*step, eps, products + j * stride, d, w + row,
+                      velocity + row);
+        }
+        return absl::OkStatus();
+      });
 }
 
 float EpsOf(const KernelSpec& spec) {
@@ -353,7 +277,7 @@ KernelDef CosineLinearSgdCpuKernel() {
   KernelDef def;
   def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
     const Shape& w = spec.inputs[0].shape;
-    return SgdWorkspace(spec.inputs[2].shape[0], w[0], w[1]).bytes();
+    return GradientTiles(spec.inputs[2].shape[0], w[0], w[1]).workspace_bytes();
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel(

@@ -12,10 +12,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
 #include "ops/status_macros.h"
+#include "placement/plan/text_proto.h"
 #include "placement/plan/validate.h"
 #include "placement/plan/write_file.h"
 #include "zlib.h"
@@ -62,33 +62,16 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return content;
 }
 
-// Keeps the first complaint of the text parser.
-class FirstError : public google::protobuf::io::ErrorCollector {
- public:
-  void AddError(int line, int column, const std::string& message) override {
-    if (text_.empty()) {
-      text_ = absl::StrCat("line ", line + 1, ", column ", column + 1, ": ",
-                           message);
-    }
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
 absl::Status Parse(const std::string& content, Format format, Plan* plan) {
   switch (format) {
     case Format::kBinary:
       if (plan->ParseFromString(content)) return absl::OkStatus();
       return absl::InvalidArgumentError("is truncated, or not a plan");
     case Format::kText: {
-      google::protobuf::TextFormat::Parser parser;
-      FirstError error;
-      parser.RecordErrorsTo(&error);
-      if (parser.ParseFromString(content, plan)) return absl::OkStatus();
+      const absl::Status status = ParseTextProto(content, plan);
+      if (status.ok()) return absl::OkStatus();
       return absl::InvalidArgumentError(
-          absl::StrCat("is truncated, or not a plan: ", error.text()));
+          absl::StrCat("is truncated, or not a plan: ", status.message()));
     }
     case Format::kJson: {
       const auto status =

@@ -7,38 +7,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "google/protobuf/io/tokenizer.h"
-#include "google/protobuf/text_format.h"
 #include "ops/status_macros.h"
+#include "placement/plan/text_proto.h"
 #include "placement/simulate/hardware_files.h"
 
 namespace facet::placement {
 namespace {
 
-// The first error of a text.
-class FirstError : public google::protobuf::io::ErrorCollector {
- public:
-  void AddError(int line, int column, const std::string& message) override {
-    if (text_.empty()) {
-      text_ = absl::StrCat("line ", line + 1, ", column ", column + 1, ": ",
-                           message);
-    }
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
 absl::StatusOr<Hardware> Parse(absl::string_view source,
                                const std::string& text) {
   Hardware hardware;
-  FirstError error;
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&error);
-  if (!parser.ParseFromString(text, &hardware)) {
+  if (absl::Status parsed = ParseTextProto(text, &hardware); !parsed.ok()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("hardware profile ", source, ": ", error.text()));
+        absl::StrCat("hardware profile ", source, ": ", parsed.message()));
   }
   if (absl::Status valid = ValidateHardware(hardware); !valid.ok()) {
     return absl::InvalidArgumentError(

@@ -48,14 +48,6 @@ bool IsHelp(const std::string& argument) {
 
 }  // namespace
 
-std::vector<std::string> ModelFlags() {
-  return {"network",   "classes",    "batch_size", "devices",
-          "fp16",      "half_type",  "pin",        "fuse",
-          "sync_bn",   "dropout",    "margin",     "margin_gradient",
-          "lr",        "lr_warmup",  "momentum",   "weight_decay",
-          "clip_norm", "dump_passes"};
-}
-
 absl::StatusOr<std::string> RunPlanTool(absl::Span<const std::string> arguments,
                                         int width) {
   if (arguments.empty() || arguments[0] == "help" || IsHelp(arguments[0])) {

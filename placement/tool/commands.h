@@ -33,9 +33,6 @@ Command DiffCommand();
 Command ExplainCommand();
 Command SimulateCommand();
 
-// The flags of a request to the compiler (request.h).
-std::vector<std::string> ModelFlags();
-
 // Runs a command line (without the program's name). What is to be printed, or
 // an error: an unknown command lists all there are.
 absl::StatusOr<std::string> RunPlanTool(absl::Span<const std::string> arguments,

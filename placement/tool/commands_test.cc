@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "placement/plan/plan_io.h"
+#include "placement/tool/request.h"
 
 namespace facet::placement {
 namespace {
@@ -137,6 +138,19 @@ TEST(PlanTool, ShowAsJson) {
   EXPECT_TRUE(json::parse(Output({"show", "--format=json", SmallPlanFile()}))
                   .at("compile_seconds")
                   .is_null());
+}
+
+// Whatever describes a model can be asked for.
+TEST(PlanTool, ShowTakesAllFlagsOfARequest) {
+  const std::string help = Output({"show", "--help"});
+  for (const std::string& flag : RequestFlags()) {
+    EXPECT_THAT(help, HasSubstr(absl::StrCat("  --", flag, " "))) << flag;
+  }
+  const std::string listing =
+      Output({"show", "--network=r18", "--classes=1000", "--devices=cpu:2",
+              "--partial_fc=0.1", "--partial_fc_update=dense", "--unfold"});
+  EXPECT_THAT(listing, AllOf(HasSubstr("partial_fc 0.1"),
+                             HasSubstr("head.weight.updated")));
 }
 
 TEST(PlanTool, ShowDraws) {

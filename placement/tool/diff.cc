@@ -10,6 +10,7 @@
 #include "placement/tool/flag_values.h"
 #include "placement/tool/plan_diff.h"
 #include "placement/tool/plan_source.h"
+#include "placement/tool/request.h"
 #include "placement/tool/tool_flags.h"
 
 namespace facet::placement {
@@ -51,7 +52,7 @@ Command DiffCommand() {
       "flags compile to now: predicted time, memory, options, collectives and "
       "their bytes, tensors and their SBP. Only what differs is listed.";
   command.flags = {"unfold", "json"};
-  for (std::string& flag : ModelFlags()) command.flags.push_back(flag);
+  for (std::string& flag : RequestFlags()) command.flags.push_back(flag);
   command.run = Diff;
   return command;
 }

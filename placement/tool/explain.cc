@@ -15,6 +15,7 @@
 #include "placement/tool/explanation.h"
 #include "placement/tool/flag_values.h"
 #include "placement/tool/plan_source.h"
+#include "placement/tool/request.h"
 #include "placement/tool/text_table.h"
 #include "placement/tool/tool_flags.h"
 
@@ -208,7 +209,7 @@ Command ExplainCommand() {
       "that its neighbours as they are would need, and the least step that the "
       "search finds with each under all its rules.";
   command.flags = {"json"};
-  for (std::string& flag : ModelFlags()) command.flags.push_back(flag);
+  for (std::string& flag : RequestFlags()) command.flags.push_back(flag);
   command.run = Explain;
   return command;
 }

@@ -242,6 +242,17 @@ absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
   return r;
 }
 
+std::vector<std::string> RequestFlags() {
+  std::vector<gflags::CommandLineFlagInfo> all;
+  gflags::GetAllFlags(&all);
+  std::vector<std::string> names;
+  for (const gflags::CommandLineFlagInfo& flag : all) {
+    // Those that are defined in this file.
+    if (flag.filename == __FILE__) names.push_back(flag.name);
+  }
+  return names;
+}
+
 models::TrainConfig TrainConfigOf(const Request& r) {
   models::TrainConfig config;
   config.network = r.network;

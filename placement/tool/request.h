@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "models/face_head.h"
@@ -48,6 +49,9 @@ struct Request {
 // Of the flags as they are now. `auto_devices`: what --devices=auto means here.
 // InvalidArgument names the flag, its value and what was allowed.
 absl::StatusOr<Request> RequestFromFlags(int auto_devices);
+
+// The names of the flags that describe a request.
+std::vector<std::string> RequestFlags();
 
 models::TrainConfig TrainConfigOf(const Request& request);
 

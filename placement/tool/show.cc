@@ -21,6 +21,7 @@
 #include "placement/tool/plan_listing.h"
 #include "placement/tool/plan_page.h"
 #include "placement/tool/plan_source.h"
+#include "placement/tool/request.h"
 #include "placement/tool/tool_flags.h"
 
 namespace facet::placement {
@@ -128,7 +129,7 @@ Command ShowCommand() {
       "has.";
   command.flags = {"format", "out",  "unfold",   "backward",
                    "json",   "plan", "plan_out", "trace"};
-  for (std::string& flag : ModelFlags()) command.flags.push_back(flag);
+  for (std::string& flag : RequestFlags()) command.flags.push_back(flag);
   command.run = Show;
   return command;
 }

@@ -42,6 +42,9 @@ DEFINE_bool(scale_out, false,
 namespace facet::placement {
 namespace {
 
+constexpr int kPublishedDevices = 8;
+constexpr char kPublishedHardware[] = "v100_sxm2_32gb";
+
 absl::StatusOr<Machine> MachineFromFlag() {
   Machine machine;
   const size_t colon = FLAGS_hardware.rfind(':');
@@ -106,6 +109,12 @@ absl::StatusOr<std::string> SimulatePublished(Machine machine, int width,
   const std::vector<benchmarks::PublishedRow>& published =
       benchmarks::PublishedRows();
   std::string text;
+  if (machine.hardware.name() != kPublishedHardware) {
+    absl::StrAppend(&text, "Published was ", kPublishedHardware,
+                    ", simulated is ", machine.hardware.name(),
+                    ": the error compares the two, and not the model with "
+                    "what it models.\n\n");
+  }
   if (FLAGS_fit) {
     machine.hardware =
         FitToPublished(machine.hardware, machine.devices, published);
@@ -143,9 +152,12 @@ absl::StatusOr<std::string> RunSimulate(const Invocation& invocation) {
   }
   ASSIGN_OR_RETURN(const std::string path, OutputPath("json", FLAGS_json));
   ASSIGN_OR_RETURN(const Machine machine, MachineFromFlag());
-  if (FLAGS_published && machine.devices < 2) {
-    return InvalidFlag("hardware", FLAGS_hardware,
-                       "the published runs had 8 devices; use 2 or more");
+  if (FLAGS_published && machine.devices != kPublishedDevices) {
+    return InvalidFlag(
+        "hardware", FLAGS_hardware,
+        absl::StrCat("the published runs had ", kPublishedDevices,
+                     " devices; use as many, or leave out "
+                     "--published"));
   }
   Json json = {{"simulated", true},
                {"hardware", machine.hardware.name()},
@@ -181,7 +193,7 @@ Command SimulateCommand() {
       "which the runtime fires tasks. --published and --scale_out make tables "
       "instead. docs/simulation.md says what the model leaves out.";
   command.flags = {"hardware", "published", "fit", "scale_out", "json"};
-  for (std::string& flag : ModelFlags()) {
+  for (std::string& flag : RequestFlags()) {
     if (flag != "devices") command.flags.push_back(flag);
   }
   command.run = RunSimulate;

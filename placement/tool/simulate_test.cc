@@ -1,6 +1,7 @@
 // `plan simulate`, as it is called.
 
 #include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -55,7 +56,45 @@ TEST(SimulateTest, WhatDoesNotFitIsSaid) {
   EXPECT_THAT(*text, HasSubstr("does not fit"));
 }
 
+// The 14 rows, by both; ours with Partial FC where the row has it.
+TEST(SimulateTest, PublishedRows) {
+  const std::string path = testing::TempDir() + "/published.json";
+  const absl::StatusOr<std::string> text =
+      Simulate({"--published", "--json=" + path});
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, testing::Not(HasSubstr("compares the two")));
+  const auto json = nlohmann::json::parse(std::ifstream(path));
+  EXPECT_LE(json["mean_absolute_error_percent_unseen"].get<double>(), 8);
+  ASSERT_EQ(json["rows"].size(), 14);
+  ASSERT_EQ(json["ours"].size(), 14);
+  std::map<std::string, double> head;
+  for (size_t i = 0; i < 14; ++i) {
+    const auto& ours = json["ours"][i];
+    EXPECT_EQ(ours["name"], json["rows"][i]["name"]);
+    EXPECT_EQ(ours["fits"], true) << ours["name"];
+    head[ours["name"]] = ours["phases"]["head"];
+  }
+  // A tenth of the classes is about a tenth of the head.
+  const double ratio =
+      head["2M, batch 1024, fp16, Partial FC"] / head["2M, batch 1024, fp16"];
+  EXPECT_GT(ratio, 0.08);
+  EXPECT_LT(ratio, 0.15);
+}
+
+TEST(SimulateTest, OtherHardwareThanThePublishedIsSaid) {
+  const absl::StatusOr<std::string> text =
+      Simulate({"--published", "--hardware=h100:8"});
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, HasSubstr("Published was v100_sxm2_32gb, simulated is "
+                               "h100: the error compares the two"));
+}
+
 TEST(SimulateTest, ErrorsNameTheFlag) {
+  EXPECT_THAT(
+      std::string(Simulate({"--hardware=v100_sxm2_32gb:3", "--published"})
+                      .status()
+                      .message()),
+      HasSubstr("the published runs had 8 devices"));
   for (const char* hardware :
        {"v100_sxm2_32gb", "v100_sxm2_32gb:0", "v100_sxm2_32gb:many"}) {
     EXPECT_THAT(

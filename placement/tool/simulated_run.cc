@@ -1,6 +1,7 @@
 #include "placement/tool/simulated_run.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "models/train_graph.h"
 #include "ops/op_table.h"
@@ -21,8 +22,7 @@ absl::StatusOr<Plan> CompileFor(const Request& request, Cluster cluster,
   absl::StatusOr<Plan> plan = Compile(model.graph, cluster, options);
   *fits = !absl::IsResourceExhausted(plan.status());
   if (*fits) return plan;
-  for (DeviceSpec& device : cluster.devices) device.memory_bytes = 0;
-  return Compile(model.graph, cluster, options);
+  return Compile(model.graph, WithoutMemoryLimits(std::move(cluster)), options);
 }
 
 void RunCollectivesAmongCompute(Plan* plan) {

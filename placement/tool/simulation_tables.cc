@@ -155,15 +155,15 @@ absl::StatusOr<std::string> OurTables(const Machine& machine, Request request,
                    {"exposed, ours", true}});
   (*json)["ours"] = Json::array();
   for (const benchmarks::PublishedRow& row : benchmarks::PublishedRows()) {
-    if (row.partial_fc) continue;
+    const ArcfaceTorchRun run = RunOfRow(row, machine.devices);
     request.classes = row.classes;
     request.batch_size = row.batch_size;
+    request.partial_fc = run.sample_rate;
     request.half = std::nullopt;
     if (row.half) request.half = ops::DataType::kFloat16;
     ASSIGN_OR_RETURN(const OurTimes ours,
                      SimulateOurs(request, machine.hardware));
-    const PeerTimes peer =
-        SimulatePeer(machine.hardware, RunOfRow(row, machine.devices));
+    const PeerTimes peer = SimulatePeer(machine.hardware, run);
     const std::string name = NameOfRow(row);
     const double peer_speed = static_cast<double>(row.batch_size) / peer.step;
     speeds.Add(
@@ -194,7 +194,6 @@ absl::StatusOr<std::string> OurTables(const Machine& machine, Request request,
   return absl::StrCat(
       "\nOurs, for kernels that reach what arcface_torch's do:\n",
       speeds.ToString(width),
-      "(Rows with Partial FC are left out: our graph does not express it.)\n",
       "\nWhere it comes from, one change after the other:\n",
       gains.ToString(width), "\n", parts.ToString(width));
 }
@@ -244,9 +243,12 @@ absl::StatusOr<std::string> ScaleOutTable(const Machine& machine,
     }
   }
   return absl::StrCat(
-      "simulated: ", request.network, ", ", kImagesPerDevice,
-      " images per device, on ", machine.hardware.name(), ", ",
-      machine.hardware.devices_per_host(),
+      "simulated: ", request.network, ", ",
+      request.partial_fc < 1
+          ? absl::StrCat("Partial FC ", request.partial_fc, ", ")
+          : "",
+      kImagesPerDevice, " images per device, on ", machine.hardware.name(),
+      ", ", machine.hardware.devices_per_host(),
       " to a host;\ncollectives are rings over all devices, at the network's "
       "rate beyond one host.\nEfficiency: samples/s per device, of that with "
       "8. What does not fit is simulated as if it did.\n\n",

@@ -30,9 +30,9 @@ Json RunJson(const SimulatedRun& run);
 std::string ErrorTable(const std::vector<SpeedRow>& rows, int width,
                        Json* json);
 
-// Our plans for the published rows without Partial FC, beside arcface_torch's
-// execution, and where the difference comes from. Adds "ours". Of `request`,
-// network, classes, batch and precision are the rows'.
+// Our plans for the published rows, beside arcface_torch's execution, and where
+// the difference comes from. Adds "ours". Of `request`, network, classes,
+// batch, precision and Partial FC are the rows'.
 absl::StatusOr<std::string> OurTables(const Machine& machine, Request request,
                                       int width, Json* json);
 
