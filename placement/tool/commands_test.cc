@@ -148,9 +148,9 @@ TEST(PlanTool, ShowTakesAllFlagsOfARequest) {
   }
   const std::string listing =
       Output({"show", "--network=r18", "--classes=1000", "--devices=cpu:2",
-              "--partial_fc=0.1", "--partial_fc_update=dense", "--unfold"});
+              "--partial_fc=0.1", "--partial_fc_update=dense"});
   EXPECT_THAT(listing, AllOf(HasSubstr("partial_fc 0.1"),
-                             HasSubstr("head.weight.updated")));
+                             HasSubstr("row_update=dense")));
 }
 
 TEST(PlanTool, ShowDraws) {

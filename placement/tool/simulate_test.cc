@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gflags/gflags.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -16,6 +17,7 @@ namespace {
 using testing::HasSubstr;
 
 absl::StatusOr<std::string> Simulate(std::vector<std::string> flags) {
+  const gflags::FlagSaver saver;  // Those of one command line only.
   flags.insert(flags.begin(), "simulate");
   return RunPlanTool(flags, 100);
 }
