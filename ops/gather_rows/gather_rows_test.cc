@@ -81,6 +81,49 @@ TEST(GatherRowsTest, CopiesManyRows) {
   EXPECT_EQ(wrong, 0);
 }
 
+// Memory is not touched by what a list or a variable says wrongly.
+TEST(GatherRowsTest, RowsThatAreNotThereAreErrors) {
+  const HostValue weight = HostValue::Whole({DataType::kFloat32, {5, 8}});
+  const TensorSlice y = HostValue::Whole({DataType::kFloat32, {4, 8}}).slice();
+  HostValue rows = HostValue::Whole({DataType::kInt32, {2, 2}});
+  // Rows 3 and 4 are of the second group: it has two.
+  for (const double row : {-2.0, 2.0, 1e9}) {
+    rows.FromDoubles({0, 1, 0, row});
+    EXPECT_EQ(RunOp(*FindOp("gather_rows"), {}, {weight, rows}, {y},
+                    RunOptions(), CpuKernels())
+                  .status()
+                  .code(),
+              absl::StatusCode::kInternal)
+        << row;
+  }
+}
+
+TEST(GatherRowsTest, StepsThatNeverWereAreErrors) {
+  constexpr int64_t kSteps = 16;
+  const HostValue weight = HostValue::Whole({DataType::kFloat32, {5, 8}});
+  const HostValue momentum = HostValue::Whole({DataType::kFloat32, {5, 8}});
+  const HostValue history = HostValue::Whole({DataType::kFloat32, {4, kSteps}});
+  HostValue rows = HostValue::Whole({DataType::kInt32, {1, 1}});
+  rows.FromDoubles({3});
+  HostValue updated = HostValue::Whole({DataType::kInt32, {5}});
+  RunOptions options;
+  options.step = 10;
+  auto code = [&](double since) {
+    updated.FromDoubles({10, 10, 10, since, 10});
+    return RunOp(*FindOp("gather_rows_lazily"), {},
+                 {weight, rows, momentum, updated, history},
+                 {HostValue::Whole({DataType::kFloat32, {1, 8}}).slice()},
+                 options, CpuKernels())
+        .status()
+        .code();
+  };
+  EXPECT_EQ(code(10), absl::StatusCode::kOk);
+  EXPECT_EQ(code(0), absl::StatusCode::kOk);
+  for (double since : {11.0, -1.0, -5.0, -1e9}) {
+    EXPECT_EQ(code(since), absl::StatusCode::kInvalidArgument) << since;
+  }
+}
+
 TEST(GatherRowsTest, TheGradientIsOfTheListedRows) {
   Graph graph;
   GraphBuilder builder(&graph, FindOpOrGiven);

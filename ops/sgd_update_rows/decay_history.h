@@ -80,7 +80,7 @@ class DecayHistory {
   // R, or now: the kernels keep it so, but variables can be written to.
   absl::StatusOr<Decay<float>> Since(int64_t since) const {
     if (since == now_) return Decay<float>();
-    if (since > now_ || now_ - since > steps_) {
+    if (since < 0 || since > now_ || now_ - since > steps_) {
       return absl::InvalidArgumentError(absl::StrCat(
           "a row was last updated in step ", since, ", it is step ", now_,
           " and the history has ", steps_, " steps: was a variable written?"));
