@@ -147,7 +147,7 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   s.keep_going = FLAGS_keep_going;
   s.limits = FLAGS_limits;
   s.held_out = FLAGS_held_out;
-  ASSIGN_OR_RETURN(s.plan_out, OutputPath("plan_out", FLAGS_plan_out));
+  ASSIGN_OR_RETURN(s.plan_out, placement::PlanOutputPath(FLAGS_plan_out));
   ASSIGN_OR_RETURN(s.trace_out, OutputPath("trace_out", FLAGS_trace_out));
   ASSIGN_OR_RETURN(s.json, OutputPath("json", FLAGS_json));
   RETURN_IF_ERROR(CheckOutputsDiffer(s));

@@ -108,14 +108,14 @@ TEST(SettingsTest, PathsAreFromWhereTheUserStands) {
   const std::string folder = testing::TempDir();
   ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", folder.c_str(), 1), 0);
   const auto s = Parse({"--json=r.json", "--trace_out=./t.json",
-                        "--plan_out=/dev/null", "--data=faces"},
+                        "--plan_out=p.pb", "--data=faces"},
                        SmallPreset());
   unsetenv("BUILD_WORKING_DIRECTORY");
   ASSERT_TRUE(s.ok()) << s.status();
   namespace fs = std::filesystem;
   EXPECT_EQ(s->json, (fs::path(folder) / "r.json").lexically_normal());
   EXPECT_EQ(s->trace_out, (fs::path(folder) / "t.json").lexically_normal());
-  EXPECT_EQ(s->plan_out, "/dev/null");
+  EXPECT_EQ(s->plan_out, (fs::path(folder) / "p.pb").lexically_normal());
   EXPECT_EQ(s->data, (fs::path(folder) / "faces").lexically_normal());
   // Without Bazel: from the current folder.
   EXPECT_EQ(Parse({"--json=r.json"}, SmallPreset())->json,
@@ -191,6 +191,18 @@ TEST(SettingsTest, OutputsThatCannotBeWrittenAreRefused) {
   const auto missing = Parse({"--json=/no/folder/r.json"}, SmallPreset());
   EXPECT_THAT(std::string(missing.status().message()),
               HasSubstr("there is no folder /no/folder"));
+}
+
+TEST(SettingsTest, APlansNameSaysHowItIsWritten) {
+  const std::string file = testing::TempDir() + "/plan";
+  EXPECT_THAT(
+      std::string(
+          Parse({"--plan_out=" + file}, SmallPreset()).status().message()),
+      AllOf(HasSubstr("--plan_out=" + file), HasSubstr(".pbtxt")));
+  for (const char* ending : {".pb", ".txt", ".pbtxt", ".json"}) {
+    EXPECT_TRUE(Parse({"--plan_out=" + file + ending}, SmallPreset()).ok())
+        << ending;
+  }
 }
 
 TEST(SettingsTest, OutputsMustDiffer) {

@@ -6,75 +6,16 @@
 #include <string>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "glog/logging.h"
+#include "placement/passes/task_units.h"
 
 namespace facet::placement {
 namespace {
 
-// The tasks of one name, one per device: they are ordered together.
-struct Unit {
-  std::vector<int> tasks;  // In the given order.
-  int first = -1;          // The first device's task; -1: it has none.
-  bool once = false;
-  ops::StreamKind stream = ops::StreamKind::kCompute;
-  double seconds = 0;
-  std::vector<int> next;  // Units that come after it.
-  int num_previous = 0;
-};
-
-std::vector<Unit> FindUnits(const TaskGraph& graph) {
-  std::vector<Unit> units;
-  absl::flat_hash_map<absl::string_view, int> by_name;
-  std::vector<int> unit_of(graph.tasks.size());
-  for (size_t t = 0; t < graph.tasks.size(); ++t) {
-    const LocalTask& task = graph.tasks[t];
-    auto [it, is_new] = by_name.emplace(task.name, units.size());
-    if (is_new) units.emplace_back();
-    unit_of[t] = it->second;
-    Unit& unit = units[it->second];
-    unit.tasks.push_back(static_cast<int>(t));
-    unit.once = task.once;
-    unit.stream = task.stream;
-    unit.seconds = std::max(unit.seconds, task.predicted_seconds);
-    if (task.device == 0) {
-      CHECK_EQ(unit.first, -1) << "two tasks named " << task.name;
-      unit.first = static_cast<int>(t);
-    }
-  }
-  const size_t num_registers = graph.registers.size();
-  std::vector<int> producer(num_registers, -1);
-  std::vector<int> mutator(num_registers, -1);
-  for (size_t t = 0; t < graph.tasks.size(); ++t) {
-    const LocalTask& task = graph.tasks[t];
-    for (int r : task.outputs) producer[r] = unit_of[t];
-    for (int i : task.mutates) mutator[task.inputs[i]] = unit_of[t];
-  }
-  for (size_t t = 0; t < graph.tasks.size(); ++t) {
-    const int unit = unit_of[t];
-    for (int r : graph.tasks[t].inputs) {
-      if (producer[r] >= 0 && producer[r] != unit) {
-        units[producer[r]].next.push_back(unit);
-      }
-      if (mutator[r] >= 0 && mutator[r] != unit) {
-        units[unit].next.push_back(mutator[r]);
-      }
-    }
-  }
-  for (Unit& unit : units) {
-    std::sort(unit.next.begin(), unit.next.end());
-    unit.next.erase(std::unique(unit.next.begin(), unit.next.end()),
-                    unit.next.end());
-    for (int n : unit.next) ++units[n].num_previous;
-  }
-  return units;
-}
-
 // Memory of the first device, as tasks of a given order come and go.
 class LiveMemory {
  public:
-  LiveMemory(const TaskGraph& graph, const std::vector<Unit>& units)
+  LiveMemory(const TaskGraph& graph, const std::vector<TaskUnit>& units)
       : graph_(graph),
         units_(units),
         readers_(graph.registers.size()),
@@ -157,7 +98,7 @@ class LiveMemory {
   }
 
   const TaskGraph& graph_;
-  const std::vector<Unit>& units_;
+  const std::vector<TaskUnit>& units_;
   std::vector<std::vector<int>> readers_;  // By register: units.
   std::vector<int> remaining_;             // By register: readers to come.
   std::vector<bool> ran_;                  // By unit.
@@ -170,7 +111,7 @@ class LiveMemory {
 // while there is other work, so that the two overlap.
 class Scheduler {
  public:
-  Scheduler(const TaskGraph& graph, const std::vector<Unit>& units,
+  Scheduler(const TaskGraph& graph, const std::vector<TaskUnit>& units,
             bool save_memory)
       : graph_(graph),
         units_(units),
@@ -182,7 +123,7 @@ class Scheduler {
     // Work whose results only collectives read, and the collectives.
     urgent_.resize(units.size());
     for (size_t u = 0; u < units.size(); ++u) {
-      const Unit& unit = units[u];
+      const TaskUnit& unit = units[u];
       urgent_[u] = unit.stream != ops::StreamKind::kCompute;
       if (urgent_[u] || unit.next.empty()) continue;
       urgent_[u] = std::all_of(unit.next.begin(), unit.next.end(), [&](int n) {
@@ -207,7 +148,7 @@ class Scheduler {
   }
 
   const TaskGraph& graph_;
-  const std::vector<Unit>& units_;
+  const std::vector<TaskUnit>& units_;
   const bool save_memory_;
   LiveMemory memory_;
   std::vector<int> missing_;                // By unit: predecessors to come.
@@ -260,7 +201,7 @@ int Scheduler::Take() {
 }
 
 void Scheduler::Finish(int unit) {
-  const Unit& u = units_[unit];
+  const TaskUnit& u = units_[unit];
   double& now = clock(u.stream);
   now = std::max(now, ready_seconds_[unit]) + u.seconds;
   // Input was read ahead, while the step before was computed.
@@ -312,7 +253,7 @@ absl::StatusOr<std::vector<int>> Scheduler::Run() {
 }  // namespace
 
 absl::StatusOr<TaskGraph> OrderTasks(TaskGraph tasks) {
-  const std::vector<Unit> units = FindUnits(tasks);
+  const std::vector<TaskUnit> units = FindTaskUnits(tasks);
   // Freeing early is a guess: it may start a branch whose result then waits.
   // The order of the graph is the other candidate.
   Scheduler saving(tasks, units, /*save_memory=*/true);

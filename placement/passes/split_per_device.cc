@@ -81,7 +81,7 @@ class Splitter {
   // Lets the kernel decide what is left to it; fills in workspace and time.
   absl::Status AddKernelNeeds(const ops::OpDef& def, LocalTask* task);
   double LocalSeconds(const ops::OpDef& def, const LocalTask& task) const;
-  double CollectiveSeconds(const BoxingProgram& program) const;
+  double LatencySeconds(const BoxingProgram& program) const;
   int GroupIndex(const std::vector<int>& devices);
 
   const LaidOutGraph& graph_;
@@ -111,12 +111,10 @@ double Splitter::LocalSeconds(const ops::OpDef& def,
                         cluster_.devices[task.device]);
 }
 
-double Splitter::CollectiveSeconds(const BoxingProgram& program) const {
-  const MeshAxis& axis = cluster_.mesh.back();
+double Splitter::LatencySeconds(const BoxingProgram& program) const {
   const int hops = static_cast<int>(program.group.size()) - 1;
   const int rounds = program.kind == CollectiveKind::kAllReduce ? 2 : 1;
-  return rounds * hops * axis.latency_seconds +
-         program.bytes_per_device / axis.bytes_per_second;
+  return rounds * hops * cluster_.mesh.back().latency_seconds;
 }
 
 absl::Status Splitter::AddKernelNeeds(const ops::OpDef& def, LocalTask* task) {
@@ -285,7 +283,10 @@ absl::Status Splitter::AddBoxing(ops::NodeId id) {
       if (program.kind == CollectiveKind::kAllReduce) {
         task.in_place.push_back({0, 0});
       }
-      task.predicted_seconds = CollectiveSeconds(program);
+      task.collective.latency_seconds = LatencySeconds(program);
+      task.predicted_seconds =
+          task.collective.latency_seconds +
+          program.bytes_per_device / cluster_.mesh.back().bytes_per_second;
     } else {
       const ops::OpDef* def = lookup_(part.op);
       CHECK(def != nullptr) << part.op;

@@ -34,7 +34,8 @@ struct LocalCollective {
   std::vector<int64_t> counts;
   std::vector<int64_t> receive_counts;
   int64_t bytes = 0;
-  std::string transition;  // "P(sum) -> B"
+  double latency_seconds = 0;  // Of its predicted time: however few bytes.
+  std::string transition;      // "P(sum) -> B"
 };
 
 struct LocalTask {

@@ -112,6 +112,10 @@ absl::Status FileError(const std::string& path, const absl::Status& status) {
 
 }  // namespace
 
+absl::Status CheckPlanFileName(const std::string& path) {
+  return FormatOf(path).status();
+}
+
 absl::Status WritePlan(const Plan& given, const std::string& path) {
   ASSIGN_OR_RETURN(const Format format, FormatOf(path));
   Plan plan = given;

@@ -12,6 +12,10 @@
 
 namespace facet::placement {
 
+// InvalidArgument if the file's ending is none of those: to refuse a name
+// before the work of making the plan.
+absl::Status CheckPlanFileName(const std::string& path);
+
 absl::Status WritePlan(const Plan& plan, const std::string& path);
 
 // Reads and validates (ValidatePlan). The errors name the file and what is

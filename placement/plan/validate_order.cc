@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <map>
 #include <queue>
 #include <set>
@@ -15,14 +16,16 @@ namespace {
 // The collective's task on each member, in rank order.
 using Members = std::vector<int>;
 
+int64_t Elements(const Register& reg) {
+  int64_t product = 1;
+  for (int64_t dim : reg.shape()) product *= dim;
+  return product;
+}
+
 int64_t Elements(const Plan& plan,
                  const google::protobuf::RepeatedField<int>& registers) {
   int64_t count = 0;
-  for (int r : registers) {
-    int64_t product = 1;
-    for (int64_t dim : plan.registers(r).shape()) product *= dim;
-    count += product;
-  }
+  for (int r : registers) count += Elements(plan.registers(r));
   return count;
 }
 
@@ -39,18 +42,34 @@ int64_t Sum(const google::protobuf::RepeatedField<int64_t>& counts) {
 absl::Status CheckMember(const Plan& plan, int t, int rank, int size) {
   const Task& task = plan.tasks(t);
   const Collective& c = task.collective();
-  if (task.inputs_size() > 1 || task.outputs_size() > 1) {
-    return TaskError(plan, t, "a collective has one input and one output");
+  // Only an all-reduce may be of many, and only an all-to-all of none.
+  const bool reduces_all = c.kind() == Collective::ALL_REDUCE;
+  const int least = c.kind() == Collective::ALL_TO_ALL ? 0 : 1;
+  const int most = reduces_all ? std::numeric_limits<int>::max() : 1;
+  for (int count : {task.inputs_size(), task.outputs_size()}) {
+    if (count < least || count > most ||
+        (reduces_all && count != task.inputs_size())) {
+      return TaskError(plan, t, "has ", task.inputs_size(), " inputs and ",
+                       task.outputs_size(),
+                       " outputs; a collective has one of "
+                       "each, an all-reduce may have as many of both");
+    }
   }
   if (task.rank() != rank || task.num_ranks() != size) {
     return TaskError(plan, t, "is rank ", rank, " of ", size,
                      " in its group, but says ", task.rank(), " of ",
                      task.num_ranks());
   }
-  if (task.inputs_size() + task.outputs_size() == 2 &&
-      plan.registers(task.inputs(0)).dtype() !=
-          plan.registers(task.outputs(0)).dtype()) {
-    return TaskError(plan, t, "input and output differ in type");
+  for (int i = 0; i < std::min(task.inputs_size(), task.outputs_size()); ++i) {
+    const Register& in = plan.registers(task.inputs(i));
+    const Register& out = plan.registers(task.outputs(i));
+    if (in.dtype() != out.dtype()) {
+      return TaskError(plan, t, "input and output ", i, " differ in type");
+    }
+    if (reduces_all && Elements(in) != Elements(out)) {
+      return TaskError(plan, t, "input and output ", i, " have ", Elements(in),
+                       " and ", Elements(out), " elements");
+    }
   }
   const bool reduces = c.kind() == Collective::ALL_REDUCE ||
                        c.kind() == Collective::REDUCE_SCATTER;
@@ -92,11 +111,6 @@ absl::Status CheckMember(const Plan& plan, int t, int rank, int size) {
     return TaskError(plan, t, "its registers have ", sends, " and ", gets,
                      " elements, its counts ", want_sends, " and ", want_gets);
   }
-  // Only an all-to-all may have nothing to send or to receive.
-  if (c.kind() != Collective::ALL_TO_ALL &&
-      (task.inputs_size() != 1 || task.outputs_size() != 1)) {
-    return TaskError(plan, t, "a collective has one input and one output");
-  }
   return absl::OkStatus();
 }
 
@@ -122,12 +136,17 @@ absl::Status CheckTogether(const Plan& plan, const Members& members) {
     if (c.kind() == Collective::ALL_TO_ALL) continue;
     if (!std::equal(c.counts().begin(), c.counts().end(), d.counts().begin(),
                     d.counts().end()) ||
-        (c.kind() == Collective::ALL_REDUCE &&
-         Elements(plan, first.inputs()) != Elements(plan, task.inputs()))) {
+        first.inputs_size() != task.inputs_size()) {
       return differ("size");
     }
-    if (ElementType(plan, first) != ElementType(plan, task)) {
-      return differ("element type");
+    for (int j = 0; j < first.inputs_size(); ++j) {
+      const Register& theirs = plan.registers(first.inputs(j));
+      const Register& own = plan.registers(task.inputs(j));
+      if (c.kind() == Collective::ALL_REDUCE &&
+          Elements(theirs) != Elements(own)) {
+        return differ("size");
+      }
+      if (theirs.dtype() != own.dtype()) return differ("element type");
     }
   }
   if (c.kind() != Collective::ALL_TO_ALL) return absl::OkStatus();

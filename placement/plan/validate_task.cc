@@ -133,7 +133,8 @@ absl::Status TaskChecker::CheckInPlace(int t, const ops::OpDef* def) const {
     }
     auto allows = [&](int input) {
       if (def == nullptr) {
-        return task.collective().kind() == Collective::ALL_REDUCE;
+        return task.collective().kind() == Collective::ALL_REDUCE &&
+               input == pair.output();
       }
       for (const ops::InPlacePair& p : def->in_place) {
         if (p.input == input && p.output == pair.output()) return true;

@@ -39,6 +39,26 @@ TEST(ValidatePlan, AcceptsTasksOnVariablesBetweenSteps) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// Lets g reduce x too, into a register of its own of so many elements by
+// device.
+void ReduceTwo(Plan* plan, int64_t on_0, int64_t on_1) {
+  for (int d = 0; d < 2; ++d) {
+    Task* g = TaskOf(plan, "g", d);
+    Register sum = plan->registers(g->outputs(0));
+    const int64_t elements = d == 0 ? on_0 : on_1;
+    sum.set_name("x_sum");
+    sum.set_tensor(-1);
+    sum.set_shape(0, elements);
+    sum.set_global_shape(0, elements);
+    sum.set_size_bytes(4 * elements);
+    sum.set_arena_offset(448);
+    *plan->add_registers() = sum;
+    g->add_inputs(RegisterNamed(*plan, "x", d));
+    g->add_outputs(plan->registers_size() - 1);
+    plan->mutable_devices(d)->set_arena_bytes(512);
+  }
+}
+
 struct Fault {
   std::string what;
   std::function<void(Plan*)> make;
@@ -354,7 +374,35 @@ std::vector<Fault> Faults() {
        "a collective has no op, attributes, updates or workspace"},
       {"collective without operands",
        [](Plan* p) { TaskOf(p, "g")->clear_inputs(); },
-       "its registers have 0 and 16 elements"},
+       "has 0 inputs and 1 outputs"},
+      {"all-reduce of two into one",
+       [](Plan* p) {
+         Task* g = TaskOf(p, "g");
+         g->add_inputs(g->inputs(0));
+       },
+       "has 2 inputs and 1 outputs"},
+      {"all-gather of two",
+       [](Plan* p) {
+         ReduceTwo(p, 16, 16);
+         for (int d = 0; d < 2; ++d) {
+           Collective* c = TaskOf(p, "g", d)->mutable_collective();
+           c->set_kind(Collective::ALL_GATHER);
+           c->set_reduce(Collective::NONE);
+           c->add_counts(16);
+           c->add_counts(16);
+         }
+       },
+       "has 2 inputs and 2 outputs"},
+      {"all-reduce into another size", [](Plan* p) { ReduceTwo(p, 8, 16); },
+       "input and output 1 have 16 and 8 elements"},
+      {"all-reduce over another input",
+       [](Plan* p) {
+         ReduceTwo(p, 16, 16);
+         InPlace* pair = TaskOf(p, "g")->add_in_place();
+         pair->set_input(0);
+         pair->set_output(1);
+       },
+       "output 1 cannot lie over input 0"},
       {"collectives of a group on two streams",
        [](Plan* p) {
          Task second = *TaskOf(p, "g");
@@ -441,6 +489,15 @@ TEST(ValidatePlan, NamesEveryFault) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << fault.what;
     EXPECT_TRUE(absl::StrContains(status.message(), fault.message))
         << fault.what << ": " << status;
+  }
+}
+
+TEST(ValidatePlan, AnAllReduceMayBeOfSeveral) {
+  Plan plan = SmallPlan();
+  ReduceTwo(&plan, 16, 16);
+  EXPECT_TRUE(Validate(plan).ok()) << Validate(plan);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    EXPECT_TRUE(ExecuteRandomly(plan, 3, seed).ok());
   }
 }
 

@@ -96,6 +96,14 @@ std::vector<std::string> Disagreements(const Graph& graph,
   return texts;
 }
 
+// Whether an input of the task is this logical tensor.
+bool Reads(const Plan& plan, const Task& task, absl::string_view tensor) {
+  return std::any_of(task.inputs().begin(), task.inputs().end(), [&](int r) {
+    const int id = plan.registers(r).tensor();
+    return id >= 0 && absl::string_view(plan.tensors(id).name()) == tensor;
+  });
+}
+
 }  // namespace
 
 // The best placement with some pins, or why there is none.
@@ -357,11 +365,18 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor) const {
   }
   for (const CollectiveFacts& c : FindCollectives(compiled_.result.plan)) {
     const Task& task = compiled_.result.plan.tasks(c.task);
-    if (!absl::StartsWith(task.name(), absl::StrCat(t.name, "/to_"))) continue;
+    const bool of_many = task.inputs_size() > 1;
+    if (of_many
+            ? !Reads(compiled_.result.plan, task, t.name)
+            : !absl::StartsWith(task.name(), absl::StrCat(t.name, "/to_"))) {
+      continue;
+    }
     explanation.movement.push_back(absl::StrCat(
         c.kind, " ", c.transition, ", ", task.phase(), ": a device sends ",
-        BytesText(static_cast<double>(c.bytes)), ", predicted ",
-        SecondsText(c.seconds)));
+        BytesText(static_cast<double>(c.bytes)),
+        of_many ? absl::StrCat(" for ", task.inputs_size(), " tensors together")
+                : "",
+        ", predicted ", SecondsText(c.seconds)));
   }
   return explanation;
 }

@@ -8,6 +8,8 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "ops/status_macros.h"
+#include "placement/plan/plan_io.h"
 
 namespace facet::placement {
 
@@ -54,6 +56,14 @@ absl::StatusOr<std::string> OutputPath(absl::string_view flag,
         absl::StrCat("cannot write to ", device ? absolute : folder.string(),
                      ": ", strerror(errno)));
   }
+  return absolute;
+}
+
+absl::StatusOr<std::string> PlanOutputPath(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string absolute, OutputPath("plan_out", path));
+  if (absolute.empty()) return absolute;
+  const absl::Status name = CheckPlanFileName(absolute);
+  if (!name.ok()) return InvalidFlag("plan_out", path, name.message());
   return absolute;
 }
 

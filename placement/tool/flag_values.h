@@ -26,6 +26,9 @@ std::string UserPath(const std::string& path);
 absl::StatusOr<std::string> OutputPath(absl::string_view flag,
                                        const std::string& path);
 
+// OutputPath of --plan_out, whose ending says what is written (plan_io.h).
+absl::StatusOr<std::string> PlanOutputPath(const std::string& path);
+
 // /dev/stdout, a pipe: exists and is no regular file.
 bool IsDevicePath(const std::string& path);
 

@@ -92,8 +92,7 @@ absl::StatusOr<std::string> Show(const Invocation& invocation) {
   // Before the work, not after it.
   ASSIGN_OR_RETURN(const std::string out, OutputPath("out", FLAGS_out));
   ASSIGN_OR_RETURN(const std::string json, OutputPath("json", FLAGS_json));
-  ASSIGN_OR_RETURN(const std::string plan_out,
-                   OutputPath("plan_out", FLAGS_plan_out));
+  ASSIGN_OR_RETURN(const std::string plan_out, PlanOutputPath(FLAGS_plan_out));
   std::optional<Compiled> compiled;
   Plan read;
   if (files.empty()) {

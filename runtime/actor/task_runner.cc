@@ -73,6 +73,9 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
                           collective.counts().end());
     runner.receive_counts_.assign(collective.receive_counts().begin(),
                                   collective.receive_counts().end());
+    if (collective.kind() == placement::Collective::ALL_REDUCE) {
+      runner.buffers_.resize(runner.inputs_.size());
+    }
     const std::vector<ops::TensorView>& views =
         runner.inputs_.empty() ? runner.outputs_ : runner.inputs_;
     // A member of an all-to-all that neither sends nor receives has none.
@@ -144,8 +147,11 @@ absl::Status TaskRunner::RunCollective() {
   void* out = outputs_.empty() ? nullptr : outputs_[0].data;
   switch (collective_) {
     case placement::Collective::ALL_REDUCE:
-      return communicator_->AllReduce(reduce_, dtype_, in, out,
-                                      inputs_[0].slice.num_elements());
+      for (size_t i = 0; i < buffers_.size(); ++i) {
+        buffers_[i] = {inputs_[i].dtype(), inputs_[i].data, outputs_[i].data,
+                       inputs_[i].slice.num_elements()};
+      }
+      return communicator_->AllReduce(reduce_, buffers_);
     case placement::Collective::ALL_GATHER:
       return communicator_->AllGather(dtype_, in, out, counts_);
     case placement::Collective::REDUCE_SCATTER:

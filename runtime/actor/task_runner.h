@@ -72,6 +72,7 @@ class TaskRunner {
   Communicator* communicator_ = nullptr;
   placement::Collective::Kind collective_ = placement::Collective::INVALID;
   ReduceOp reduce_ = ReduceOp::kSum;
+  std::vector<ReduceBuffer> buffers_;  // Of an all-reduce.
   std::vector<int64_t> counts_;
   std::vector<int64_t> receive_counts_;
   ops::DataType dtype_ = ops::DataType::kFloat32;

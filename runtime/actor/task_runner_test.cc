@@ -29,10 +29,14 @@ class FakeCommunicator : public Communicator {
  public:
   int rank() const override { return 0; }
   int size() const override { return 2; }
-  absl::Status AllReduce(ReduceOp op, ops::DataType, const void* in, void* out,
-                         int64_t count) override {
+  absl::Status AllReduce(ReduceOp op,
+                         absl::Span<const ReduceBuffer> buffers) override {
     call = op == ReduceOp::kMax ? "max" : "sum";
-    last_in = in, last_out = out, counts = {count};
+    counts.clear();
+    for (const ReduceBuffer& buffer : buffers) {
+      last_in = buffer.in, last_out = buffer.out;
+      counts.push_back(buffer.count);
+    }
     return absl::OkStatus();
   }
   absl::Status AllGather(ops::DataType, const void*, void*,

@@ -15,6 +15,14 @@ namespace facet::runtime {
 
 enum class ReduceOp { kSum, kMax };
 
+// One tensor of an all-reduce.
+struct ReduceBuffer {
+  ops::DataType dtype = ops::DataType::kFloat32;
+  const void* in = nullptr;
+  void* out = nullptr;  // May be `in`.
+  int64_t count = 0;    // Elements.
+};
+
 // Every rank calls the same collectives in the same order, each from one
 // thread at a time. A call returns when this rank's output is complete and its
 // input may be overwritten. Reductions add in rank order, the same on every
@@ -31,8 +39,10 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  virtual absl::Status AllReduce(ReduceOp op, ops::DataType dtype,
-                                 const void* in, void* out, int64_t count) = 0;
+  // Each buffer by itself, all in one go: the ranks wait for each other once.
+  // Types and counts are the same on all ranks.
+  virtual absl::Status AllReduce(ReduceOp op,
+                                 absl::Span<const ReduceBuffer> buffers) = 0;
   // out: the ranks' inputs in rank order, counts[r] elements each.
   virtual absl::Status AllGather(ops::DataType dtype, const void* in, void* out,
                                  absl::Span<const int64_t> counts) = 0;

@@ -22,7 +22,7 @@ namespace {
 class Group {
  public:
   explicit Group(int size)
-      : ins(size), outs(size), send_counts(size), size_(size) {}
+      : ins(size), buffers(size), send_counts(size), size_(size) {}
 
   int size() const { return size_; }
 
@@ -51,7 +51,7 @@ class Group {
 
   // By rank; written by their rank before the first meeting.
   std::vector<const void*> ins;
-  std::vector<void*> outs;
+  std::vector<absl::Span<const ReduceBuffer>> buffers;
   std::vector<absl::Span<const int64_t>> send_counts;
 
  private:
@@ -70,23 +70,39 @@ int64_t Sum(absl::Span<const int64_t> counts) {
 class SharedMemoryCommunicator : public Communicator {
  public:
   SharedMemoryCommunicator(std::shared_ptr<Group> group, int rank)
-      : group_(std::move(group)), rank_(rank), pieces_(group_->size()) {}
+      : group_(std::move(group)),
+        rank_(rank),
+        pieces_(group_->size()),
+        outs_(group_->size()) {}
 
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
 
-  absl::Status AllReduce(ReduceOp op, ops::DataType dtype, const void* in,
-                         void* out, int64_t count) override {
-    RETURN_IF_ERROR(Publish(in, out, {}));
-    const ops::Range mine = ops::ShardRange(count, size(), rank_);
-    ReduceInOrder(op, dtype, group_->ins, group_->outs, mine.begin, mine.end);
+  absl::Status AllReduce(ReduceOp op,
+                         absl::Span<const ReduceBuffer> buffers) override {
+    group_->buffers[rank_] = buffers;
+    RETURN_IF_ERROR(group_->Meet());
+    for (size_t b = 0; b < buffers.size(); ++b) {
+      for (int r = 0; r < size(); ++r) {
+        const absl::Span<const ReduceBuffer> theirs = group_->buffers[r];
+        CHECK(theirs.size() == buffers.size() &&
+              theirs[b].count == buffers[b].count &&
+              theirs[b].dtype == buffers[b].dtype)
+            << "all-reduce: rank " << r << " has other buffers than rank "
+            << rank_;
+        pieces_[r] = theirs[b].in;
+        outs_[r] = theirs[b].out;
+      }
+      const ops::Range mine = ops::ShardRange(buffers[b].count, size(), rank_);
+      ReduceInOrder(op, buffers[b].dtype, pieces_, outs_, mine.begin, mine.end);
+    }
     return group_->Meet();
   }
 
   absl::Status AllGather(ops::DataType dtype, const void* in, void* out,
                          absl::Span<const int64_t> counts) override {
     CHECK_EQ(static_cast<int>(counts.size()), size());
-    RETURN_IF_ERROR(Publish(in, out, {}));
+    RETURN_IF_ERROR(Publish(in, {}));
     char* to = static_cast<char*>(out);
     for (int r = 0; r < size(); ++r) {
       const int64_t bytes = counts[r] * ops::SizeInBytes(dtype);
@@ -100,7 +116,7 @@ class SharedMemoryCommunicator : public Communicator {
                              void* out,
                              absl::Span<const int64_t> counts) override {
     CHECK_EQ(static_cast<int>(counts.size()), size());
-    RETURN_IF_ERROR(Publish(in, out, {}));
+    RETURN_IF_ERROR(Publish(in, {}));
     const int64_t skip =
         Sum(counts.subspan(0, rank_)) * ops::SizeInBytes(dtype);
     for (int r = 0; r < size(); ++r) {
@@ -115,7 +131,7 @@ class SharedMemoryCommunicator : public Communicator {
                         absl::Span<const int64_t> receive_counts) override {
     CHECK_EQ(static_cast<int>(send_counts.size()), size());
     CHECK_EQ(static_cast<int>(receive_counts.size()), size());
-    RETURN_IF_ERROR(Publish(in, out, send_counts));
+    RETURN_IF_ERROR(Publish(in, send_counts));
     const int64_t element = ops::SizeInBytes(dtype);
     char* to = static_cast<char*>(out);
     for (int r = 0; r < size(); ++r) {
@@ -136,17 +152,17 @@ class SharedMemoryCommunicator : public Communicator {
   void Abort(absl::Status status) override { group_->Abort(std::move(status)); }
 
  private:
-  absl::Status Publish(const void* in, void* out,
-                       absl::Span<const int64_t> send_counts) {
+  absl::Status Publish(const void* in, absl::Span<const int64_t> send_counts) {
     group_->ins[rank_] = in;
-    group_->outs[rank_] = out;
     group_->send_counts[rank_] = send_counts;
     return group_->Meet();
   }
 
   std::shared_ptr<Group> group_;
   const int rank_;
-  std::vector<const void*> pieces_;  // Scratch, so that no call allocates.
+  // Scratch, by rank, so that no call allocates.
+  std::vector<const void*> pieces_;
+  std::vector<void*> outs_;
 };
 
 }  // namespace

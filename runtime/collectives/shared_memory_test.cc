@@ -46,10 +46,11 @@ TEST_P(SharedMemoryTest, AllReduceAddsInRankOrderWithTheSameBitsEverywhere) {
       const std::vector<float> in = Values(communicator.rank(), count);
       std::vector<float> out(count, -1);
       for (int repeat = 0; repeat < 3; ++repeat) {
-        ASSERT_TRUE(communicator
-                        .AllReduce(ReduceOp::kSum, DataType::kFloat32,
-                                   in.data(), out.data(), count)
-                        .ok());
+        ASSERT_TRUE(
+            communicator
+                .AllReduce(ReduceOp::kSum,
+                           {{DataType::kFloat32, in.data(), out.data(), count}})
+                .ok());
       }
       for (int64_t i = 0; i < count; ++i) {
         float expected = Value(0, i);
@@ -69,12 +70,40 @@ TEST_P(SharedMemoryTest, AllReduceInPlaceAndMax) {
       data[i] = (i + communicator.rank()) % size * 10 + i;
     }
     ASSERT_TRUE(communicator
-                    .AllReduce(ReduceOp::kMax, DataType::kInt64, data.data(),
-                               data.data(), kCount)
+                    .AllReduce(ReduceOp::kMax, {{DataType::kInt64, data.data(),
+                                                 data.data(), kCount}})
                     .ok());
     for (int64_t i = 0; i < kCount; ++i) {
       ASSERT_EQ(data[i], (size - 1) * 10 + i);
     }
+  });
+}
+
+// Of other types and sizes, some in place: each by itself.
+TEST_P(SharedMemoryTest, AllReduceOfSeveralBuffersAtOnce) {
+  const int size = GetParam();
+  OnAllRanks(size, [&](Communicator& communicator) {
+    const int rank = communicator.rank();
+    std::vector<float> a = Values(rank, 1001);
+    const std::vector<int64_t> b = {rank + 1, -rank, 7};
+    std::vector<int64_t> b_sum(3, -1);
+    float c = Value(rank, 5);
+    const std::vector<ReduceBuffer> buffers = {
+        {DataType::kFloat32, a.data(), a.data(), 1001},
+        {DataType::kInt64, b.data(), b_sum.data(), 3},
+        {DataType::kFloat32, nullptr, nullptr, 0},
+        {DataType::kFloat32, &c, &c, 1}};
+    ASSERT_TRUE(communicator.AllReduce(ReduceOp::kSum, buffers).ok());
+    for (int64_t i = 0; i < 1001; ++i) {
+      float expected = Value(0, i);
+      for (int r = 1; r < size; ++r) expected += Value(r, i);
+      ASSERT_EQ(a[i], expected) << i;
+    }
+    const int64_t ranks = size * (size - 1) / 2;
+    EXPECT_EQ(b_sum, (std::vector<int64_t>{ranks + size, -ranks, 7 * size}));
+    float expected = Value(0, 5);
+    for (int r = 1; r < size; ++r) expected += Value(r, 5);
+    EXPECT_EQ(c, expected);
   });
 }
 
@@ -84,7 +113,8 @@ TEST_P(SharedMemoryTest, MaximumKeepsNan) {
     const float in = communicator.rank() == communicator.size() / 2 ? nan : 1;
     float out = 0;
     ASSERT_TRUE(
-        communicator.AllReduce(ReduceOp::kMax, DataType::kFloat32, &in, &out, 1)
+        communicator
+            .AllReduce(ReduceOp::kMax, {{DataType::kFloat32, &in, &out, 1}})
             .ok());
     EXPECT_TRUE(out != out);
   });
@@ -98,7 +128,7 @@ TEST_P(SharedMemoryTest, HalfIsAddedInFloatAndRoundedOnce) {
     ops::BFloat16 out(0.0f);
     ASSERT_TRUE(
         communicator
-            .AllReduce(ReduceOp::kSum, DataType::kBFloat16, &in, &out, 1)
+            .AllReduce(ReduceOp::kSum, {{DataType::kBFloat16, &in, &out, 1}})
             .ok());
     const float sum = 1.0f + (size - 1) / 256.0f;
     EXPECT_EQ(static_cast<float>(out), static_cast<float>(ops::BFloat16(sum)));
@@ -173,8 +203,8 @@ TEST_P(SharedMemoryTest, AbortWakesWhoWaitsAndRefusesLaterCalls) {
       communicator.Abort(absl::DataLossError("rank 0 broke"));
     }
     float x = 0;
-    absl::Status status =
-        communicator.AllReduce(ReduceOp::kSum, DataType::kFloat32, &x, &x, 1);
+    absl::Status status = communicator.AllReduce(
+        ReduceOp::kSum, {{DataType::kFloat32, &x, &x, 1}});
     if (status.code() == absl::StatusCode::kDataLoss) ++failed;
   });
   EXPECT_EQ(failed, size);

@@ -71,9 +71,9 @@ void RunDevice(const BoxingProgram& program, const TensorType& type, int device,
     absl::Status status;
     switch (program.kind) {
       case CollectiveKind::kAllReduce:
-        status =
-            communicator->AllReduce(ToReduceOp(program.reduce), type.dtype, in,
-                                    out, inputs[0].slice().num_elements());
+        status = communicator->AllReduce(
+            ToReduceOp(program.reduce),
+            {{type.dtype, in, out, inputs[0].slice().num_elements()}});
         break;
       case CollectiveKind::kAllGather:
         status = communicator->AllGather(type.dtype, in, out, task.counts);
