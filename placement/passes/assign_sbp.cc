@@ -64,7 +64,8 @@ class Search {
   void AddTensor(TensorId tensor);
   void TieParameters();
   double Boxing(TensorId tensor, Sbp from, Sbp to);
-  double Blocking(TensorId tensor) const;
+  // Nobody reads it before the optimizer does.
+  bool OnlyForOptimizer(TensorId tensor) const;
   // Transitions without communication.
   static bool LocalOnly(Sbp from, Sbp to) {
     return from.is_broadcast() || (from.is_split() && to.is_partial());
@@ -185,17 +186,26 @@ double Search::Boxing(TensorId tensor, Sbp from, Sbp to) {
   auto [it, is_new] =
       boxing_cache_.try_emplace({type.dtype, dims, from, to}, 0.0);
   if (is_new) it->second = BoxingSeconds(type, from, to, cluster_, 0);
-  return it->second + (LocalOnly(from, to) ? 0 : Blocking(tensor));
+  if (LocalOnly(from, to)) return it->second;
+  // Where the result is needed before the optimizer, all devices wait.
+  if (!OnlyForOptimizer(tensor)) {
+    return it->second + cluster_.mesh[0].blocking_seconds;
+  }
+  // Sums of gradients travel in buckets (bucket_collectives.h), and share the
+  // latency.
+  if (from.is_partial() && to.is_broadcast()) {
+    const double rounds = 2 * (cluster_.num_devices() - 1);
+    return it->second - rounds * cluster_.mesh[0].latency_seconds;
+  }
+  return it->second;
 }
 
-// Where the result is needed before the optimizer, all devices wait.
-double Search::Blocking(TensorId tensor) const {
-  for (const Reader& reader : readers_[tensor]) {
-    if (graph_.nodes[reader.node].origin.phase != ops::Phase::kOptimizer) {
-      return cluster_.mesh[0].blocking_seconds;
-    }
-  }
-  return 0;
+bool Search::OnlyForOptimizer(TensorId tensor) const {
+  return std::all_of(readers_[tensor].begin(), readers_[tensor].end(),
+                     [&](const Reader& reader) {
+                       return graph_.nodes[reader.node].origin.phase ==
+                              ops::Phase::kOptimizer;
+                     });
 }
 
 void Search::AddTensor(TensorId tensor) {

@@ -120,8 +120,10 @@ Plan WithoutReuse(Plan plan) {
 bool SameBits(const TrainingResult& a, const TrainingResult& b) {
   if (a.losses.size() != b.losses.size() ||
       a.variables.size() != b.variables.size() ||
-      std::memcmp(a.losses.data(), b.losses.data(),
-                  a.losses.size() * sizeof(float)) != 0) {
+      // (Of no step there are no losses, and memcmp takes no null pointer.)
+      (!a.losses.empty() &&
+       std::memcmp(a.losses.data(), b.losses.data(),
+                   a.losses.size() * sizeof(float)) != 0)) {
     return false;
   }
   for (const auto& [name, value] : a.variables) {
