@@ -29,8 +29,12 @@ void GradientContext::set_input_gradient(int i, TensorId gradient) {
   CHECK_EQ(input_gradients_[i], kNone) << node_.name << " input " << i;
   const TensorType& want = builder_->type(node_.inputs[i]);
   const TensorType& got = builder_->type(gradient);
-  CHECK(want == got) << node_.name << " input " << i << ": gradient is "
-                     << got.ToString() << ", input is " << want.ToString();
+  const NodeId producer = builder_->graph().tensors[node_.inputs[i]].producer;
+  const bool of_variable = builder_->def(producer).is_variable &&
+                           got == TensorType{DataType::kFloat32, want.shape};
+  CHECK(want == got || of_variable)
+      << node_.name << " input " << i << ": gradient is " << got.ToString()
+      << ", input is " << want.ToString();
   input_gradients_[i] = gradient;
 }
 
