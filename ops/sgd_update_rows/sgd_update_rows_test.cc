@@ -124,14 +124,12 @@ class LazyRows {
   }
 
   // Of bfloat16 weights, caught up: got - wanted, in distances between two
-  // bfloat16 numbers at the wanted one.
+  // bfloat16 numbers just below 1, where the largest weights are.
   Values WeightErrors() {
     Run("catch_up_rows", {}, {weight_, momentum_, updated_, history_});
     Values errors = weight_.ToDoubles();
     for (size_t i = 0; i < errors.size(); ++i) {
-      int exponent = 0;
-      std::frexp(w_[i], &exponent);
-      errors[i] = (errors[i] - w_[i]) / std::ldexp(1.0, exponent - 8);
+      errors[i] = (errors[i] - w_[i]) / 0x1p-8;
     }
     return errors;
   }

@@ -160,7 +160,7 @@ void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
   if (skip_ != kNone) inputs.push_back(skip_);
   ops::Attributes attributes = {{"momentum", options_.momentum},
                                 {"weight_decay", options_.weight_decay}};
-  if (ops::IsHalf(type.dtype) || ops::IsHalf(builder_.type(momentum).dtype)) {
+  if (ops::IsHalf(type.dtype) || momentum_type != "float32") {
     attributes.Set("key", node.attributes.Int("key"));
   }
   builder_.Add1(op, absl::StrCat(node.name, "/", op), inputs,

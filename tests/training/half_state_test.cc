@@ -161,12 +161,17 @@ TEST(HalfStateTest, TrainsWithHalfPrecisionToo) {
   SmallTraining training = HalfState(kStorages[0]);
   training.options.precision = placement::Precision::kBFloat16;
   const TrainingResult fused = MustTrain(training);
-  for (const placement::LogicalTensor& tensor : fused.plan.tensors()) {
-    EXPECT_THAT(tensor.name(),
-                testing::Not(testing::HasSubstr("head.weight/cast")));
-  }
   training.options.fuse = false;
-  ExpectNearlyTheSame(fused, MustTrain(training));
+  const TrainingResult plain = MustTrain(training);
+  for (const TrainingResult* result : {&fused, &plain}) {
+    for (const placement::LogicalTensor& tensor : result->plan.tensors()) {
+      EXPECT_THAT(tensor.name(),
+                  testing::Not(testing::HasSubstr("head.weight/cast")));
+    }
+  }
+  for (size_t s = 0; s < fused.losses.size(); ++s) {
+    EXPECT_NEAR(fused.losses[s], plain.losses[s], 0.02 * plain.losses[s]);
+  }
 }
 
 // Learning by heart is as fast as in float32, with steps that are mostly far
