@@ -11,6 +11,7 @@
 #include "glog/logging.h"
 #include "models/train_graph.h"
 #include "ops/data_source.h"
+#include "ops/half.h"
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/compile.h"
@@ -99,6 +100,14 @@ float Dot(const float* a, const float* b, int64_t n) {
   return static_cast<float>(sum);
 }
 
+// Of a floating tensor of any type.
+std::vector<float> Floats(const runtime::HostTensor& tensor) {
+  return ops::VisitFloating(tensor.dtype, [&](auto zero) {
+    const auto* values = tensor.as<decltype(zero)>();
+    return std::vector<float>(values, values + tensor.shape.num_elements());
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<Embeddings> Embed(
@@ -144,7 +153,8 @@ double Rank1Accuracy(const Embeddings& embeddings,
                      const std::vector<runtime::Photograph>& photographs,
                      const runtime::HostTensor& centres, int64_t people) {
   const int64_t dimension = embeddings.dimension;
-  const float* rows = centres.as<float>();
+  const std::vector<float> values = Floats(centres);
+  const float* rows = values.data();
   std::vector<float> inverse_norms(people);
   for (int64_t c = 0; c < people; ++c) {
     const float* row = rows + c * dimension;

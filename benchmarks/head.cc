@@ -17,6 +17,7 @@
 #include "benchmark/benchmark.h"
 #include "benchmarks/kernel_run.h"
 #include "glog/logging.h"
+#include "ops/half.h"
 #include "ops/panel_product.h"
 
 namespace facet::benchmarks {
@@ -86,11 +87,13 @@ const Rates& CoreRates() {
 struct Case {
   std::string op;
   int64_t rows, classes;
+  ops::DataType stored;  // Of w and its momentum.
 };
 
 ops::KernelSpec SpecOf(const Case& c) {
   const ops::TensorSlice x = WholeFloat32({c.rows, kColumns});
-  const ops::TensorSlice w = WholeFloat32({c.classes, kColumns});
+  ops::TensorSlice w = WholeFloat32({c.classes, kColumns});
+  w.dtype = c.stored;
   const ops::TensorSlice y = WholeFloat32({c.rows, c.classes});
   const ops::TensorSlice scalar = WholeFloat32({});
   ops::KernelSpec spec;
@@ -102,8 +105,10 @@ ops::KernelSpec SpecOf(const Case& c) {
     spec.inputs = {y, w};
     spec.outputs = {x};
   } else {
-    spec.attributes = {
-        {"eps", 1e-12}, {"momentum", 0.9}, {"weight_decay", 5e-4}};
+    spec.attributes = {{"eps", 1e-12},
+                       {"momentum", 0.9},
+                       {"weight_decay", 5e-4},
+                       {"key", int64_t{0}}};
     spec.inputs = {w, w, x, y, scalar};
   }
   return spec;
@@ -116,6 +121,14 @@ void Head(benchmark::State& state, const Case& c) {
   CHECK(run.ok()) << run.status();
   // The learning rate: weights that grow or vanish would be slow.
   if (spec.outputs.empty()) *run->input(4) = 1e-6f;
+  for (size_t i = 0; i < spec.inputs.size(); ++i) {
+    if (spec.inputs[i].dtype == ops::DataType::kFloat32) continue;
+    auto* values =
+        reinterpret_cast<ops::BFloat16*>(run->input(static_cast<int>(i)));
+    for (int64_t e = 0; e < spec.inputs[i].num_elements(); ++e) {
+      values[e] = ops::BFloat16(static_cast<float>(e * 37 % 101 - 50) / 50);
+    }
+  }
   run->Run();
   for (auto _ : state) run->Run();
 
@@ -147,11 +160,16 @@ void RegisterAll() {
        {"cosine_linear", "cosine_linear_grad_input", "cosine_linear_sgd"}) {
     for (int64_t classes : {5000, 100000}) {
       for (int64_t rows : {16, 32, 64, 128}) {
-        const Case c = {op, rows, classes};
-        benchmark::RegisterBenchmark(
-            absl::StrCat(op, "/", rows, "x", classes).c_str(),
-            [c](benchmark::State& state) { Head(state, c); })
-            ->Unit(benchmark::kMillisecond);
+        for (ops::DataType stored :
+             {ops::DataType::kFloat32, ops::DataType::kBFloat16}) {
+          const Case c = {op, rows, classes, stored};
+          const char* suffix =
+              stored == ops::DataType::kFloat32 ? "" : "/bfloat16";
+          benchmark::RegisterBenchmark(
+              absl::StrCat(op, "/", rows, "x", classes, suffix).c_str(),
+              [c](benchmark::State& state) { Head(state, c); })
+              ->Unit(benchmark::kMillisecond);
+        }
       }
     }
   }

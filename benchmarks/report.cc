@@ -74,7 +74,10 @@ double SamplesPerSecond(const Results& results) {
   return results.batch_size / Median(results.step_seconds);
 }
 
-std::string PrecisionText(const Settings& settings) {
+namespace {
+
+// Of the computation.
+std::string ArithmeticText(const Settings& settings) {
   if (!settings.half.has_value()) return "float32";
   const bool native = CpuMultipliesBFloat16();
   if (*settings.half == ops::DataType::kBFloat16) {
@@ -86,6 +89,20 @@ std::string PrecisionText(const Settings& settings) {
   }
   return "float16, float32 master weights, dynamic loss scaling (kept in "
          "float16, multiplied in float32)";
+}
+
+}  // namespace
+
+std::string PrecisionText(const Settings& settings) {
+  std::string text = ArithmeticText(settings);
+  for (const auto& [what, dtype] :
+       {std::make_pair("class weights", settings.storage.weight),
+        std::make_pair("their momentum", settings.storage.momentum)}) {
+    if (dtype == ops::DataType::kFloat32) continue;
+    absl::StrAppend(&text, "; ", what, " ", ops::DataTypeName(dtype),
+                    ", rounded stochastically");
+  }
+  return text;
 }
 
 double RuntimePercent(const Results& results) {
@@ -141,6 +158,8 @@ absl::Status WriteJson(const Results& r, const std::string& path) {
       absl::StrCat("\"devices\": ", r.devices),
       absl::StrCat("\"partial_fc\": ", JsonNumber(r.partial_fc)),
       absl::StrCat("\"precision\": ", JsonString(r.precision)),
+      absl::StrCat("\"weight_type\": ", JsonString(r.weight_type)),
+      absl::StrCat("\"momentum_type\": ", JsonString(r.momentum_type)),
       absl::StrCat("\"process_peak_bytes\": ", r.process_peak_bytes),
       absl::StrCat("\"predicted_peak_bytes\": ", r.predicted_peak_bytes),
       absl::StrCat("\"phases\": ", JsonMap(r.phases)),

@@ -21,6 +21,9 @@ struct DeviceBytes {
 struct Results {
   std::string hardware;
   std::string precision;  // "bfloat16"
+  // How class weights and their momentum are stored.
+  std::string weight_type = "float32";
+  std::string momentum_type = "float32";
   int64_t classes = 0;
   int64_t batch_size = 0;
   int devices = 0;

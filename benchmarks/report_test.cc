@@ -121,6 +121,12 @@ TEST(ReportTest, PrecisionTextSaysWhatIsReallyDone) {
   EXPECT_THAT(PrecisionText(settings),
               testing::AllOf(testing::StartsWith("float16"),
                              HasSubstr("loss scaling")));
+  settings.half.reset();
+  settings.storage.weight = ops::DataType::kBFloat16;
+  EXPECT_THAT(PrecisionText(settings),
+              testing::AllOf(testing::StartsWith("float32"),
+                             HasSubstr("class weights bfloat16"),
+                             testing::Not(HasSubstr("momentum"))));
 }
 
 }  // namespace

@@ -126,6 +126,8 @@ absl::StatusOr<Results> TrainingRun::Train() {
   r.precision = settings_.half.has_value()
                     ? std::string(ops::DataTypeName(*settings_.half))
                     : "float32";
+  r.weight_type = std::string(ops::DataTypeName(settings_.storage.weight));
+  r.momentum_type = std::string(ops::DataTypeName(settings_.storage.momentum));
   r.classes = settings_.classes;
   r.batch_size = settings_.batch_size;
   r.devices = settings_.devices;

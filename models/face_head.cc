@@ -114,7 +114,7 @@ absl::StatusOr<FaceHead> AddFaceHead(const FaceHeadConfig& config,
   };
   const TensorId weight =
       layers.Variable("head", "head.weight", {config.classes, dimension},
-                      Initial::Normal(0.01), Role::kTrainedOwn);
+                      Initial::Normal(0.01), Role::kTrainedOwn, config.storage);
   RETURN_IF_ERROR(builder->status());
   // Padding of a sample has weights and so cosines of 0; the mask takes it out
   // of the softmax, and so of all gradients.

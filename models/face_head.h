@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "models/layers.h"
 #include "ops/graph_builder.h"
 
 namespace facet::models {
@@ -41,6 +42,9 @@ struct FaceHeadConfig {
   // have one (any other number of devices has all on each); the sample is the
   // same for any number.
   int64_t class_groups = 1;
+  // Of the class weights. In bfloat16 they and their momentum take half the
+  // memory; what a step writes is rounded stochastically.
+  Storage storage;
 };
 
 struct FaceHead {
@@ -52,8 +56,8 @@ struct FaceHead {
 // below the number of classes. Part "head", all in float32. The class centres
 // are the variable "head.weight" [classes, D], N(0, 0.01^2) at first; its
 // gradient takes no part in clipping. InvalidArgument for fewer than 2 or more
-// than 2^31 - 1 classes, or an impossible margin, scale, rate or number of
-// groups.
+// than 2^31 - 1 classes, or an impossible margin, scale, rate, number of groups
+// or type.
 absl::StatusOr<FaceHead> AddFaceHead(const FaceHeadConfig& config,
                                      ops::TensorId features,
                                      ops::TensorId labels,

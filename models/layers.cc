@@ -35,11 +35,13 @@ TensorId LayerBuilder::Add(absl::string_view layer, absl::string_view op,
 
 TensorId LayerBuilder::Variable(absl::string_view layer, absl::string_view name,
                                 std::vector<int64_t> shape, Initial initial,
-                                Role role) {
+                                Role role, const Storage& storage) {
   ops::Attributes attributes = {
       {"init", std::string(initial.kind)},
       {initial.attribute, initial.parameter},
       {"key", int64_t{NameKey(name)}},
+      {"dtype", std::string(ops::DataTypeName(storage.weight))},
+      {"momentum_dtype", std::string(ops::DataTypeName(storage.momentum))},
       {"trainable", role == Role::kTrained || role == Role::kTrainedOwn},
       {"clip", role == Role::kTrained}};
   if (role != Role::kStatistic) {

@@ -31,6 +31,13 @@ struct Initial {
   static Initial Uniform(double bound) { return {"uniform", "bound", bound}; }
 };
 
+// How a trained variable and the optimizer's momentum for it are stored:
+// float32 or bfloat16. Whatever they are, steps are computed in float32.
+struct Storage {
+  ops::DataType weight = ops::DataType::kFloat32;
+  ops::DataType momentum = ops::DataType::kFloat32;
+};
+
 // Who changes a variable.
 enum class Role {
   kTrained,     // The optimizer; its gradient is clipped with all others.
@@ -62,8 +69,8 @@ class LayerBuilder {
                     ops::Attributes attributes = {});
 
   ops::TensorId Variable(absl::string_view layer, absl::string_view name,
-                         std::vector<int64_t> shape, Initial initial,
-                         Role role);
+                         std::vector<int64_t> shape, Initial initial, Role role,
+                         const Storage& storage = {});
 
   // All below: variables "<layer>.weight" and so on, the result "<layer>".
   // Square kernel without bias, weights N(0, 0.1^2).

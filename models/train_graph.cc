@@ -1,5 +1,6 @@
 #include "models/train_graph.h"
 
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -50,6 +51,13 @@ absl::StatusOr<TrainModel> BuildTrainGraph(const TrainConfig& config,
   if (config.sample_rate < 1) {
     absl::StrAppend(&model.graph.name, ", partial_fc ", config.sample_rate);
   }
+  for (const auto& [name, dtype] :
+       {std::make_pair("weight_type", config.storage.weight),
+        std::make_pair("momentum_type", config.storage.momentum)}) {
+    if (dtype == ops::DataType::kFloat32) continue;
+    absl::StrAppend(&model.graph.name, ", ", name, " ",
+                    ops::DataTypeName(dtype));
+  }
   ops::GraphBuilder builder(&model.graph, lookup);
   ASSIGN_OR_RETURN(const Batch batch, AddSource(config.batch_size, &builder));
 
@@ -68,6 +76,7 @@ absl::StatusOr<TrainModel> BuildTrainGraph(const TrainConfig& config,
   head_config.margin_gradient = config.margin_gradient;
   head_config.sample_rate = config.sample_rate;
   head_config.class_groups = config.class_groups;
+  head_config.storage = config.storage;
   ASSIGN_OR_RETURN(
       const FaceHead head,
       AddFaceHead(head_config, backbone.features, batch.labels, &builder));

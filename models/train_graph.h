@@ -25,6 +25,7 @@ struct TrainConfig {
   // Partial FC; see models/face_head.h.
   double sample_rate = 1;
   int64_t class_groups = 1;
+  Storage storage;  // Of the class weights; see models/face_head.h.
 };
 
 struct TrainModel {

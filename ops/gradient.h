@@ -46,7 +46,8 @@ class GradientContext {
                                             absl::Span<const TensorId> inputs,
                                             Attributes attributes = {});
 
-  // Same shape and dtype as the input. At most once per input.
+  // Same shape and dtype as the input; or float32, by a variable that is stored
+  // in less. At most once per input.
   void set_input_gradient(int i, TensorId gradient);
   TensorId input_gradient(int i) const { return input_gradients_[i]; }
 

@@ -51,8 +51,8 @@ struct Ahead {
     const int64_t tiles = (call.rows + kMostRows - 1) / kMostRows;
     const int64_t steps = tiles * call.depth *
                           ((call.panels + kPanelsAtOnce - 1) / kPanelsAtOnce);
-    at = reinterpret_cast<const char*>(prefetch.data);
-    step_bytes = prefetch.floats * sizeof(float) / std::max<int64_t>(1, steps);
+    at = static_cast<const char*>(prefetch.data);
+    step_bytes = prefetch.bytes / std::max<int64_t>(1, steps);
     if (at == nullptr) at = reinterpret_cast<const char*>(call.b);
   }
   HWY_INLINE void Step() {

@@ -16,8 +16,8 @@ inline int64_t PanelsOf(int64_t columns) {
 }
 
 struct PanelPrefetch {
-  const float* data = nullptr;  // Null: nothing.
-  int64_t floats = 0;
+  const void* data = nullptr;  // Null: nothing.
+  int64_t bytes = 0;
 };
 
 // Distances are in floats.

@@ -65,7 +65,7 @@ std::vector<float> Product(const Case& c, const std::vector<float>& a,
   call.c = padded.data();
   call.c_row = panels * kPanel;
   call.add = start != nullptr;
-  call.ahead[0] = {a.data(), static_cast<int64_t>(a.size())};
+  call.ahead[0] = {a.data(), static_cast<int64_t>(a.size() * sizeof(float))};
   PanelProduct(call);
   std::vector<float> result(c.rows * c.columns);
   for (int64_t r = 0; r < c.rows; ++r) {

@@ -40,9 +40,9 @@ inline absl::Status CheckRowList(const TensorType& rows,
                    matrix.ToString(), " has rows"));
 }
 
-// What belongs to the listed rows.
+// What belongs to the listed rows: in float32, however the matrix is stored.
 inline TensorType ListedRows(const TensorType& rows, const TensorType& matrix) {
-  return {matrix.dtype, {rows.shape.num_elements(), matrix.shape[1]}};
+  return {DataType::kFloat32, {rows.shape.num_elements(), matrix.shape[1]}};
 }
 
 // Everything on every device; and `by_group` if each device has one group.

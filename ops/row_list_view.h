@@ -14,11 +14,10 @@
 namespace facet::ops {
 
 // Starts to load a row.
-inline void PrefetchRow(const float* row, int64_t columns) {
-  constexpr int64_t kFloatsOfLine = 16;
-  for (int64_t i = 0; i < columns; i += kFloatsOfLine) {
-    __builtin_prefetch(row + i);
-  }
+template <typename T>
+void PrefetchRow(const T* row, int64_t columns) {
+  constexpr int64_t kOfLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < columns; i += kOfLine) __builtin_prefetch(row + i);
 }
 
 class RowListView {

@@ -90,7 +90,8 @@ std::string RowsTable(const std::vector<Row>& rows, int width) {
         {row.name, absl::StrCat(row.classes), absl::StrCat(row.batch_size),
          row.published_batch_size > 0 ? absl::StrCat(row.published_batch_size)
                                       : "-",
-         row.half ? "half" : "float32",
+         absl::StrCat(row.half ? "half" : "float32",
+                      row.half_state ? ", 16-bit state" : ""),
          row.partial_fc() ? absl::StrFormat("%g", row.sample_rate) : "-",
          PublishedText(row), bar});
   }

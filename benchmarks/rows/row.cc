@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "benchmarks/published.h"
 
@@ -28,6 +29,12 @@ Row MakeRow(int64_t classes, int64_t batch_size, bool half,
   row.sample_rate = sample_rate;
   row.name = absl::StrCat(ClassesText(classes), half ? "_fp16" : "_fp32",
                           row.partial_fc() ? "_pfc" : "", "_b", batch_size);
+  return row;
+}
+
+Row WithHalfState(Row row) {
+  row.half_state = true;
+  row.name = absl::StrReplaceAll(row.name, {{"_b", "_state16_b"}});
   return row;
 }
 
@@ -75,6 +82,8 @@ std::vector<Row> RowsWithBars() {
               {.samples_per_second = 7, .peak_bytes = 12 * kGiB}),
       // That it trains at all is what is asked.
       WithBar(MakeRow(5'000'000, 16, false, 1), {.peak_bytes = 24 * kGiB}),
+      WithBar(WithHalfState(MakeRow(10'000'000, 16, false, 1)),
+              {.peak_bytes = 24 * kGiB}),
   };
   Row devices = MakeRow(10'000, 16, false, 1);
   devices.name = "two_devices";

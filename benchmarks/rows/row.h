@@ -31,6 +31,8 @@ struct Row {
   int64_t batch_size = 0;  // Global, as it is run.
   bool half = false;
   double sample_rate = 1;  // Of Partial FC; 1: all classes.
+  // Class weights and their momentum stored as bfloat16, which the peer cannot.
+  bool half_state = false;
   Opponent opponent = Opponent::kPeer;
   // On 8 x V100; 0: not a published row.
   int64_t published_batch_size = 0;

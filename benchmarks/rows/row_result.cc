@@ -56,6 +56,7 @@ Json RowJson(const RowResult& result) {
       {"fp16", row.half},
       {"partial_fc", row.partial_fc()},
       {"sample_rate", row.sample_rate},
+      {"half_state", row.half_state},
       {"samples_per_second", OrNull(result.ours.Speed())},
       {"peak_bytes", OrNull(result.ours.peak_bytes)},
       {"failure", OrNull(result.ours.failure)},
@@ -143,6 +144,8 @@ absl::StatusOr<RowResult> ParseRow(const Json& json) {
   reader.Read("compared_failure", &result.other.failure);
   reader.Read("compared_out_of_memory", &result.other.out_of_memory);
   reader.Read("compared_rounds", &result.other.samples_per_second);
+  // Files of before there was such a thing do not have it.
+  if (json.contains("half_state")) reader.Read("half_state", &row.half_state);
   RETURN_IF_ERROR(reader.status());
   row.opponent =
       opponent == kOneDevice ? Opponent::kOneDevice : Opponent::kPeer;

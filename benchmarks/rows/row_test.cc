@@ -10,6 +10,7 @@
 namespace facet::benchmarks {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -53,11 +54,14 @@ TEST(RowTest, NamesAreUniqueAndSayWhatTheRowIs) {
     if (row.opponent == Opponent::kOneDevice) continue;
     const bool says_half = row.name.find("fp16") != std::string::npos;
     const bool says_sampled = row.name.find("_pfc_") != std::string::npos;
+    const bool says_state = row.name.find("_state16_") != std::string::npos;
     EXPECT_EQ(says_half, row.half) << row.name;
+    EXPECT_EQ(says_state, row.half_state) << row.name;
     EXPECT_EQ(says_sampled, row.partial_fc()) << row.name;
   }
   EXPECT_THAT(names, Contains("2m_fp16_pfc_b2048"));
   EXPECT_THAT(names, Contains("618k_fp32_b16"));
+  EXPECT_THAT(names, Contains("10m_fp32_state16_b16"));
 }
 
 TEST(RowTest, ACoreGetsEightImagesOfTheSmallestPublishedBatch) {
@@ -112,6 +116,13 @@ TEST(ContestantsTest, BothGetTheRowAsItIs) {
                         "--classes=1000", "--batch_size=12", "--steps=7",
                         "--warmup=2", "--fp16", "--partial_fc=0.1",
                         "--json=/out.json"));
+  // The peer trains such a row in float32.
+  row.half_state = true;
+  EXPECT_THAT(OurCommand(c, row, "/out.json"),
+              AllOf(Contains("--weight_type=bfloat16"),
+                    Contains("--momentum_type=bfloat16")));
+  EXPECT_EQ(OpponentCommand(c, row, "/out.json"), peer);
+  row.half_state = false;
   row.half = false;
   row.sample_rate = 1;
   row.opponent = Opponent::kOneDevice;

@@ -26,10 +26,11 @@ void ShowRow(const Row& row, size_t number, size_t count) {
       row.published_batch_size != row.batch_size) {
     absl::StrAppend(&batch, " (published ", row.published_batch_size, ")");
   }
-  std::printf("[%d/%d] %s: %d classes, %s, %s%s\n", static_cast<int>(number),
+  std::printf("[%d/%d] %s: %d classes, %s, %s%s%s\n", static_cast<int>(number),
               static_cast<int>(count), row.name.c_str(),
               static_cast<int>(row.classes), batch.c_str(),
               row.half ? "half precision" : "float32",
+              row.half_state ? ", 16-bit state" : "",
               row.partial_fc()
                   ? absl::StrFormat(", Partial FC %g", row.sample_rate).c_str()
                   : "");

@@ -102,9 +102,10 @@ void Convolve(const Images& source, const Kernels& w, const Images& result,
       // The kernels come from memory with every batch.
       const int64_t next = product + (panel + few) / panels;
       if (next < kProducts) {
-        call.ahead[0] = {kernels + next * sizes.kernel +
-                             view.PanelOffset((panel + few) % panels, 0),
-                         few * call.b_panel};
+        call.ahead[0] = {
+            kernels + next * sizes.kernel +
+                view.PanelOffset((panel + few) % panels, 0),
+            few * call.b_panel * static_cast<int64_t>(sizeof(float))};
       }
       PanelProduct(call);
     });

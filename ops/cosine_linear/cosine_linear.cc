@@ -3,8 +3,11 @@
 // With two million classes these would be gigabytes.
 //
 //   cosine_linear(x, w) = matmul(x, l2_normalize(w), transpose_b)
+//
+// All in float32, but w (and its momentum) may be stored as bfloat16.
 #include "absl/strings/str_cat.h"
 #include "ops/cosine_linear/fuse.h"
+#include "ops/expect_stored.h"
 #include "ops/expect_type.h"
 #include "ops/gradient.h"
 #include "ops/l2_normalize/eps_attribute.h"
@@ -16,9 +19,10 @@ namespace facet::ops {
 namespace {
 
 constexpr DataType kFloat32 = DataType::kFloat32;
+constexpr DataType kBFloat16 = DataType::kBFloat16;
 
 absl::Status CheckWeight(const TensorType& w) {
-  return ExpectType("w", w, kFloat32, 2, "[C, D]");
+  return ExpectStored("w", w, 2, "[C, D]");
 }
 
 absl::Status CheckInput(const TensorType& x, const TensorType& w) {
@@ -64,8 +68,7 @@ absl::Status InferSgd(const OpCall& call, std::vector<TensorType>*) {
   const TensorType& x = call.inputs[2];
   const TensorType& dy = call.inputs[3];
   RETURN_IF_ERROR(CheckWeight(w));
-  RETURN_IF_ERROR(
-      ExpectSameType("momentum", call.inputs[1], w, "the type of w"));
+  RETURN_IF_ERROR(CheckState(w, call.inputs[1]));
   RETURN_IF_ERROR(CheckInput(x, w));
   RETURN_IF_ERROR(CheckOutputGradient(dy, w));
   if (x.shape[0] != dy.shape[0]) {
@@ -132,7 +135,8 @@ OpDef CosineLinearDef() {
   def.fuse = FuseCosineLinear;
   def.examples = {
       {{{"eps", 1e-12}}, {{kFloat32, {7, 9}}, {kFloat32, {13, 9}}}, {}},
-      {{{"eps", 1e-12}}, {{kFloat32, {6, 8}}, {kFloat32, {10, 8}}}, {}}};
+      {{{"eps", 1e-12}}, {{kFloat32, {6, 8}}, {kFloat32, {10, 8}}}, {}},
+      {{{"eps", 1e-12}}, {{kFloat32, {7, 9}}, {kBFloat16, {13, 9}}}, {}}};
   return def;
 }
 
@@ -154,7 +158,8 @@ OpDef CosineLinearGradInputDef() {
   };
   def.examples = {
       {{{"eps", 1e-12}}, {{kFloat32, {7, 13}}, {kFloat32, {13, 9}}}, {}},
-      {{{"eps", 1e-12}}, {{kFloat32, {6, 10}}, {kFloat32, {10, 8}}}, {}}};
+      {{{"eps", 1e-12}}, {{kFloat32, {6, 10}}, {kFloat32, {10, 8}}}, {}},
+      {{{"eps", 1e-12}}, {{kFloat32, {7, 13}}, {kBFloat16, {13, 9}}}, {}}};
   return def;
 }
 
@@ -162,7 +167,7 @@ OpDef CosineLinearSgdDef() {
   OpDef def;
   def.name = "cosine_linear_sgd";
   def.summary = "gradient of cosine_linear by w and the optimizer's step";
-  def.attributes = SgdAttributes();
+  def.attributes = UpdateAttributes();
   def.attributes.push_back(EpsAttribute());
   def.inputs = {"w",   "momentum", "x", "dy", "learning_rate", "gradient_scale",
                 "skip"};
@@ -178,18 +183,19 @@ OpDef CosineLinearSgdDef() {
   def.cost = [](const OpCall& local) {
     const TensorType& w = local.inputs[0];
     Cost cost = ProductCost(local, local.inputs[2].shape[0], w, 15);
-    // w and momentum are written, too.
-    cost.bytes += 2.0 * static_cast<double>(w.size_bytes());
+    // They are written, too.
+    cost.bytes += StateBytes(w, local.inputs[1]) / 2;
     return cost;
   };
   def.mutates = {0, 1};
   def.has_side_effect = true;
-  auto example = [](int64_t n, int64_t c, int64_t d, int scalars) {
+  auto example = [](int64_t n, int64_t c, int64_t d, int scalars,
+                    DataType weight = kFloat32, DataType momentum = kFloat32) {
     OpExample example;
     example.attributes = {
         {"eps", 1e-12}, {"momentum", 0.9}, {"weight_decay", 5e-4}};
-    example.inputs = {{kFloat32, {c, d}},
-                      {kFloat32, {c, d}},
+    example.inputs = {{weight, {c, d}},
+                      {momentum, {c, d}},
                       {kFloat32, {n, d}},
                       {kFloat32, {n, c}}};
     example.inputs.insert(example.inputs.end(), scalars, {kFloat32, {}});
@@ -198,7 +204,9 @@ OpDef CosineLinearSgdDef() {
     if (scalars == 3) example.domains.back() = {0, 0};
     return example;
   };
-  def.examples = {example(7, 13, 9, 1), example(6, 10, 8, 3)};
+  def.examples = {example(7, 13, 9, 1), example(6, 10, 8, 3),
+                  example(7, 13, 9, 1, kBFloat16, kBFloat16),
+                  example(6, 11, 8, 1, kBFloat16, kFloat32)};
   return def;
 }
 

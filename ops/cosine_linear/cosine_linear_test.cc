@@ -9,6 +9,7 @@
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
+#include "ops/testing/rounded.h"
 
 namespace facet::ops {
 namespace {
@@ -97,17 +98,19 @@ std::vector<Values> Sgd(const Attributes& attributes,
   return {w, m};
 }
 
-OpCase ForwardCase(int64_t n, int64_t c, int64_t d) {
+OpCase ForwardCase(int64_t n, int64_t c, int64_t d,
+                   DataType stored = kFloat32) {
   OpCase op_case;
   op_case.op = "cosine_linear";
-  op_case.inputs = {{kFloat32, {n, d}}, {kFloat32, {c, d}}};
+  op_case.inputs = {{kFloat32, {n, d}}, {stored, {c, d}}};
   return op_case;
 }
 
-OpCase GradInputCase(int64_t n, int64_t c, int64_t d) {
+OpCase GradInputCase(int64_t n, int64_t c, int64_t d,
+                     DataType stored = kFloat32) {
   OpCase op_case;
   op_case.op = "cosine_linear_grad_input";
-  op_case.inputs = {{kFloat32, {n, c}}, {kFloat32, {c, d}}};
+  op_case.inputs = {{kFloat32, {n, c}}, {stored, {c, d}}};
   return op_case;
 }
 
@@ -138,6 +141,7 @@ constexpr Dims kDims[] = {
 TEST(CosineLinearTest, Values) {
   for (const auto& [n, c, d] : kDims) {
     ExpectMatchesReference(ForwardCase(n, c, d), Cosines);
+    ExpectMatchesReference(ForwardCase(n, c, d, DataType::kBFloat16), Cosines);
   }
 }
 
@@ -148,6 +152,8 @@ TEST(CosineLinearTest, Gradient) {
 TEST(CosineLinearGradInputTest, Values) {
   for (const auto& [n, c, d] : kDims) {
     ExpectMatchesReference(GradInputCase(n, c, d), GradInput);
+    ExpectMatchesReference(GradInputCase(n, c, d, DataType::kBFloat16),
+                           GradInput);
   }
 }
 
@@ -193,6 +199,71 @@ TEST(CosineLinearSgdTest, SkipChangesNothing) {
   EXPECT_EQ(inputs[1].ToDoubles(), m);
 }
 
+TEST(CosineLinearSgdTest, BFloat16StateIsTheFloat32StepRounded) {
+  const int64_t key = 77;
+  RunOptions options;
+  options.seed = 9;
+  options.step = 5;
+  const RandomStream stream = {9, 77, 5};
+  for (const auto& [n, c, d] : kDims) {
+    if (d == 1) continue;  // See above.
+    auto run = [&](const std::vector<HostValue>& inputs) {
+      return RunOp(*FindOp("cosine_linear_sgd"), {{"key", key}}, inputs, {},
+                   options, CpuKernels())
+          .status();
+    };
+    std::vector<HostValue> exact = Inputs(SgdCase(n, c, d, 1));
+    for (int i : {0, 1}) {
+      exact[i] = WithType(WithType(exact[i], DataType::kBFloat16), kFloat32);
+    }
+    std::vector<std::vector<HostValue>> stored;
+    for (DataType weight : {kFloat32, DataType::kBFloat16}) {
+      for (DataType momentum : {kFloat32, DataType::kBFloat16}) {
+        stored.push_back(exact);
+        stored.back()[0] = WithType(exact[0], weight);
+        stored.back()[1] = WithType(exact[1], momentum);
+      }
+    }
+    ASSERT_TRUE(run(exact).ok());
+    for (const std::vector<HostValue>& inputs : stored) {
+      ASSERT_TRUE(run(inputs).ok());
+      ExpectRounded(inputs[0], exact[0], stream, StateKind::kWeight);
+      ExpectRounded(inputs[1], exact[1], stream, StateKind::kMomentum);
+    }
+  }
+}
+
+// Whatever the devices, each class is rounded as the class it is.
+TEST(CosineLinearSgdTest, SharesOfBFloat16StateHaveTheBitsOfTheWhole) {
+  OpCase op_case = SgdCase(6, 301, 40, 1);
+  op_case.inputs[0].dtype = op_case.inputs[1].dtype = DataType::kBFloat16;
+  const Sbp sbp[] = {Sbp::S(0), Sbp::S(0), Sbp::B(), Sbp::S(1), Sbp::B()};
+  auto run = [&](const std::vector<HostValue>& inputs) {
+    const auto status =
+        RunOp(*FindOp(op_case.op), {}, inputs, {}, RunOptions(), CpuKernels())
+            .status();
+    ASSERT_TRUE(status.ok()) << status;
+  };
+  const std::vector<HostValue> whole = Inputs(op_case);
+  run(whole);
+  for (int k : {2, 3}) {
+    std::vector<HostValue> weights, momenta;
+    for (int rank = 0; rank < k; ++rank) {
+      std::vector<HostValue> inputs = Inputs(op_case);
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        inputs[i] = TakeShare(inputs[i], sbp[i], k, rank);
+      }
+      run(inputs);
+      weights.push_back(inputs[0]);
+      momenta.push_back(inputs[1]);
+    }
+    EXPECT_EQ(JoinShares(weights, Sbp::S(0))->ToDoubles(),
+              whole[0].ToDoubles());
+    EXPECT_EQ(JoinShares(momenta, Sbp::S(0))->ToDoubles(),
+              whole[1].ToDoubles());
+  }
+}
+
 // The same bits for one thread and several.
 TEST(CosineLinearTest, IndependentOfThreads) {
   auto run = [](const OpCase& op_case, const Shape& output, int threads) {
@@ -212,12 +283,15 @@ TEST(CosineLinearTest, IndependentOfThreads) {
   };
   const int64_t n = 5, c = 3001, d = 64;
   for (int threads : {2, 3}) {
-    EXPECT_EQ(run(ForwardCase(n, c, d), {n, c}, 1),
-              run(ForwardCase(n, c, d), {n, c}, threads));
-    EXPECT_EQ(run(GradInputCase(n, c, d), {n, d}, 1),
-              run(GradInputCase(n, c, d), {n, d}, threads));
-    EXPECT_EQ(run(SgdCase(n, c, d, 1), {}, 1),
-              run(SgdCase(n, c, d, 1), {}, threads));
+    for (DataType stored : {kFloat32, DataType::kBFloat16}) {
+      EXPECT_EQ(run(ForwardCase(n, c, d, stored), {n, c}, 1),
+                run(ForwardCase(n, c, d, stored), {n, c}, threads));
+      EXPECT_EQ(run(GradInputCase(n, c, d, stored), {n, d}, 1),
+                run(GradInputCase(n, c, d, stored), {n, d}, threads));
+      OpCase sgd = SgdCase(n, c, d, 1);
+      sgd.inputs[0].dtype = sgd.inputs[1].dtype = stored;
+      EXPECT_EQ(run(sgd, {}, 1), run(sgd, {}, threads));
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 // w is the only large operand: each kernel reads it once, tile by tile, and the
 // next tile comes from memory while one is worked on. Cores work on different
-// tiles.
+// tiles. Of a w that is stored as bfloat16, a tile at a time is float32.
+#include <omp.h>
+
 #include <array>
 #include <cstring>
 
@@ -11,7 +13,9 @@
 #include "ops/l2_normalize/normalize.h"
 #include "ops/panel_product.h"
 #include "ops/sgd_update/sgd_scalars.h"
+#include "ops/sgd_update/stored_state.h"
 #include "ops/transpose.h"
+#include "ops/visit_stored.h"
 
 namespace facet::ops {
 namespace {
@@ -40,12 +44,19 @@ void ScaleColumns(const float* from, int64_t from_stride, int64_t rows,
   }
 }
 
-// x as panels of rows: [row / 16][D][16], in the workspace.
-int64_t ForwardWorkspaceBytes(int64_t n, int64_t d) {
-  return PanelsOf(n) * kPanel * d * kFloatBytes;
-}
-
 constexpr int64_t kForwardRows = 48;
+
+// x as panels of rows, [row / 16][D][16], and each thread's rows of w in
+// float32.
+struct ForwardWorkspace {
+  int64_t x_floats, thread_floats;
+
+  ForwardWorkspace(int64_t n, int64_t d, DataType stored,
+                   const ClassTiles& tiles)
+      : x_floats(PanelsOf(n) * kPanel * d),
+        thread_floats(FloatRowsBuffer(stored, tiles, d)) {}
+};
+
 // Columns of the transposed tile of y that is worked on.
 constexpr int64_t kForwardPanels = 4;
 
@@ -72,24 +83,30 @@ void StoreTransposed(const float* tile, int64_t classes, int64_t n,
   }
 }
 
+// W: how w is stored.
+template <typename W>
 absl::Status Forward(const KernelContext& context, float eps) {
   const float* x = context.inputs[0].as<float>();
-  const float* w = context.inputs[1].as<float>();
+  const W* w = context.inputs[1].as<W>();
   float* y = context.outputs[0].as<float>();
   const int64_t n = context.inputs[0].shape()[0];
   const int64_t c = context.inputs[1].shape()[0];
   const int64_t d = context.inputs[1].shape()[1];
   const ClassTiles tiles(c, d, kForwardRows);
+  const ForwardWorkspace sizes(n, d, context.inputs[1].dtype(), tiles);
   float* x_panels = static_cast<float*>(context.workspace);
   PackTransposedPanels(x, d, n, d, x_panels);
 
-  ParallelFor(tiles.count, 1, [&](int64_t first, int64_t last) {
+  ParallelFor(tiles.count, tiles.grain(), [&](int64_t first, int64_t last) {
+    float* const rows =
+        x_panels + sizes.x_floats + omp_get_thread_num() * sizes.thread_floats;
     float inverse[kForwardRows] = {};
     alignas(64) float products[kForwardRows * kForwardPanels * kPanel] = {};
     const int64_t panels = PanelsOf(n);
     for (int64_t t = first; t < last; ++t) {
       const Range classes = tiles[t];
-      const float* w_tile = w + classes.begin * d;
+      const float* w_tile =
+          FloatRows(w + classes.begin * d, classes.size() * d, rows);
       const TileAhead ahead(w, tiles, d, t, last);
       InverseNorms(w_tile, classes.size(), d, eps, inverse);
       for (int64_t p = 0; p < panels; p += kForwardPanels) {
@@ -135,6 +152,9 @@ struct GradInputChunks {
   int64_t sum_floats() const { return n * padded_d; }
   // A partial sum, and the tile of dy with its columns scaled.
   int64_t chunk_floats() const { return sum_floats() + n * tiles.rows; }
+  int64_t grain() const {
+    return (count + ClassTiles::kMaxThreads - 1) / ClassTiles::kMaxThreads;
+  }
 };
 
 // sum [N, D] += dy [N, classes] * w [classes, D].
@@ -166,9 +186,10 @@ void AddGradInput(const float* dy, const float* w, int64_t classes, int64_t n,
   }
 }
 
+template <typename W>
 absl::Status GradInput(const KernelContext& context, float eps) {
   const float* dy = context.inputs[0].as<float>();
-  const float* w = context.inputs[1].as<float>();
+  const W* w = context.inputs[1].as<W>();
   float* dx = context.outputs[0].as<float>();
   const int64_t n = context.inputs[0].shape()[0];
   const int64_t c = context.inputs[1].shape()[0];
@@ -176,7 +197,11 @@ absl::Status GradInput(const KernelContext& context, float eps) {
   const GradInputChunks chunks(n, c, d);
   const ClassTiles& tiles = chunks.tiles;
   float* workspace = static_cast<float*>(context.workspace);
+  const int64_t thread_floats =
+      FloatRowsBuffer(context.inputs[1].dtype(), tiles, d);
   auto one_chunk = [&](int64_t chunk) {
+    float* const rows = workspace + chunks.count * chunks.chunk_floats() +
+                        omp_get_thread_num() * thread_floats;
     float inverse[ClassTiles::kMaxRows];
     float* sum = workspace + chunk * chunks.chunk_floats();
     float* scaled = sum + chunks.sum_floats();
@@ -184,14 +209,15 @@ absl::Status GradInput(const KernelContext& context, float eps) {
     const int64_t last = (chunk + 1) * tiles.count / chunks.count;
     for (int64_t t = first; t < last; ++t) {
       const Range classes = tiles[t];
-      const float* w_tile = w + classes.begin * d;
+      const float* w_tile =
+          FloatRows(w + classes.begin * d, classes.size() * d, rows);
       InverseNorms(w_tile, classes.size(), d, eps, inverse);
       ScaleColumns(dy + classes.begin, c, n, classes.size(), inverse, scaled);
       AddGradInput(scaled, w_tile, classes.size(), n, d,
                    TileAhead(w, tiles, d, t, last), t == first, sum);
     }
   };
-  ParallelFor(chunks.count, 1, [&](int64_t first, int64_t last) {
+  ParallelFor(chunks.count, chunks.grain(), [&](int64_t first, int64_t last) {
     for (int64_t chunk = first; chunk < last; ++chunk) one_chunk(chunk);
   });
   ParallelFor(n, 1, [&](int64_t first, int64_t last) {
@@ -210,29 +236,39 @@ absl::Status GradInput(const KernelContext& context, float eps) {
   return absl::OkStatus();
 }
 
-absl::Status Sgd(const KernelContext& context, const SgdStep& constants,
-                 float eps) {
-  const std::optional<SgdStep> step = SgdOfThisRun(constants, context, 4);
+struct Sgd {
+  SgdStep constants;
+  float eps = 0;
+  int64_t key = 0;  // Of the rounding.
+};
+
+template <typename W, typename M>
+absl::Status Update(const KernelContext& context, const Sgd& sgd) {
+  const std::optional<SgdStep> step = SgdOfThisRun(sgd.constants, context, 4);
   if (!step.has_value()) return absl::OkStatus();
-  float* w = context.inputs[0].as<float>();
-  float* velocity = context.inputs[1].as<float>();
+  W* w = context.inputs[0].as<W>();
+  M* momentum = context.inputs[1].as<M>();
   const float* x = context.inputs[2].as<float>();
   const float* dy = context.inputs[3].as<float>();
   const int64_t n = context.inputs[2].shape()[0];
   const int64_t c = context.inputs[0].shape()[0];
   const int64_t d = context.inputs[0].shape()[1];
+  const int64_t offset = context.inputs[0].slice.offset[0];
+  const RandomStream rounding = RoundingStream(context, sgd.key);
   const GradientTiles gradient(n, c, d);
   return gradient.ForEach(
       x, dy, context.workspace,
       [&](int64_t tile, int64_t last) {
         return std::array{TileAhead(w, gradient.tiles(), d, tile, last),
-                          TileAhead(velocity, gradient.tiles(), d, tile, last)};
+                          TileAhead(momentum, gradient.tiles(), d, tile, last)};
       },
       [&](Range classes, const float* products, int64_t stride) {
         for (int64_t j = 0; j < classes.size(); ++j) {
-          const int64_t row = (classes.begin + j) * d;
-          UpdateClass(*step, eps, products + j * stride, d, w + row,
-                      velocity + row);
+          const int64_t row = classes.begin + j;
+          UpdateClass(*step, sgd.eps, products + j * stride,
+                      StateRun<W, M>{w + row * d, momentum + row * d,
+                                     (offset + row) * d, d},
+                      rounding, [](auto*, auto*) {});
         }
         return absl::OkStatus();
       });
@@ -247,12 +283,18 @@ float EpsOf(const KernelSpec& spec) {
 KernelDef CosineLinearCpuKernel() {
   KernelDef def;
   def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
-    const Shape& x = spec.inputs[0].shape;
-    return ForwardWorkspaceBytes(x[0], x[1]);
+    const TensorSlice& w = spec.inputs[1];
+    const int64_t n = spec.inputs[0].shape[0], d = w.shape[1];
+    const ClassTiles tiles(w.shape[0], d, kForwardRows);
+    const ForwardWorkspace sizes(n, d, w.dtype, tiles);
+    return (sizes.x_floats + tiles.threads() * sizes.thread_floats) *
+           kFloatBytes;
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([eps = EpsOf(spec)](const KernelContext& context) {
-      return Forward(context, eps);
+      return VisitStored(context.inputs[1].dtype(), [&](auto w) {
+        return Forward<decltype(w)>(context, eps);
+      });
     });
   };
   return def;
@@ -261,13 +303,20 @@ KernelDef CosineLinearCpuKernel() {
 KernelDef CosineLinearGradInputCpuKernel() {
   KernelDef def;
   def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
-    const Shape& w = spec.inputs[1].shape;
-    const GradInputChunks chunks(spec.inputs[0].shape[0], w[0], w[1]);
-    return chunks.count * chunks.chunk_floats() * kFloatBytes;
+    const TensorSlice& w = spec.inputs[1];
+    const GradInputChunks chunks(spec.inputs[0].shape[0], w.shape[0],
+                                 w.shape[1]);
+    const int64_t thread_floats =
+        FloatRowsBuffer(w.dtype, chunks.tiles, w.shape[1]);
+    return (chunks.count * chunks.chunk_floats() +
+            std::min(ClassTiles::kMaxThreads, chunks.count) * thread_floats) *
+           kFloatBytes;
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([eps = EpsOf(spec)](const KernelContext& context) {
-      return GradInput(context, eps);
+      return VisitStored(context.inputs[1].dtype(), [&](auto w) {
+        return GradInput<decltype(w)>(context, eps);
+      });
     });
   };
   return def;
@@ -280,11 +329,14 @@ KernelDef CosineLinearSgdCpuKernel() {
     return GradientTiles(spec.inputs[2].shape[0], w[0], w[1]).workspace_bytes();
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    return Kernel(
-        [eps = EpsOf(spec), constants = SgdConstants(spec.attributes)](
-            const KernelContext& context) {
-          return Sgd(context, constants, eps);
-        });
+    const Sgd sgd = {SgdConstants(spec.attributes), EpsOf(spec),
+                     spec.attributes.Int("key")};
+    return Kernel([sgd](const KernelContext& context) {
+      return VisitState(context.inputs[0], context.inputs[1],
+                        [&](auto w, auto m) {
+                          return Update<decltype(w), decltype(m)>(context, sgd);
+                        });
+    });
   };
   return def;
 }

@@ -17,6 +17,7 @@
 #include "ops/panel_product.h"
 #include "ops/parallel_status.h"
 #include "ops/sgd_update/sgd_scalars.h"
+#include "ops/sgd_update/stored_state.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
@@ -30,8 +31,7 @@ class GradientTiles {
   const ClassTiles& tiles() const { return tiles_; }
 
   int64_t workspace_bytes() const {
-    const int64_t threads = std::min(kMaxThreads, tiles_.count);
-    return (x_floats() + threads * thread_floats()) *
+    return (x_floats() + tiles_.threads() * thread_floats()) *
            static_cast<int64_t>(sizeof(float));
   }
 
@@ -44,9 +44,9 @@ class GradientTiles {
                        const Ahead& ahead, const Body& body) const {
     float* const x_panels = static_cast<float*>(workspace);
     PackPanels(x, d_, n_, d_, x_panels);
-    const int64_t grain = (tiles_.count + kMaxThreads - 1) / kMaxThreads;
     return ParallelForStatus(
-        tiles_.count, grain, [&](int64_t first, int64_t last) -> absl::Status {
+        tiles_.count, tiles_.grain(),
+        [&](int64_t first, int64_t last) -> absl::Status {
           float* products =
               x_panels + x_floats() + omp_get_thread_num() * thread_floats();
           float* dy_tile = products + tiles_.rows * stride();
@@ -66,10 +66,9 @@ class GradientTiles {
 
  private:
   static constexpr int64_t kMaxRows = 24;
-  // At most so many threads work on it, each with a tile of products and one
-  // of dy in the workspace, behind x as panels of columns, [D / 16][N][16].
-  static constexpr int64_t kMaxThreads = 64;
 
+  // The workspace: x as panels of columns, [D / 16][N][16], and then of each
+  // thread a tile of products and one of dy.
   int64_t stride() const { return PanelsOf(d_) * kPanel; }
   int64_t x_floats() const { return n_ * stride(); }
   int64_t thread_floats() const {
@@ -106,20 +105,35 @@ class GradientTiles {
   int64_t n_, c_, d_;
 };
 
-// The step of row w with its product, (dy^T x)_j, which is the gradient by the
-// normalised row.
-inline void UpdateClass(const SgdStep& step, float eps, const float* product,
-                        int64_t d, float* w, float* velocity) {
-  const RowNorm norm = RowNormOf(Dot(w, w, d), eps);
-  const float projection = Projection(norm, Dot(w, product, d));
-  ForElements(0, d, [&](auto v, int64_t i) {
+// The step of a row of w, `run`, with its product, (dy^T x)_j, which is the
+// gradient by the normalised row. catch_up(&weight, &momentum) makes what is
+// stored the row that the product belongs to.
+template <typename W, typename M, typename CatchUp>
+void UpdateClass(const SgdStep& step, float eps, const float* product,
+                 const StateRun<W, M>& run, const RandomStream& rounding,
+                 const CatchUp& catch_up) {
+  auto weight_at = [&](auto v, int64_t i) {
     using V = decltype(v);
-    V weight = Load<V>(w + i);
-    V momentum = Load<V>(velocity + i);
-    step(&weight, &momentum,
-         NormalizeGradient(Load<V>(product + i), weight, norm, projection));
-    Store<V>(w + i, weight);
-    Store<V>(velocity + i, momentum);
+    V weight = Load<V>(run.weight + i);
+    V momentum = Load<V>(run.momentum + i);
+    catch_up(&weight, &momentum);
+    return weight;
+  };
+  const RowNorm norm = RowNormOf(Sum(run.count,
+                                     [&](auto v, int64_t i) {
+                                       const auto w = weight_at(v, i);
+                                       return w * w;
+                                     }),
+                                 eps);
+  const float projection =
+      Projection(norm, Sum(run.count, [&](auto v, int64_t i) {
+                   return weight_at(v, i) * Load<decltype(v)>(product + i);
+                 }));
+  UpdateState(run, rounding, [&](auto* weight, auto* momentum, int64_t i) {
+    using V = std::decay_t<decltype(*weight)>;
+    catch_up(weight, momentum);
+    step(weight, momentum,
+         NormalizeGradient(Load<V>(product + i), *weight, norm, projection));
   });
 }
 

@@ -3,6 +3,7 @@
 // and the optimizer's step, by tiles, without a gradient of w. And the same for
 // rows that are updated lazily (ops/sgd_update_rows/decay_history.h).
 #include "absl/strings/str_cat.h"
+#include "ops/expect_stored.h"
 #include "ops/expect_type.h"
 #include "ops/l2_normalize/eps_attribute.h"
 #include "ops/op_def.h"
@@ -23,9 +24,8 @@ absl::Status Check(const OpCall& call, int rows) {
   const TensorType& w = call.inputs[0];
   const TensorType& list = call.inputs[rows];
   const TensorType& x = call.inputs[rows + 1];
-  RETURN_IF_ERROR(ExpectType("w", w, kFloat32, 2, "[C, D]"));
-  RETURN_IF_ERROR(
-      ExpectSameType("momentum", call.inputs[1], w, "the type of w"));
+  RETURN_IF_ERROR(ExpectStored("w", w, 2, "[C, D]"));
+  RETURN_IF_ERROR(CheckState(w, call.inputs[1]));
   RETURN_IF_ERROR(CheckRowList(list, w));
   RETURN_IF_ERROR(ExpectType("x", x, kFloat32, 2, "[N, D]"));
   RETURN_IF_ERROR(ExpectSameType("x", x, {kFloat32, {x.shape[0], w.shape[1]}},
@@ -66,17 +66,20 @@ Cost UpdateCost(const OpCall& local, int rows, double flops_per_weight) {
   Cost cost;
   cost.flops =
       (2.0 * static_cast<double>(x.shape[0]) + flops_per_weight) * weights;
-  cost.bytes = 4 * sizeof(float) * weights +
+  const Shape listed = {dy.shape[1], x.shape[1]};
+  cost.bytes = StateBytes({local.inputs[0].dtype, listed},
+                          {local.inputs[1].dtype, listed}) +
                static_cast<double>(x.size_bytes() + dy.size_bytes());
   return cost;
 }
 
 OpExample Example(int64_t n, int64_t c, int64_t d, int64_t groups,
-                  int64_t capacity, int scalars, bool lazy) {
+                  int64_t capacity, int scalars, bool lazy,
+                  DataType stored = kFloat32) {
   OpExample example;
   example.attributes = {
       {"eps", 1e-12}, {"momentum", 0.9}, {"weight_decay", 5e-4}};
-  example.inputs.assign(2, {kFloat32, {c, d}});
+  example.inputs.assign(2, {stored, {c, d}});
   if (lazy) {
     example.inputs.push_back({DataType::kInt32, {c}});
     example.inputs.push_back(HistoryExample());
@@ -98,7 +101,7 @@ OpExample Example(int64_t n, int64_t c, int64_t d, int64_t groups,
 OpDef Common(absl::string_view summary, bool lazy) {
   OpDef def;
   def.summary = std::string(summary);
-  def.attributes = SgdAttributes();
+  def.attributes = UpdateAttributes();
   def.attributes.push_back(EpsAttribute());
   def.inputs = {"w", "momentum"};
   if (lazy) def.inputs.insert(def.inputs.end(), {"updated", "history"});
@@ -108,7 +111,8 @@ OpDef Common(absl::string_view summary, bool lazy) {
   def.has_side_effect = true;
   def.examples = {Example(7, 13, 9, 2, 5, 1, lazy),
                   Example(6, 11, 8, 3, 3, 2, lazy),
-                  Example(5, 14, 5, 4, 2, 3, lazy)};
+                  Example(5, 14, 5, 4, 2, 3, lazy),
+                  Example(7, 13, 9, 2, 5, 1, lazy, DataType::kBFloat16)};
   return def;
 }
 

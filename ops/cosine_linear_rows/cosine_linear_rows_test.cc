@@ -8,6 +8,7 @@
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
+#include "ops/testing/rounded.h"
 
 namespace facet::ops {
 namespace {
@@ -69,6 +70,61 @@ TEST(CosineLinearSgdRowsTest, MatchesReference) {
     op_case.domains.resize(7);
     op_case.domains[2] = {0, static_cast<double>(c / groups), true};
     ExpectMatchesReference(op_case, Reference64);
+  }
+}
+
+TEST(CosineLinearSgdRowsTest, BFloat16RowsAreTheFloat32StepRounded) {
+  constexpr int64_t kRows = 60, kColumns = 41, kBatch = 6, kCapacity = 15;
+  const int64_t key = 5;
+  const TensorType type = {kFloat32, {kRows, kColumns}};
+  const std::vector<TensorType> types = {type,
+                                         type,
+                                         {DataType::kInt32, {kRows}},
+                                         {kFloat32, {4, 6}},
+                                         {DataType::kInt32, {2, kCapacity}},
+                                         {kFloat32, {kBatch, kColumns}},
+                                         {kFloat32, {kBatch, 2 * kCapacity}},
+                                         {kFloat32, {}}};
+  const std::vector<InputDomain> domains = {
+      {}, {}, {1, 5}, {0, 0.1}, {0, 30, true}, {}, {}, {0.1, 0.2}};
+  std::vector<HostValue> all;
+  for (size_t i = 0; i < types.size(); ++i) {
+    all.push_back(HostValue::Whole(types[i]));
+    all[i].FromDoubles(
+        RandomValues(types[i], domains[i], static_cast<int64_t>(i)));
+  }
+  RunOptions options;
+  options.step = 4;
+  options.seed = 3;
+  for (const bool lazy : {false, true}) {
+    SCOPED_TRACE(lazy);
+    // Weight and momentum after the step.
+    auto run = [&](DataType weight, DataType momentum) {
+      std::vector<HostValue> inputs;
+      for (size_t i = 0; i < all.size(); ++i) {
+        if (!lazy && (i == 2 || i == 3)) continue;
+        inputs.push_back(all[i].Copy());
+      }
+      for (int i : {0, 1}) {
+        inputs[i] = WithType(WithType(all[i], DataType::kBFloat16),
+                             i == 0 ? weight : momentum);
+      }
+      const absl::Status status =
+          RunOp(*FindOp(lazy ? "cosine_linear_sgd_rows_lazily"
+                             : "cosine_linear_sgd_rows"),
+                {{"key", key}}, inputs, {}, options, CpuKernels())
+              .status();
+      CHECK(status.ok()) << status;
+      return inputs;
+    };
+    const std::vector<HostValue> exact = run(kFloat32, kFloat32);
+    const DataType half = DataType::kBFloat16;
+    for (const auto& [weight, momentum] :
+         {std::make_pair(half, half), {half, kFloat32}, {kFloat32, half}}) {
+      const std::vector<HostValue> got = run(weight, momentum);
+      ExpectRounded(got[0], exact[0], {3, 5, 4}, StateKind::kWeight);
+      ExpectRounded(got[1], exact[1], {3, 5, 4}, StateKind::kMomentum);
+    }
   }
 }
 

@@ -15,22 +15,14 @@ namespace {
 struct Update {
   SgdStep constants;
   float eps = 0;
+  int64_t key = 0;  // Of the rounding.
   bool lazy = false;
   size_t rows() const { return lazy ? 4 : 2; }
 };
 
-// One row of w with its product, (dy^T x)_j.
-absl::Status UpdateRow(const SgdStep& step, float eps, const float* product,
-                       const RowState& state, int64_t row) {
-  RETURN_IF_ERROR(state.CatchUp(row));
-  UpdateClass(step, eps, product, state.columns(), state.weight(row),
-              state.momentum(row));
-  state.SetUpdated(row);
-  return absl::OkStatus();
-}
-
+template <typename W, typename M>
 absl::Status UpdateListed(const KernelContext& context, const Update& update,
-                          const SgdStep& step, const RowState& state) {
+                          const SgdStep& step, const RowState<W, M>& state) {
   const RowListView list(context.inputs[update.rows()], state.slice());
   const float* x = context.inputs[update.rows() + 1].as<float>();
   const float* dy = context.inputs[update.rows() + 2].as<float>();
@@ -45,14 +37,19 @@ absl::Status UpdateListed(const KernelContext& context, const Update& update,
         auto one = [&](int64_t entry, int64_t row) {
           if (row < 0) return absl::OkStatus();
           const float* product = products + (entry - entries.begin) * stride;
-          return UpdateRow(step, update.eps, product, state, row);
+          return state.Update(row, [&](const auto& run, const auto& rounding,
+                                       const auto& catch_up) {
+            UpdateClass(step, update.eps, product, run, rounding, catch_up);
+          });
         };
         return list.ForEntries(entries.begin, entries.end, prefetch, one);
       });
 }
 
+template <typename W, typename M>
 absl::Status Run(const KernelContext& context, const Update& update) {
-  const RowState state(context, update.lazy);
+  const RowState<W, M> state(context, update.lazy,
+                             RoundingStream(context, update.key));
   const std::optional<SgdStep> step =
       SgdOfThisRun(update.constants, context, update.rows() + 3);
   if (step.has_value()) {
@@ -76,8 +73,12 @@ KernelDef UpdateKernel(bool lazy) {
     Update of_task = update;
     of_task.constants = SgdConstants(spec.attributes);
     of_task.eps = static_cast<float>(spec.attributes.Float("eps"));
+    of_task.key = spec.attributes.Int("key");
     return Kernel([of_task](const KernelContext& context) {
-      return Run(context, of_task);
+      return VisitState(
+          context.inputs[0], context.inputs[1], [&](auto w, auto m) {
+            return Run<decltype(w), decltype(m)>(context, of_task);
+          });
     });
   };
   return def;

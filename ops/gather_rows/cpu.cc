@@ -4,8 +4,10 @@
 #include "ops/kernel.h"
 #include "ops/parallel_status.h"
 #include "ops/row_list_view.h"
+#include "ops/sgd_update/stored_state.h"
 #include "ops/sgd_update_rows/decay_history.h"
 #include "ops/status_macros.h"
+#include "ops/visit_stored.h"
 
 namespace facet::ops {
 namespace {
@@ -64,15 +66,16 @@ absl::Status Gather(const KernelContext& context, const Prefetch& prefetch,
       });
 }
 
+template <typename W>
 absl::Status GatherRows(const KernelContext& context) {
-  const float* weight = context.inputs[0].as<float>();
+  const W* weight = context.inputs[0].as<W>();
   const int64_t columns = context.inputs[0].shape()[1];
   auto prefetch = [&](int64_t row) {
     PrefetchRow(weight + row * columns, columns);
   };
   return Gather(context, prefetch,
                 [&](int64_t row, int64_t entry, const RowWriter& writer) {
-                  const float* from = weight + row * columns;
+                  const W* from = weight + row * columns;
                   writer.Write(entry, [from](auto v, int64_t i) {
                     return Load<decltype(v)>(from + i);
                   });
@@ -80,9 +83,10 @@ absl::Status GatherRows(const KernelContext& context) {
                 });
 }
 
+template <typename W, typename M>
 absl::Status GatherRowsLazily(const KernelContext& context) {
-  const float* weight = context.inputs[0].as<float>();
-  const float* momentum = context.inputs[2].as<float>();
+  const W* weight = context.inputs[0].as<W>();
+  const M* momentum = context.inputs[2].as<M>();
   const int32_t* updated = context.inputs[3].as<int32_t>();
   const DecayHistory history(context.inputs[4], context.step);
   const int64_t columns = context.inputs[0].shape()[1];
@@ -94,8 +98,8 @@ absl::Status GatherRowsLazily(const KernelContext& context) {
       context, prefetch,
       [&](int64_t row, int64_t entry, const RowWriter& writer) -> absl::Status {
         ASSIGN_OR_RETURN(const Decay<float> decay, history.Since(updated[row]));
-        const float* w = weight + row * columns;
-        const float* m = momentum + row * columns;
+        const W* w = weight + row * columns;
+        const M* m = momentum + row * columns;
         writer.Write(entry, [&](auto v, int64_t i) {
           using V = decltype(v);
           V value = Load<V>(w + i);
@@ -117,8 +121,21 @@ KernelDef Stateless(absl::Status (*run)(const KernelContext&)) {
 
 }  // namespace
 
-KernelDef GatherRowsCpuKernel() { return Stateless(GatherRows); }
+KernelDef GatherRowsCpuKernel() {
+  return Stateless([](const KernelContext& context) {
+    return VisitStored(context.inputs[0].dtype(), [&](auto w) {
+      return GatherRows<decltype(w)>(context);
+    });
+  });
+}
 
-KernelDef GatherRowsLazilyCpuKernel() { return Stateless(GatherRowsLazily); }
+KernelDef GatherRowsLazilyCpuKernel() {
+  return Stateless([](const KernelContext& context) {
+    return VisitState(
+        context.inputs[0], context.inputs[2], [&](auto w, auto m) {
+          return GatherRowsLazily<decltype(w), decltype(m)>(context);
+        });
+  });
+}
 
 }  // namespace facet::ops

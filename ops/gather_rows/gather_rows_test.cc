@@ -10,6 +10,7 @@
 #include "ops/testing/given_op.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
+#include "ops/testing/rounded.h"
 
 namespace facet::ops {
 namespace {
@@ -51,6 +52,50 @@ TEST(GatherRowsTest, MatchesReference) {
   ExpectMatchesReference(Case(5, 3, 2, 2), reference);
   ExpectMatchesReference(Case(1000, 512, 3, 200), reference);
   ExpectMatchesReference(Case(7, 1, 1, 7), reference);
+}
+
+// What is stored as bfloat16 comes out as the same float32 numbers.
+TEST(GatherRowsTest, GathersBFloat16Rows) {
+  const TensorType half = {DataType::kBFloat16, {30, 21}};
+  const TensorType list_type = {DataType::kInt32, {2, 9}};
+  const TensorType updated_type = {DataType::kInt32, {30}};
+  const TensorType history_type = {DataType::kFloat32, {4, 6}};
+  auto filled = [](const TensorType& type, const InputDomain& domain,
+                   int64_t seed) {
+    HostValue value = HostValue::Whole(type);
+    value.FromDoubles(RandomValues(type, domain, seed));
+    return value;
+  };
+  const HostValue w = filled(half, {}, 1), m = filled(half, {}, 2);
+  const HostValue rows = filled(list_type, {0, 15, true}, 3);
+  const HostValue updated = filled(updated_type, {1, 5}, 4);
+  const HostValue history = filled(history_type, {0, 0.1}, 5);
+  RunOptions options;
+  options.step = 4;
+  auto run = [&](absl::string_view op, DataType weight, DataType momentum) {
+    std::vector<HostValue> inputs = {WithType(w, weight), rows};
+    if (op == "gather_rows_lazily") {
+      inputs.insert(inputs.end(), {WithType(m, momentum), updated, history});
+    }
+    const auto y =
+        RunOp(*FindOp(op), {}, inputs,
+              {HostValue::Whole({DataType::kFloat32, {18, 21}}).slice()},
+              options, CpuKernels());
+    EXPECT_TRUE(y.ok()) << y.status();
+    return y.ok() ? (*y)[0].ToDoubles() : Values();
+  };
+  for (const char* op : {"gather_rows", "gather_rows_lazily"}) {
+    const DataType f32 = DataType::kFloat32, f16 = DataType::kBFloat16;
+    const Values want = run(op, f32, f32);
+    for (const auto& [weight, momentum] :
+         {std::make_pair(f16, f16), {f16, f32}, {f32, f16}}) {
+      const Values got = run(op, weight, momentum);
+      ASSERT_EQ(got.size(), want.size());
+      for (size_t i = 0; i < got.size(); ++i) {
+        ASSERT_NEAR(got[i], want[i], 1e-6) << op << " " << i;
+      }
+    }
+  }
 }
 
 // What is larger than the caches is written in another way.

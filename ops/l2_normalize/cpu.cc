@@ -1,6 +1,7 @@
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
 #include "ops/l2_normalize/normalize.h"
+#include "ops/visit_stored.h"
 
 namespace facet::ops {
 namespace {
@@ -14,6 +15,38 @@ void ForRows(const Shape& shape, const Body& body) {
               });
 }
 
+// T: how x is stored.
+template <typename T>
+void Normalize(const KernelContext& context, float eps) {
+  const Shape& shape = context.inputs[0].shape();
+  ForRows(shape, [&](int64_t row) {
+    const T* x = context.inputs[0].as<T>() + row * shape[1];
+    float* y = context.outputs[0].as<float>() + row * shape[1];
+    const RowNorm norm = RowNormOf(Dot(x, x, shape[1]), eps);
+    ForElements(0, shape[1], [&](auto v, int64_t i) {
+      using V = decltype(v);
+      Store<V>(y + i, Load<V>(x + i) * norm.inverse);
+    });
+  });
+}
+
+template <typename T>
+void Gradient(const KernelContext& context, float eps) {
+  const Shape& shape = context.inputs[0].shape();
+  ForRows(shape, [&](int64_t row) {
+    const float* dy = context.inputs[0].as<float>() + row * shape[1];
+    const T* x = context.inputs[1].as<T>() + row * shape[1];
+    float* dx = context.outputs[0].as<float>() + row * shape[1];
+    const RowNorm norm = RowNormOf(Dot(x, x, shape[1]), eps);
+    const float projection = Projection(norm, Dot(x, dy, shape[1]));
+    ForElements(0, shape[1], [&](auto v, int64_t i) {
+      using V = decltype(v);
+      Store<V>(dx + i, NormalizeGradient(Load<V>(dy + i), Load<V>(x + i), norm,
+                                         projection));
+    });
+  });
+}
+
 }  // namespace
 
 KernelDef L2NormalizeCpuKernel() {
@@ -21,16 +54,8 @@ KernelDef L2NormalizeCpuKernel() {
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     const float eps = static_cast<float>(spec.attributes.Float("eps"));
     return Kernel([eps](const KernelContext& context) {
-      const Shape& shape = context.inputs[0].shape();
-      ForRows(shape, [&](int64_t row) {
-        const float* x = context.inputs[0].as<float>() + row * shape[1];
-        float* y = context.outputs[0].as<float>() + row * shape[1];
-        const RowNorm norm = RowNormOf(Dot(x, x, shape[1]), eps);
-        ForElements(0, shape[1], [&](auto v, int64_t i) {
-          using V = decltype(v);
-          Store<V>(y + i, Load<V>(x + i) * norm.inverse);
-        });
-      });
+      VisitStored(context.inputs[0].dtype(),
+                  [&](auto zero) { Normalize<decltype(zero)>(context, eps); });
       return absl::OkStatus();
     });
   };
@@ -42,19 +67,8 @@ KernelDef L2NormalizeGradCpuKernel() {
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     const float eps = static_cast<float>(spec.attributes.Float("eps"));
     return Kernel([eps](const KernelContext& context) {
-      const Shape& shape = context.inputs[0].shape();
-      ForRows(shape, [&](int64_t row) {
-        const float* dy = context.inputs[0].as<float>() + row * shape[1];
-        const float* x = context.inputs[1].as<float>() + row * shape[1];
-        float* dx = context.outputs[0].as<float>() + row * shape[1];
-        const RowNorm norm = RowNormOf(Dot(x, x, shape[1]), eps);
-        const float projection = Projection(norm, Dot(x, dy, shape[1]));
-        ForElements(0, shape[1], [&](auto v, int64_t i) {
-          using V = decltype(v);
-          Store<V>(dx + i, NormalizeGradient(Load<V>(dy + i), Load<V>(x + i),
-                                             norm, projection));
-        });
-      });
+      VisitStored(context.inputs[1].dtype(),
+                  [&](auto zero) { Gradient<decltype(zero)>(context, eps); });
       return absl::OkStatus();
     });
   };

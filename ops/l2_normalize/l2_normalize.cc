@@ -1,5 +1,7 @@
 // l2_normalize: rows of length 1 (torch.nn.functional.normalize), and its
-// gradient. In float32: the face head's cosines are sensitive.
+// gradient. In float32, also of rows that are stored as bfloat16: the face
+// head's cosines are sensitive.
+#include "ops/expect_stored.h"
 #include "ops/expect_type.h"
 #include "ops/gradient.h"
 #include "ops/l2_normalize/eps_attribute.h"
@@ -11,21 +13,21 @@ namespace {
 
 absl::Status InferForward(const OpCall& call,
                           std::vector<TensorType>* outputs) {
-  RETURN_IF_ERROR(
-      ExpectType("x", call.inputs[0], DataType::kFloat32, 2, "[N, D]"));
+  RETURN_IF_ERROR(ExpectStored("x", call.inputs[0], 2, "[N, D]"));
   RETURN_IF_ERROR(CheckEps(call.attributes));
-  outputs->push_back(call.inputs[0]);
+  outputs->push_back({DataType::kFloat32, call.inputs[0].shape});
   return absl::OkStatus();
 }
 
 absl::Status InferGradient(const OpCall& call,
                            std::vector<TensorType>* outputs) {
+  const TensorType& x = call.inputs[1];
+  RETURN_IF_ERROR(ExpectStored("x", x, 2, "[N, D]"));
+  const TensorType dx = {DataType::kFloat32, x.shape};
   RETURN_IF_ERROR(
-      ExpectType("x", call.inputs[1], DataType::kFloat32, 2, "[N, D]"));
-  RETURN_IF_ERROR(
-      ExpectSameType("dy", call.inputs[0], call.inputs[1], "the type of x"));
+      ExpectSameType("dy", call.inputs[0], dx, "one number for each of x"));
   RETURN_IF_ERROR(CheckEps(call.attributes));
-  outputs->push_back(call.inputs[1]);
+  outputs->push_back(dx);
   return absl::OkStatus();
 }
 
@@ -68,7 +70,8 @@ OpDef L2NormalizeDef() {
   def.cost = [](const OpCall& local) { return RowCost(local, 3); };
   def.in_place = {{0, 0}};
   def.examples = {{{{"eps", 1e-12}}, {{DataType::kFloat32, {7, 13}}}, {}},
-                  {{{"eps", 1e-12}}, {{DataType::kFloat32, {10, 6}}}, {}}};
+                  {{{"eps", 1e-12}}, {{DataType::kFloat32, {10, 6}}}, {}},
+                  {{{"eps", 1e-12}}, {{DataType::kBFloat16, {7, 11}}}, {}}};
   return def;
 }
 
@@ -84,7 +87,9 @@ OpDef L2NormalizeGradDef() {
   def.cost = [](const OpCall& local) { return RowCost(local, 8); };
   def.in_place = {{0, 0}};
   const TensorType type = {DataType::kFloat32, {9, 11}};
-  def.examples = {{{{"eps", 1e-12}}, {type, type}, {}}};
+  const TensorType half = {DataType::kBFloat16, {9, 11}};
+  def.examples = {{{{"eps", 1e-12}}, {type, type}, {}},
+                  {{{"eps", 1e-12}}, {type, half}, {}}};
   return def;
 }
 

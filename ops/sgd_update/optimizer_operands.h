@@ -1,5 +1,7 @@
-// What every op that takes an SGD step has in common: its attributes, and the
-// scalars (learning_rate, [gradient_scale], [skip]) that end its inputs.
+// What every op that takes an SGD step has in common: its attributes, the state
+// it updates (a weight and its momentum, each stored as float32 or bfloat16),
+// and the scalars (learning_rate, [gradient_scale], [skip]) that end its
+// inputs.
 #ifndef FACET_OPS_SGD_UPDATE_OPTIMIZER_OPERANDS_H_
 #define FACET_OPS_SGD_UPDATE_OPTIMIZER_OPERANDS_H_
 
@@ -7,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "ops/expect_stored.h"
 #include "ops/expect_type.h"
 #include "ops/op_def.h"
 #include "ops/status_macros.h"
@@ -16,6 +19,42 @@ namespace facet::ops {
 inline std::vector<AttributeSpec> SgdAttributes() {
   return {{"momentum", 0.9, false, "what remains of the last step, [0, 1)"},
           {"weight_decay", 5e-4, false, "added to the gradient, times weight"}};
+}
+
+// Of the ops that write a weight. A bfloat16 is rounded at random
+// (stochastic_rounding.h).
+inline AttributeSpec RoundingKeyAttribute() {
+  return {"key", int64_t{0}, false,
+          "tells the random rounding of a bfloat16 weight from that of others"};
+}
+
+inline std::vector<AttributeSpec> UpdateAttributes() {
+  std::vector<AttributeSpec> attributes = SgdAttributes();
+  attributes.push_back(RoundingKeyAttribute());
+  return attributes;
+}
+
+inline absl::Status CheckState(const TensorType& weight,
+                               const TensorType& momentum) {
+  if (!IsStored(weight.dtype)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("weight is ", weight.ToString(),
+                     "; expected float32 or bfloat16: what is updated must "
+                     "keep small steps"));
+  }
+  if (!IsStored(momentum.dtype) || momentum.shape != weight.shape) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("momentum is ", momentum.ToString(),
+                     "; expected float32 or bfloat16, of the shape of weight, ",
+                     weight.ToString()));
+  }
+  return absl::OkStatus();
+}
+
+// Bytes of an update of all of the state: both are read and written.
+inline double StateBytes(const TensorType& weight, const TensorType& momentum) {
+  return 2.0 * static_cast<double>(weight.size_bytes()) +
+         2.0 * static_cast<double>(momentum.size_bytes());
 }
 
 // Checks those attributes and the scalar inputs from `first_scalar` on.

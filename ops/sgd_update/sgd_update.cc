@@ -1,5 +1,4 @@
 // sgd_update: the optimizer's step for one variable.
-#include "absl/strings/str_cat.h"
 #include "ops/expect_type.h"
 #include "ops/op_def.h"
 #include "ops/sgd_update/optimizer_operands.h"
@@ -10,15 +9,10 @@ namespace {
 
 absl::Status Infer(const OpCall& call, std::vector<TensorType>*) {
   const TensorType& weight = call.inputs[0];
-  if (weight.dtype != DataType::kFloat32) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("weight is ", weight.ToString(),
-                     "; expected float32: the master copy is updated"));
-  }
-  RETURN_IF_ERROR(
-      ExpectSameType("momentum", call.inputs[1], weight, "the type of weight"));
-  RETURN_IF_ERROR(
-      ExpectSameType("gradient", call.inputs[2], weight, "the type of weight"));
+  RETURN_IF_ERROR(CheckState(weight, call.inputs[1]));
+  RETURN_IF_ERROR(ExpectSameType("gradient", call.inputs[2],
+                                 {DataType::kFloat32, weight.shape},
+                                 "one number for each of weight"));
   return CheckSgdOperands(call, /*first_scalar=*/3);
 }
 
@@ -28,7 +22,7 @@ OpDef SgdUpdateDef() {
   OpDef def;
   def.name = "sgd_update";
   def.summary = "SGD with momentum and weight decay, in place";
-  def.attributes = SgdAttributes();
+  def.attributes = UpdateAttributes();
   def.inputs = {"weight",        "momentum",       "gradient",
                 "learning_rate", "gradient_scale", "skip"};
   def.num_optional_inputs = 2;
@@ -46,8 +40,8 @@ OpDef SgdUpdateDef() {
     Cost cost;
     const TensorType& weight = local.inputs[0];
     cost.flops = 7.0 * static_cast<double>(weight.shape.num_elements());
-    // Weight and momentum are read and written, the gradient is read.
-    cost.bytes = 5.0 * static_cast<double>(weight.size_bytes());
+    cost.bytes = StateBytes(weight, local.inputs[1]) +
+                 static_cast<double>(local.inputs[2].size_bytes());
     return cost;
   };
   def.mutates = {0, 1};
@@ -57,18 +51,24 @@ OpDef SgdUpdateDef() {
   auto like = [&](Shape shape) {
     return std::vector<TensorType>(3, TensorType{f32, std::move(shape)});
   };
-  auto example = [&](Shape shape, int scalars) {
+  auto example = [&](Shape shape, int scalars,
+                     DataType weight = DataType::kFloat32,
+                     DataType momentum = DataType::kFloat32) {
     OpExample example;
     example.attributes = attributes;
     example.inputs = like(std::move(shape));
+    example.inputs[0].dtype = weight;
+    example.inputs[1].dtype = momentum;
     example.inputs.insert(example.inputs.end(), scalars, {f32, {}});
     example.domains.assign(example.inputs.size(), InputDomain{});
     // skip: 0, or nothing would happen.
     if (scalars == 3) example.domains.back() = {0, 0};
     return example;
   };
+  const DataType half = DataType::kBFloat16;
   def.examples = {example({7, 6}, 1), example({13}, 2),
-                  example({5, 6, 3, 3}, 3)};
+                  example({5, 6, 3, 3}, 3), example({9, 5}, 1, half, half),
+                  example({6, 11}, 1, f32, half)};
   return def;
 }
 

@@ -1,8 +1,11 @@
+#include <cmath>
+
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
+#include "ops/testing/rounded.h"
 
 namespace facet::ops {
 namespace {
@@ -103,6 +106,134 @@ TEST(SgdUpdateTest, SkipChangesNothingEvenIfTheGradientOverflowed) {
   EXPECT_EQ(buffer.ToDoubles(), rounded);
   ASSERT_TRUE(run(0).ok());
   EXPECT_NE(weight.ToDoubles(), rounded);
+}
+
+constexpr DataType kStored[] = {DataType::kFloat32, DataType::kBFloat16};
+constexpr int64_t kSeed = 9, kKey = 77, kStep = 5;
+
+RunOptions AtStep(int64_t step) {
+  RunOptions options;
+  options.seed = kSeed;
+  options.step = step;
+  return options;
+}
+
+TEST(SgdUpdateTest, BFloat16StateIsTheFloat32StepRounded) {
+  const Attributes attributes = {{"key", kKey}};
+  for (const Shape& shape : {Shape{13}, Shape{150, 333}, Shape{5, 6, 3, 3}}) {
+    const TensorType half = {DataType::kBFloat16, shape};
+    const TensorType single = {DataType::kFloat32, shape};
+    const HostValue w = Filled(half, RandomValues(half, {}, 1));
+    const HostValue m = Filled(half, RandomValues(half, {}, 2));
+    const HostValue gradient = Filled(single, RandomValues(single, {}, 3));
+    auto run = [&](const HostValue& weight, const HostValue& momentum) {
+      return RunOp(*FindOp("sgd_update"), attributes,
+                   {weight, momentum, gradient, Scalar(0.1)}, {}, AtStep(kStep),
+                   CpuKernels())
+          .status();
+    };
+    const HostValue exact_w = WithType(w, DataType::kFloat32);
+    const HostValue exact_m = WithType(m, DataType::kFloat32);
+    ASSERT_TRUE(run(exact_w, exact_m).ok());
+    for (DataType weight_type : kStored) {
+      for (DataType momentum_type : kStored) {
+        const HostValue weight = WithType(w, weight_type);
+        const HostValue momentum = WithType(m, momentum_type);
+        const absl::Status status = run(weight, momentum);
+        ASSERT_TRUE(status.ok()) << status;
+        const RandomStream stream = {kSeed, kKey, kStep};
+        ExpectRounded(weight, exact_w, stream, StateKind::kWeight);
+        ExpectRounded(momentum, exact_m, stream, StateKind::kMomentum);
+      }
+    }
+  }
+}
+
+// Whatever the devices: the rounding is of the element of the whole tensor.
+TEST(SgdUpdateTest, SharesOfBFloat16StateHaveTheBitsOfTheWhole) {
+  const TensorType half = {DataType::kBFloat16, {61, 37}};
+  const TensorType single = {DataType::kFloat32, {61, 37}};
+  auto state = [&] {
+    return std::vector<HostValue>{Filled(half, RandomValues(half, {}, 1)),
+                                  Filled(half, RandomValues(half, {}, 2)),
+                                  Filled(single, RandomValues(single, {}, 3)),
+                                  Scalar(0.1)};
+  };
+  auto run = [&](const std::vector<HostValue>& inputs) {
+    for (int64_t step = 0; step < 3; ++step) {
+      ASSERT_TRUE(RunOp(*FindOp("sgd_update"), {}, inputs, {}, AtStep(step),
+                        CpuKernels())
+                      .ok());
+    }
+  };
+  const std::vector<HostValue> whole = state();
+  run(whole);
+  EXPECT_NE(whole[0].ToDoubles(), state()[0].ToDoubles());
+  for (const Sbp& sbp : {Sbp::S(0), Sbp::S(1)}) {
+    for (int k : {2, 3}) {
+      std::vector<HostValue> weights, momenta;
+      for (int rank = 0; rank < k; ++rank) {
+        std::vector<HostValue> inputs = state();
+        for (int i = 0; i < 3; ++i) {
+          inputs[i] = TakeShare(inputs[i], sbp, k, rank);
+        }
+        run(inputs);
+        weights.push_back(inputs[0]);
+        momenta.push_back(inputs[1]);
+      }
+      EXPECT_EQ(JoinShares(weights, sbp)->ToDoubles(), whole[0].ToDoubles());
+      EXPECT_EQ(JoinShares(momenta, sbp)->ToDoubles(), whole[1].ToDoubles());
+    }
+  }
+}
+
+// Each step is a sixteenth of the distance between two bfloat16 numbers; to
+// nearest, no weight would ever move.
+TEST(SgdUpdateTest, SmallStepsAddUpInBFloat16) {
+  constexpr int kSteps = 200;
+  constexpr double kUlp = 0x1p-8, kMove = kUlp / 16;  // Below 1.
+  const TensorType type = {DataType::kBFloat16, {64, 64}};
+  const HostValue weight = Filled(type, Values(4096, 1.0));
+  const HostValue momentum =
+      Filled({DataType::kFloat32, type.shape}, Values(4096, 0.0));
+  const HostValue gradient =
+      Filled({DataType::kFloat32, type.shape}, Values(4096, kMove));
+  for (int step = 0; step < kSteps; ++step) {
+    ASSERT_TRUE(RunOp(*FindOp("sgd_update"),
+                      {{"momentum", 0.0}, {"weight_decay", 0.0}},
+                      {weight, momentum, gradient, Scalar(1)}, {}, AtStep(step),
+                      CpuKernels())
+                    .ok());
+  }
+  double sum = 0, square = 0;
+  for (double w : weight.ToDoubles()) {
+    const double error = (w - (1 - kSteps * kMove)) / kUlp;
+    sum += error;
+    square += error * error;
+  }
+  // A step moves a weight by one ulp with probability 1/16.
+  const double variance = kSteps * (1.0 / 16) * (15.0 / 16);
+  EXPECT_LE(std::abs(sum / 4096), 5 * std::sqrt(variance / 4096));
+  EXPECT_NEAR(square / 4096 / variance, 1, 0.15);
+}
+
+TEST(SgdUpdateTest, OtherTypesAreErrorsThatSaySo) {
+  const OpDef& def = *FindOp("sgd_update");
+  std::vector<TensorType> inputs = {{DataType::kFloat16, {4}},
+                                    {DataType::kFloat32, {4}},
+                                    {DataType::kFloat32, {4}},
+                                    {DataType::kFloat32, {}}};
+  const Attributes attributes = {{"momentum", 0.9}, {"weight_decay", 0.0}};
+  std::vector<TensorType> outputs;
+  EXPECT_NE(def.infer({attributes, inputs, {}}, &outputs)
+                .message()
+                .find("weight is float16[4]; expected float32 or bfloat16"),
+            absl::string_view::npos);
+  inputs[0].dtype = DataType::kBFloat16;
+  EXPECT_TRUE(def.infer({attributes, inputs, {}}, &outputs).ok());
+  // A gradient that was rounded to the weight's type has lost what counts.
+  inputs[2].dtype = DataType::kBFloat16;
+  EXPECT_FALSE(def.infer({attributes, inputs, {}}, &outputs).ok());
 }
 
 TEST(SgdUpdateTest, ScalarsAreBroadcastUnderASplit) {

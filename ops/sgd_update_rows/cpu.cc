@@ -9,36 +9,28 @@
 namespace facet::ops {
 namespace {
 
-absl::Status UpdateRow(const SgdStep& step, const RowState& state, int64_t row,
-                       const float* gradient) {
-  float* weight = state.weight(row);
-  float* momentum = state.momentum(row);
-  RETURN_IF_ERROR(state.CatchUp(row));
-  ForElements(0, state.columns(), [&](auto v, int64_t i) {
-    using V = decltype(v);
-    V w = Load<V>(weight + i);
-    V m = Load<V>(momentum + i);
-    step(&w, &m, Load<V>(gradient + i));
-    Store<V>(weight + i, w);
-    Store<V>(momentum + i, m);
-  });
-  state.SetUpdated(row);
-  return absl::OkStatus();
-}
-
+template <typename W, typename M>
 absl::Status UpdateRows(const KernelContext& context, const SgdStep& constants,
-                        bool lazy) {
+                        bool lazy, const RandomStream& rounding) {
   const size_t rows = lazy ? 4 : 2;
-  const RowState state(context, lazy);
+  const RowState<W, M> state(context, lazy, rounding);
   const std::optional<SgdStep> step =
       SgdOfThisRun(constants, context, rows + 2);
   if (step.has_value()) {
     const RowListView list(context.inputs[rows], state.slice());
-    const float* gradient = context.inputs[rows + 1].as<float>();
+    const float* gradients = context.inputs[rows + 1].as<float>();
     auto prefetch = [&](int64_t row) { state.Prefetch(row); };
     auto update = [&](int64_t entry, int64_t row) {
       if (row < 0) return absl::OkStatus();
-      return UpdateRow(*step, state, row, gradient + entry * state.columns());
+      const float* gradient = gradients + entry * state.columns();
+      return state.Update(row, [&](const auto& run, const auto& stream,
+                                   const auto& catch_up) {
+        UpdateState(run, stream, [&](auto* weight, auto* momentum, int64_t i) {
+          using V = std::decay_t<decltype(*weight)>;
+          catch_up(weight, momentum);
+          (*step)(weight, momentum, Load<V>(gradient + i));
+        });
+      });
     };
     RETURN_IF_ERROR(ParallelForStatus(
         list.count(), kElementwiseGrain / state.columns() + 1,
@@ -52,10 +44,15 @@ absl::Status UpdateRows(const KernelContext& context, const SgdStep& constants,
 KernelDef UpdateKernel(bool lazy) {
   KernelDef def;
   def.create = [lazy](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    return Kernel([lazy, constants = SgdConstants(spec.attributes)](
-                      const KernelContext& context) {
-      return UpdateRows(context, constants, lazy);
-    });
+    return Kernel(
+        [lazy, constants = SgdConstants(spec.attributes),
+         key = spec.attributes.Int("key")](const KernelContext& context) {
+          return VisitState(
+              context.inputs[0], context.inputs[1], [&](auto w, auto m) {
+                return UpdateRows<decltype(w), decltype(m)>(
+                    context, constants, lazy, RoundingStream(context, key));
+              });
+        });
   };
   return def;
 }
@@ -116,9 +113,17 @@ KernelDef DecayHistoryUpdateCpuKernel() {
 
 KernelDef CatchUpRowsCpuKernel() {
   KernelDef def;
-  def.create = [](const KernelSpec&) -> absl::StatusOr<Kernel> {
-    return Kernel([](const KernelContext& context) {
-      return RowState(context, /*lazy=*/true).CatchUpAll();
+  def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
+    // It comes between two steps, has the number of the second, and must not
+    // round by the same random numbers.
+    const int64_t key = spec.attributes.Int("key") ^ 0x80000000;
+    return Kernel([key](const KernelContext& context) {
+      return VisitState(
+          context.inputs[0], context.inputs[1], [&](auto w, auto m) {
+            return RowState<decltype(w), decltype(m)>(
+                       context, /*lazy=*/true, RoundingStream(context, key))
+                .CatchUpAll();
+          });
     });
   };
   return def;

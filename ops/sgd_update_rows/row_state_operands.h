@@ -1,7 +1,7 @@
 // What ops have in common that take the state of lazily updated rows
 // (decay_history.h) besides a weight [C, D]:
 //
-//   momentum  f32[C, D]
+//   momentum  [C, D]      like weight, stored as float32 or bfloat16
 //   updated   int32[C]    the step whose beginning the row is that of
 //   history   f32[4, R]
 #ifndef FACET_OPS_SGD_UPDATE_ROWS_ROW_STATE_OPERANDS_H_
@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "ops/expect_type.h"
 #include "ops/op_def.h"
+#include "ops/sgd_update/optimizer_operands.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
@@ -31,8 +32,7 @@ inline absl::Status CheckRowState(const TensorType& weight,
                                   const TensorType& momentum,
                                   const TensorType& updated,
                                   const TensorType& history) {
-  RETURN_IF_ERROR(
-      ExpectSameType("momentum", momentum, weight, "the type of weight"));
+  RETURN_IF_ERROR(CheckState(weight, momentum));
   RETURN_IF_ERROR(ExpectSameType("updated", updated,
                                  {DataType::kInt32, {weight.shape[0]}},
                                  "one step per row of weight"));

@@ -5,6 +5,7 @@
 // decay_history_update, its bookkeeping, and catch_up_rows, which makes it
 // visible in all rows.
 #include "absl/strings/str_cat.h"
+#include "ops/expect_stored.h"
 #include "ops/expect_type.h"
 #include "ops/op_def.h"
 #include "ops/row_list.h"
@@ -20,9 +21,8 @@ constexpr DataType kFloat32 = DataType::kFloat32;
 // `rows`: the index of that input; the gradient and the scalars follow it.
 absl::Status CheckUpdate(const OpCall& call, int rows) {
   const TensorType& weight = call.inputs[0];
-  RETURN_IF_ERROR(ExpectType("weight", weight, kFloat32, 2, "[C, D]"));
-  RETURN_IF_ERROR(
-      ExpectSameType("momentum", call.inputs[1], weight, "the type of weight"));
+  RETURN_IF_ERROR(ExpectStored("weight", weight, 2, "[C, D]"));
+  RETURN_IF_ERROR(CheckState(weight, call.inputs[1]));
   RETURN_IF_ERROR(CheckRowList(call.inputs[rows], weight));
   RETURN_IF_ERROR(ExpectSameType("gradient", call.inputs[rows + 1],
                                  ListedRows(call.inputs[rows], weight),
@@ -50,25 +50,27 @@ absl::Status InferHistoryUpdate(const OpCall& call, std::vector<TensorType>*) {
 }
 
 absl::Status InferCatchUp(const OpCall& call, std::vector<TensorType>*) {
-  RETURN_IF_ERROR(ExpectType("weight", call.inputs[0], kFloat32, 2, "[C, D]"));
+  RETURN_IF_ERROR(ExpectStored("weight", call.inputs[0], 2, "[C, D]"));
   return CheckRowState(call.inputs[0], call.inputs[1], call.inputs[2],
                        call.inputs[3]);
 }
 
-// Of the listed rows, weight and momentum are read and written, the gradient
-// is read.
-Cost UpdateCost(const TensorType& gradient, double flops) {
+// Of the listed rows, whose gradient is input `gradient`.
+Cost UpdateCost(const OpCall& local, int gradient, double flops) {
+  const TensorType& listed = local.inputs[gradient];
   Cost cost;
-  cost.flops = flops * static_cast<double>(gradient.shape.num_elements());
-  cost.bytes = 5.0 * static_cast<double>(gradient.size_bytes());
+  cost.flops = flops * static_cast<double>(listed.shape.num_elements());
+  cost.bytes = StateBytes({local.inputs[0].dtype, listed.shape},
+                          {local.inputs[1].dtype, listed.shape}) +
+               static_cast<double>(listed.size_bytes());
   return cost;
 }
 
 OpExample UpdateExample(int64_t c, int64_t d, int64_t groups, int64_t capacity,
-                        int scalars, bool lazy) {
+                        int scalars, bool lazy, DataType stored = kFloat32) {
   OpExample example;
   example.attributes = {{"momentum", 0.9}, {"weight_decay", 5e-4}};
-  example.inputs.assign(2, {kFloat32, {c, d}});
+  example.inputs.assign(2, {stored, {c, d}});
   if (lazy) {
     example.inputs.push_back({DataType::kInt32, {c}});
     example.inputs.push_back(HistoryExample());
@@ -99,7 +101,7 @@ OpDef SgdUpdateRowsDef() {
   OpDef def;
   def.name = "sgd_update_rows";
   def.summary = "sgd_update of the rows that a list names";
-  def.attributes = SgdAttributes();
+  def.attributes = UpdateAttributes();
   def.inputs = {"weight",        "momentum",       "rows", "gradient",
                 "learning_rate", "gradient_scale", "skip"};
   def.num_optional_inputs = 2;
@@ -107,12 +109,13 @@ OpDef SgdUpdateRowsDef() {
   def.signatures = [](const OpCall& call, int k) {
     return RowListSignatures(call.inputs[2], k, ByGroup(call, 4));
   };
-  def.cost = [](const OpCall& local) { return UpdateCost(local.inputs[3], 7); };
+  def.cost = [](const OpCall& local) { return UpdateCost(local, 3, 7); };
   def.mutates = {0, 1};
   def.has_side_effect = true;
   def.examples = {UpdateExample(13, 9, 2, 5, 1, false),
                   UpdateExample(11, 8, 3, 3, 2, false),
-                  UpdateExample(14, 5, 4, 2, 3, false)};
+                  UpdateExample(14, 5, 4, 2, 3, false),
+                  UpdateExample(13, 9, 2, 5, 1, false, DataType::kBFloat16)};
   return def;
 }
 
@@ -120,7 +123,7 @@ OpDef SgdUpdateRowsLazilyDef() {
   OpDef def;
   def.name = "sgd_update_rows_lazily";
   def.summary = "sgd_update of all rows, done when a list names them";
-  def.attributes = SgdAttributes();
+  def.attributes = UpdateAttributes();
   def.inputs = {"weight",        "momentum",       "updated",
                 "history",       "rows",           "gradient",
                 "learning_rate", "gradient_scale", "skip"};
@@ -131,15 +134,14 @@ OpDef SgdUpdateRowsLazilyDef() {
     by_group.inputs[3] = Sbp::B();
     return RowListSignatures(call.inputs[4], k, by_group);
   };
-  def.cost = [](const OpCall& local) {
-    return UpdateCost(local.inputs[5], 14);
-  };
+  def.cost = [](const OpCall& local) { return UpdateCost(local, 5, 14); };
   def.mutates = {0, 1, 2};
   def.settle = {"catch_up_rows", {0, 1, 2, 3}};
   def.has_side_effect = true;
   def.examples = {UpdateExample(13, 9, 2, 5, 1, true),
                   UpdateExample(11, 8, 3, 3, 2, true),
-                  UpdateExample(14, 5, 4, 2, 3, true)};
+                  UpdateExample(14, 5, 4, 2, 3, true),
+                  UpdateExample(13, 9, 2, 5, 1, true, DataType::kBFloat16)};
   return def;
 }
 
@@ -168,6 +170,7 @@ OpDef CatchUpRowsDef() {
   OpDef def;
   def.name = "catch_up_rows";
   def.summary = "lazily updated rows become what they are by now";
+  def.attributes = {RoundingKeyAttribute()};
   def.inputs = {"weight", "momentum", "updated", "history"};
   def.infer = InferCatchUp;
   def.signatures = [](const OpCall&, int) -> std::vector<Signature> {
@@ -177,13 +180,15 @@ OpDef CatchUpRowsDef() {
   };
   def.mutates = {0, 1, 2};
   def.has_side_effect = true;
-  OpExample example;
-  example.inputs = {{kFloat32, {13, 9}},
-                    {kFloat32, {13, 9}},
-                    {DataType::kInt32, {13}},
-                    HistoryExample()};
-  example.domains = {{}, {}, UpdatedDomain(), {}};
-  def.examples = {example};
+  for (DataType stored : {kFloat32, DataType::kBFloat16}) {
+    OpExample example;
+    example.inputs = {{stored, {13, 9}},
+                      {stored, {13, 9}},
+                      {DataType::kInt32, {13}},
+                      HistoryExample()};
+    example.domains = {{}, {}, UpdatedDomain(), {}};
+    def.examples.push_back(std::move(example));
+  }
   return def;
 }
 

@@ -9,6 +9,7 @@
 #include "ops/sgd_update_rows/decay_history.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
+#include "ops/testing/rounded.h"
 
 namespace facet::ops {
 namespace {
@@ -68,10 +69,13 @@ TEST(SgdUpdateRowsTest, UpdatesTheListedRowsAlone) {
 // lazily updated rows.
 class LazyRows {
  public:
-  LazyRows(int64_t history_steps, double weight_decay)
+  LazyRows(int64_t history_steps, double weight_decay,
+           DataType stored = kFloat32, int64_t seed = 0)
       : weight_decay_(weight_decay),
-        weight_(Filled(type(), RandomValues(type(), {}, 1))),
-        momentum_(Filled(type(), RandomValues(type(), {}, 2))),
+        seed_(seed),
+        weight_(WithType(Filled(type(), RandomValues(type(), {}, 1)), stored)),
+        momentum_(
+            WithType(Filled(type(), RandomValues(type(), {}, 2)), stored)),
         updated_(Filled({DataType::kInt32, {kRows}}, Values(kRows, 0))),
         history_(Filled({kFloat32, {4, history_steps}},
                         Values(4 * history_steps, 0))),
@@ -95,7 +99,7 @@ class LazyRows {
     const TensorType listed = {kFloat32, {kGroups * kCapacity, kColumns}};
     const HostValue gradient =
         Filled(listed, RandomValues(listed, {}, 1000 + step_));
-    ExpectGathered(rows, list);
+    if (weight_.slice().dtype == kFloat32) ExpectGathered(rows, list);
 
     const Attributes attributes = {{"momentum", kMomentum},
                                    {"weight_decay", weight_decay_}};
@@ -117,6 +121,17 @@ class LazyRows {
       ASSERT_NEAR(m[i], m_[i], tolerance * Scale(i, m_)) << "step " << step_;
     }
     EXPECT_EQ(updated_.ToDoubles(), Values(kRows, step_));
+  }
+
+  // Of bfloat16 weights, caught up: got - wanted, in distances between two
+  // bfloat16 numbers just below 1, where the largest weights are.
+  Values WeightErrors() {
+    Run("catch_up_rows", {}, {weight_, momentum_, updated_, history_});
+    Values errors = weight_.ToDoubles();
+    for (size_t i = 0; i < errors.size(); ++i) {
+      errors[i] = (errors[i] - w_[i]) / 0x1p-8;
+    }
+    return errors;
   }
 
   int64_t oldest() const {
@@ -149,6 +164,7 @@ class LazyRows {
                              const std::vector<TensorSlice>& outputs = {}) {
     RunOptions options;
     options.step = step_;
+    options.seed = seed_;
     auto result =
         RunOp(*FindOp(op), attributes, inputs, outputs, options, CpuKernels());
     EXPECT_TRUE(result.ok()) << result.status();
@@ -200,6 +216,7 @@ class LazyRows {
   }
 
   const double weight_decay_;
+  const int64_t seed_;
   HostValue weight_, momentum_, updated_, history_;
   Values w_, m_;
   int64_t step_ = 0;
@@ -237,6 +254,88 @@ TEST(SgdUpdateRowsLazilyTest, LongHistoriesKeepTheirAccuracy) {
   }
   EXPECT_GT(rows.oldest(), 1800);
   rows.ExpectCaughtUp(2e-5);
+}
+
+// What holds of bfloat16 rows, whenever they are caught up: a missed step is
+// linear and rounding keeps the expectation, so that the expectation is what
+// updating all rows in float64 gives. Over many seeds of the rounding:
+TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreTheDenseUpdateOnAverage) {
+  constexpr int kSeeds = 24, kSteps = 40;
+  double sum = 0, square = 0, count = 0;
+  for (int seed = 0; seed < kSeeds; ++seed) {
+    LazyRows rows(16, 0.01, DataType::kBFloat16, seed);
+    for (int step = 0; step < kSteps; ++step) {
+      rows.Step(0.2, 0.01 * (1 + step % 3), /*skip=*/step % 6 == 5);
+    }
+    for (double error : rows.WeightErrors()) {
+      sum += error;
+      square += error * error;
+      ++count;
+    }
+  }
+  const double deviation = std::sqrt(square / count);
+  EXPECT_LE(std::abs(sum / count), 5 * deviation / std::sqrt(count));
+  // Each row was written some 10 times, and each time by less than 1.
+  EXPECT_LE(deviation, 4);
+  EXPECT_GT(deviation, 0.1);
+}
+
+// However many steps a row has missed, it is rounded once when it is written:
+// the op in float32, rounded, is the op in bfloat16.
+TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreRoundedOnce) {
+  constexpr int64_t kRows = 40, kColumns = 37, kStep = 4, kKey = 5;
+  const TensorType type = {kFloat32, {kRows, kColumns}};
+  const HostValue w =
+      WithType(Filled(type, RandomValues(type, {}, 1)), DataType::kBFloat16);
+  const HostValue m =
+      WithType(Filled(type, RandomValues(type, {}, 2)), DataType::kBFloat16);
+  const TensorType list_type = {DataType::kInt32, {2, 12}};
+  const HostValue rows =
+      Filled(list_type, RandomValues(list_type, {0, 20, true}, 3));
+  const TensorType gradient_type = {kFloat32, {24, kColumns}};
+  const HostValue gradient =
+      Filled(gradient_type, RandomValues(gradient_type, {}, 4));
+  const TensorType history_type = {kFloat32, {4, 6}};
+  const HostValue history =
+      Filled(history_type, RandomValues(history_type, {0, 0.1}, 5));
+  const TensorType updated_type = {DataType::kInt32, {kRows}};
+  RunOptions options;
+  options.step = kStep;
+  options.seed = 3;
+  struct State {
+    HostValue weight, momentum, updated;
+  };
+  auto run = [&](absl::string_view op, DataType stored) {
+    const State state = {
+        WithType(w, stored), WithType(m, stored),
+        Filled(updated_type, RandomValues(updated_type, {1, 5}, 6))};
+    std::vector<HostValue> inputs = {state.weight, state.momentum};
+    if (op != "sgd_update_rows") {
+      inputs.insert(inputs.end(), {state.updated, history});
+    }
+    if (op != "catch_up_rows") {
+      inputs.insert(inputs.end(), {rows, gradient, Scalar(0.1)});
+    }
+    const absl::Status status =
+        RunOp(*FindOp(op), {{"key", kKey}}, inputs, {}, options, CpuKernels())
+            .status();
+    EXPECT_TRUE(status.ok()) << status;
+    return state;
+  };
+  for (const char* op :
+       {"sgd_update_rows", "sgd_update_rows_lazily", "catch_up_rows"}) {
+    SCOPED_TRACE(op);
+    const State exact = run(op, kFloat32);
+    const State rounded = run(op, DataType::kBFloat16);
+    // Between steps other random numbers are used than in the next one.
+    const uint32_t key =
+        op == std::string("catch_up_rows") ? kKey ^ 0x80000000u : kKey;
+    const RandomStream stream = {3, key, kStep};
+    ExpectRounded(rounded.weight, exact.weight, stream, StateKind::kWeight);
+    ExpectRounded(rounded.momentum, exact.momentum, stream,
+                  StateKind::kMomentum);
+    EXPECT_NE(rounded.weight.ToDoubles(), w.ToDoubles());
+  }
 }
 
 // The largest difference that only weight decay makes over many steps, in

@@ -38,6 +38,12 @@ absl::Status Infer(const OpCall& call, std::vector<TensorType>* outputs) {
         absl::StrCat("attribute \"init\" is \"", init,
                      "\"; use \"constant\", \"normal\" or \"uniform\""));
   }
+  const std::string& momentum = attributes.String("momentum_dtype");
+  if (momentum != "float32" && momentum != "bfloat16") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("attribute \"momentum_dtype\" is \"", momentum,
+                     "\"; use \"float32\" or \"bfloat16\""));
+  }
   const int64_t key = attributes.Int("key");
   if (key < 0 || key > 0xFFFFFFFFll) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -67,6 +73,8 @@ OpDef VariableDef() {
        "tells the random values of this variable from those of others"},
       {"trainable", true, false, "the optimizer updates it"},
       {"clip", true, false, "its gradient takes part in gradient clipping"},
+      {"momentum_dtype", std::string("float32"), false,
+       "element type of the optimizer's momentum: float32 or bfloat16"},
   };
   def.outputs = {"value"};
   def.infer = Infer;

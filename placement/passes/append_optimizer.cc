@@ -131,12 +131,14 @@ TensorId OptimizerBuilder::SquareNorm(bool clipped) {
 void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
   const ops::Node node = VariableNode(variable);
   Enter(node.origin.layer, node.origin.part);
-  const ops::Shape shape = builder_.type(variable).shape;
-  const TensorId momentum = builder_.Add1(
-      "variable", absl::StrCat(node.name, ".momentum"), {},
-      {{"shape",
-        std::vector<int64_t>(shape.dims().begin(), shape.dims().end())},
-       {"trainable", false}});
+  const ops::TensorType type = builder_.type(variable);
+  const std::string& momentum_type = node.attributes.String("momentum_dtype");
+  const TensorId momentum =
+      builder_.Add1("variable", absl::StrCat(node.name, ".momentum"), {},
+                    {{"shape", std::vector<int64_t>(type.shape.dims().begin(),
+                                                    type.shape.dims().end())},
+                     {"dtype", momentum_type},
+                     {"trainable", false}});
   std::string op = "sgd_update";
   std::vector<TensorId> inputs = {variable, momentum};
   if (auto rows = differentiated_.rows.find(variable);
@@ -156,9 +158,13 @@ void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
       node.attributes.Bool("clip") ? clipped_scale_ : unclipped_scale_;
   if (scale != kNone) inputs.push_back(scale);
   if (skip_ != kNone) inputs.push_back(skip_);
+  ops::Attributes attributes = {{"momentum", options_.momentum},
+                                {"weight_decay", options_.weight_decay}};
+  if (ops::IsHalf(type.dtype) || momentum_type != "float32") {
+    attributes.Set("key", node.attributes.Int("key"));
+  }
   builder_.Add1(op, absl::StrCat(node.name, "/", op), inputs,
-                {{"momentum", options_.momentum},
-                 {"weight_decay", options_.weight_decay}});
+                std::move(attributes));
 }
 
 absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {

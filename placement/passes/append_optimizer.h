@@ -36,8 +36,9 @@ struct OptimizerOptions {
   std::string row_update = "sampled";
 };
 
-// The variables of an optimizer are named after the weight: "<w>.momentum";
-// with a dense row update "<w>.updated", and "decay_history" for all together.
+// The variables of an optimizer are named after the weight: "<w>.momentum", of
+// the type that the weight's attribute momentum_dtype names; with a dense row
+// update "<w>.updated", and "decay_history" for all together.
 // InvalidArgument for impossible options.
 absl::StatusOr<ops::Graph> AppendOptimizer(DifferentiatedGraph graph,
                                            const OptimizerOptions& options,

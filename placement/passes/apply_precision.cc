@@ -49,13 +49,10 @@ class PrecisionPass {
       const ops::OpDef& def = *lookup_(node.op);
       std::vector<TensorId> inputs;
       for (TensorId t : node.inputs) inputs.push_back(new_id[t]);
-      const bool in_half = ComputesInHalf(node, def, inputs);
-      const std::vector<bool> operands = RuleOperands(def, inputs.size());
+      const std::vector<DataType> want = WantedTypes(node, def, inputs);
       for (size_t i = 0; i < inputs.size(); ++i) {
-        if (!ops::IsFloating(builder_.type(inputs[i]).dtype)) continue;
-        const DataType want =
-            in_half && operands[i] ? half_ : DataType::kFloat32;
-        ASSIGN_OR_RETURN(inputs[i], Cast(inputs[i], want, node.origin.phase));
+        ASSIGN_OR_RETURN(inputs[i],
+                         Cast(inputs[i], want[i], node.origin.phase));
       }
       builder_.set_origin(node.origin);
       ASSIGN_OR_RETURN(
@@ -86,6 +83,58 @@ class PrecisionPass {
     }
     LOG(FATAL) << "unknown precision rule of " << def.name;
     return false;
+  }
+
+  // By input: the type in which the node gets it.
+  std::vector<DataType> WantedTypes(const ops::Node& node,
+                                    const ops::OpDef& def,
+                                    const std::vector<TensorId>& inputs) const {
+    const bool in_half = ComputesInHalf(node, def, inputs);
+    const std::vector<bool> operands = RuleOperands(def, inputs.size());
+    std::vector<DataType> want;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const DataType dtype = builder_.type(inputs[i]).dtype;
+      want.push_back(!ops::IsFloating(dtype)  ? dtype
+                     : in_half && operands[i] ? half_
+                                              : DataType::kFloat32);
+    }
+    const std::vector<DataType> stored = WithVariablesAsStored(inputs, want);
+    return stored != want && ComputesTheSame(node, def, inputs, stored) ? stored
+                                                                        : want;
+  }
+
+  // `types`, but for variables that are stored in half and would be cast to
+  // float32.
+  std::vector<DataType> WithVariablesAsStored(
+      const std::vector<TensorId>& inputs, std::vector<DataType> types) const {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const ops::Tensor& tensor = out_.tensors[inputs[i]];
+      if (types[i] == DataType::kFloat32 && ops::IsHalf(tensor.type.dtype) &&
+          lookup_(out_.nodes[tensor.producer].op)->is_variable) {
+        types[i] = tensor.type.dtype;
+      }
+    }
+    return types;
+  }
+
+  // Whether the op takes inputs of these types, and makes of them what it makes
+  // of the node's inputs in the graph before this pass: it then converts them
+  // itself, without a copy.
+  bool ComputesTheSame(const ops::Node& node, const ops::OpDef& def,
+                       const std::vector<TensorId>& inputs,
+                       const std::vector<DataType>& types) const {
+    std::vector<ops::TensorType> operands;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      operands.push_back({types[i], builder_.type(inputs[i]).shape});
+    }
+    std::vector<ops::TensorType> outputs;
+    if (!def.infer({node.attributes, operands, {}}, &outputs).ok()) {
+      return false;
+    }
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      if (outputs[o] != graph_.tensors[node.outputs[o]].type) return false;
+    }
+    return true;
   }
 
   // The tensor in this type: itself, or a cast that later readers share.

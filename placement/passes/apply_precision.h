@@ -1,5 +1,7 @@
 // ApplyPrecision: inserts casts so that ops compute in half precision where
-// their PrecisionRule allows it; variables stay float32 masters.
+// their PrecisionRule allows it. Variables stay as they are stored: float32
+// masters, or in half where the model says so; ops that convert the latter
+// themselves, to compute in float32, read them without a cast.
 #ifndef FACET_PLACEMENT_PASSES_APPLY_PRECISION_H_
 #define FACET_PLACEMENT_PASSES_APPLY_PRECISION_H_
 

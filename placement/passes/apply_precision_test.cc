@@ -119,6 +119,49 @@ TEST(ApplyPrecisionTest, UpdatesAreInFloat32) {
             "fc/matmul/matmul_2/cast_float32");
 }
 
+// Normalisation, its gradient and the update take what is stored in half as it
+// is, and compute in float32.
+TEST(ApplyPrecisionTest, VariablesStoredInHalfAreReadAsTheyAre) {
+  SmallNetwork network = MakeSmallNetwork();
+  for (ops::Node& node : network.graph.nodes) {
+    if (node.name != "head.weight") continue;
+    node.attributes.Set("dtype", std::string("bfloat16"));
+    node.attributes.Set("momentum_dtype", std::string("bfloat16"));
+    network.graph.tensors[node.outputs[0]].type.dtype = DataType::kBFloat16;
+  }
+  absl::StatusOr<DifferentiatedGraph> differentiated =
+      Autodiff(network.graph, network.loss, 0, ops::FindOp);
+  ASSERT_TRUE(differentiated.ok()) << differentiated.status();
+  const absl::StatusOr<ops::Graph> before =
+      AppendOptimizer(*std::move(differentiated), {}, ops::FindOp);
+  ASSERT_TRUE(before.ok()) << before.status();
+  EXPECT_EQ(TypeOf(*before, "head.weight.momentum"), DataType::kBFloat16);
+  EXPECT_EQ(TypeOf(*before, "conv1.weight.momentum"), DataType::kFloat32);
+
+  for (DataType half : {DataType::kBFloat16, DataType::kFloat16}) {
+    const ops::Graph graph = InHalf(*before, half);
+    EXPECT_EQ(TypeOf(graph, "head.cosines"), DataType::kFloat32);
+    int readers = 0;
+    for (const ops::Node& node : graph.nodes) {
+      for (TensorId input : node.inputs) {
+        const std::string& name = graph.tensors[input].name;
+        if (name != "head.weight" && name != "head.weight.momentum") continue;
+        EXPECT_NE(node.op, "cast") << node.name;
+        ++readers;
+      }
+    }
+    // Forward, backward, and the update of both.
+    EXPECT_EQ(readers, 4);
+  }
+  SmallRun single(Training(0)), stored(InHalf(*before, DataType::kBFloat16));
+  for (int step = 0; step < 4; ++step) {
+    single.Step();
+    stored.Step();
+    EXPECT_NEAR(stored.Scalar("loss"), single.Scalar("loss"),
+                0.03 * single.Scalar("loss"));
+  }
+}
+
 TEST(ApplyPrecisionTest, TrainsAsInFloat32) {
   const ops::Graph graph = Training(0);
   SmallRun single(graph);

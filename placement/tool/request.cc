@@ -58,6 +58,13 @@ DEFINE_string(partial_fc_update, "sampled",
               "With --partial_fc below 1: sampled: the other classes stay as "
               "they are; dense: weight decay and momentum act on them, too, as "
               "in arcface_torch.");
+DEFINE_string(weight_type, "float32",
+              "How the head's class weights, most of the model, are stored: "
+              "float32, or bfloat16 with stochastic rounding in half the "
+              "memory. Steps are computed in float32; the backbone's weights "
+              "stay float32.");
+DEFINE_string(momentum_type, "float32",
+              "The same for the momentum of the class weights.");
 DEFINE_string(fuse, "auto",
               "auto: the compiler uses fused operators where they cost less; "
               "none: never.");
@@ -113,6 +120,13 @@ absl::StatusOr<std::optional<ops::DataType>> ParseHalf(bool fp16,
   return type == "float16" || (type == "auto" && gpu)
              ? ops::DataType::kFloat16
              : ops::DataType::kBFloat16;
+}
+
+absl::StatusOr<ops::DataType> ParseStored(const char* flag,
+                                          const std::string& type) {
+  if (type == "float32") return ops::DataType::kFloat32;
+  if (type == "bfloat16") return ops::DataType::kBFloat16;
+  return InvalidFlag(flag, type, "use float32 or bfloat16");
 }
 
 absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
@@ -232,6 +246,10 @@ absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
     return InvalidFlag("partial_fc_update", r.partial_fc_update,
                        "has no effect without --partial_fc below 1; add it");
   }
+  ASSIGN_OR_RETURN(r.storage.weight,
+                   ParseStored("weight_type", FLAGS_weight_type));
+  ASSIGN_OR_RETURN(r.storage.momentum,
+                   ParseStored("momentum_type", FLAGS_momentum_type));
   if (FLAGS_fuse != "auto" && FLAGS_fuse != "none") {
     return InvalidFlag("fuse", FLAGS_fuse, "use auto or none");
   }
@@ -264,6 +282,7 @@ models::TrainConfig TrainConfigOf(const Request& r) {
   config.margin_gradient = r.margin_gradient;
   config.sample_rate = r.partial_fc;
   config.class_groups = r.devices;
+  config.storage = r.storage;
   return config;
 }
 

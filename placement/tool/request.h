@@ -41,6 +41,7 @@ struct Request {
   std::string margin_gradient;
   double partial_fc = 1;  // Part of the classes sampled per step; 1: all.
   std::string partial_fc_update;
+  models::Storage storage;  // Of the class weights.
   bool fuse = true;
   std::map<std::string, ops::Sbp> pins;
   std::string dump_passes;  // Absolute; empty: none.

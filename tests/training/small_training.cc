@@ -13,6 +13,7 @@
 #include "models/layers.h"
 #include "ops/cpu_kernels.h"
 #include "ops/graph_builder.h"
+#include "ops/half.h"
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "ops/testing/interpreter.h"
@@ -96,6 +97,7 @@ absl::StatusOr<Model> BuildSmall(const SmallTraining& t) {
   head.classes = t.classes;
   head.sample_rate = t.sample_rate;
   head.class_groups = t.class_groups > 0 ? t.class_groups : t.devices;
+  head.storage = t.storage;
   ASSIGN_OR_RETURN(const models::FaceHead added,
                    models::AddFaceHead(head, features, batch[1], &builder));
   builder.Add1("fetch", "fetch_loss", {added.loss},
@@ -239,14 +241,26 @@ absl::StatusOr<TrainingResult> Interpret(const SmallTraining& t) {
   return result;
 }
 
+std::vector<double> Doubles(const runtime::HostTensor& tensor) {
+  const int64_t count = tensor.shape.num_elements();
+  return ops::VisitFloating(tensor.dtype, [&](auto zero) {
+    const auto* values = tensor.as<decltype(zero)>();
+    std::vector<double> doubles;
+    for (int64_t i = 0; i < count; ++i) {
+      doubles.push_back(static_cast<float>(values[i]));
+    }
+    return doubles;
+  });
+}
+
 double RelativeDifference(const runtime::HostTensor& a,
                           const runtime::HostTensor& b, double least) {
   CHECK(a.shape == b.shape) << a.shape.ToString() << b.shape.ToString();
+  const std::vector<double> x = Doubles(a), y = Doubles(b);
   double difference = 0, largest = 0;
-  for (int64_t i = 0; i < a.shape.num_elements(); ++i) {
-    const double x = a.as<float>()[i], y = b.as<float>()[i];
-    difference = std::max(difference, std::abs(x - y));
-    largest = std::max(largest, std::abs(x));
+  for (size_t i = 0; i < x.size(); ++i) {
+    difference = std::max(difference, std::abs(x[i] - y[i]));
+    largest = std::max(largest, std::abs(x[i]));
   }
   return difference / std::max(largest, least);
 }

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "models/layers.h"
 #include "placement/compile.h"
 #include "runtime/session.h"
 
@@ -25,6 +26,7 @@ struct SmallTraining {
   // Partial FC, if below 1; class_groups 0: as many as there are devices.
   double sample_rate = 1;
   int64_t class_groups = 0;
+  models::Storage storage;  // Of the class weights.
   // An IResNet of one narrow block per stage instead of the network below; its
   // PReLUs start as the identity.
   bool iresnet = false;
@@ -64,8 +66,11 @@ absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& training,
 // no plan.
 absl::StatusOr<TrainingResult> Interpret(const SmallTraining& training);
 
+// The values of a floating tensor.
+std::vector<double> Doubles(const runtime::HostTensor& tensor);
+
 // The largest |a - b| over the largest |a|, or over `least` if that is less: of
-// float32 tensors. Gradients that are 0 but for rounding (of a bias before a
+// floating tensors. Gradients that are 0 but for rounding (of a bias before a
 // batch norm) have no relative accuracy.
 double RelativeDifference(const runtime::HostTensor& a,
                           const runtime::HostTensor& b, double least = 1e-3);
