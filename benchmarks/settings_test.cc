@@ -91,7 +91,7 @@ TEST(SettingsTest, FlagsChangeIt) {
   EXPECT_EQ(s->seed, 9);
   EXPECT_EQ(s->clip_norm, 0);
   EXPECT_EQ(s->pins,
-            (std::map<std::string, ops::Sbp>{{"head.weight", ops::Sbp::S(0)},
+            (std::map<std::string, ops::NdSbp>{{"head.weight", ops::Sbp::S(0)},
                                              {"images:1", ops::Sbp::B()}}));
 }
 

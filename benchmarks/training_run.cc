@@ -89,8 +89,11 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
     }
   }
   ASSIGN_OR_RETURN(run->plan_,
-                   placement::Compile(model.graph, LocalCpuCluster(s.devices),
-                                      ToCompileOptions(s, model.loss)));
+                   placement::Compile(
+                       model.graph,
+                       placement::Arranged(LocalCpuCluster(s.devices),
+                                           placement::AxesOf(s)),
+                       ToCompileOptions(s, model.loss)));
   run->compile_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
