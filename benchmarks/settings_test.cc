@@ -91,8 +91,8 @@ TEST(SettingsTest, FlagsChangeIt) {
   EXPECT_EQ(s->seed, 9);
   EXPECT_EQ(s->clip_norm, 0);
   EXPECT_EQ(s->pins,
-            (std::map<std::string, ops::Sbp>{{"head.weight", ops::Sbp::S(0)},
-                                             {"images:1", ops::Sbp::B()}}));
+            (std::map<std::string, ops::NdSbp>{{"head.weight", ops::Sbp::S(0)},
+                                               {"images:1", ops::Sbp::B()}}));
 }
 
 TEST(SettingsTest, HalfIsWhatTheDeviceDoesBestUnlessForced) {
@@ -223,6 +223,31 @@ TEST(SettingsTest, TheRateRisesBeforeItFalls) {
               AllOf(HasSubstr("--lr_warmup=10"), HasSubstr("10 steps")));
   EXPECT_TRUE(Parse({"--steps=9"}, preset).ok());
   EXPECT_TRUE(Parse({"--steps=8", "--nolr_decay"}, preset).ok());
+}
+
+TEST(SettingsTest, AMeshArrangesTheDevices) {
+  const auto s = Parse(
+      {"--devices=cpu:4", "--mesh=node:2,device:2", "--pin=head.weight:B,S(0)"},
+      SmallPreset());
+  ASSERT_TRUE(s.ok()) << s.status();
+  ASSERT_EQ(s->mesh.size(), 2u);
+  EXPECT_EQ(s->mesh[0].name, "node");
+  EXPECT_EQ(s->mesh[1].size, 2);
+  EXPECT_EQ(s->pins.at("head.weight"),
+            (ops::NdSbp{ops::Sbp::B(), ops::Sbp::S(0)}));
+  // --devices=auto: as many as the mesh has.
+  EXPECT_EQ(Parse({"--devices=auto", "--mesh=a:3,b:2"}, SmallPreset())->devices,
+            6);
+  auto error = [](std::vector<std::string> args) {
+    return std::string(Parse(args, SmallPreset()).status().message());
+  };
+  EXPECT_THAT(error({"--devices=cpu:4", "--mesh=a:3,b:2"}),
+              AllOf(HasSubstr("6 places"), HasSubstr("4 devices")));
+  EXPECT_THAT(error({"--mesh=a:0"}), HasSubstr("--mesh=a:0"));
+  EXPECT_THAT(error({"--mesh=a:2,a:2"}), HasSubstr("two axes are named a"));
+  EXPECT_THAT(error({"--mesh=2x2"}), HasSubstr("node:4,device:8"));
+  EXPECT_THAT(error({"--mesh=a:2,b:2", "--pin=head.weight:B"}),
+              HasSubstr("the mesh has 2 axes"));
 }
 
 TEST(SettingsTest, TwoPinsOfATensorMustAgree) {

@@ -8,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "ops/graph/data_type.h"
+#include "ops/graph/mesh.h"
 #include "ops/kernel.h"
 
 namespace facet::placement {
@@ -41,7 +44,8 @@ struct DeviceSpec {
 };
 
 // One axis of the mesh. A message of n bytes between neighbours along it takes
-// latency_seconds + n / bytes_per_second (alpha-beta model).
+// latency_seconds + n / bytes_per_second (alpha-beta model), while all groups
+// of devices along it do the same.
 struct MeshAxis {
   std::string name = "device";
   int size = 1;
@@ -54,8 +58,8 @@ struct MeshAxis {
 };
 
 struct Cluster {
+  std::vector<MeshAxis> mesh;  // Outermost first.
   // Row-major over the mesh: the last axis varies fastest.
-  std::vector<MeshAxis> mesh;
   std::vector<DeviceSpec> devices;
   // For all devices without memory of their own together. 0: not limited.
   int64_t host_memory_bytes = 0;
@@ -66,12 +70,29 @@ struct Cluster {
   int num_devices() const { return static_cast<int>(devices.size()); }
 };
 
+// The mesh without its links.
+ops::Mesh MeshOf(const Cluster& cluster);
+
+// InvalidArgument unless the mesh has axes, each of at least one device, and as
+// many places as there are devices.
+absl::Status CheckMesh(const Cluster& cluster);
+
 // The same devices, with as much memory as anybody asks for.
 Cluster WithoutMemoryLimits(Cluster cluster);
 
 // `count` equal devices on a mesh of one axis.
 Cluster UniformCluster(int count, const DeviceSpec& device,
                        const MeshAxis& axis);
+
+// A name and a size: "node:4" and "device:8" of a mesh as people write it.
+struct AxisSize {
+  std::string name;
+  int size = 1;
+};
+
+// The devices of a row, arranged on a mesh all of whose axes have the links of
+// the row. The sizes' product must be the number of devices.
+Cluster Arranged(Cluster row, absl::Span<const AxisSize> axes);
 
 }  // namespace facet::placement
 

@@ -45,19 +45,7 @@ absl::string_view PrecisionName(Precision precision) {
 
 absl::Status CheckRequest(const ops::Graph& graph, const Cluster& cluster,
                           const CompileOptions& options) {
-  if (cluster.mesh.size() != 1) {
-    return absl::UnimplementedError(absl::StrCat(
-        "the mesh has ", cluster.mesh.size(),
-        " axes; compiling is implemented for one axis: arrange the ",
-        cluster.num_devices(), " devices in a row"));
-  }
-  if (cluster.num_devices() < 1 ||
-      cluster.mesh[0].size != cluster.num_devices()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the mesh axis \"", cluster.mesh[0].name, "\" has ",
-                     cluster.mesh[0].size, " places for ",
-                     cluster.num_devices(), " devices"));
-  }
+  RETURN_IF_ERROR(CheckMesh(cluster));
   if (options.loss == ops::kNone) return absl::OkStatus();
   if (options.loss < 0 ||
       options.loss >= static_cast<int>(graph.tensors.size())) {
@@ -131,18 +119,6 @@ class PassLog {
 
 std::string AssignmentText(const ops::Graph& graph,
                            const SbpAssignment& assignment) {
-  auto signature_text = [](const ops::Signature& signature) {
-    std::string text = "(";
-    for (size_t i = 0; i < signature.inputs.size(); ++i) {
-      absl::StrAppend(&text, i > 0 ? ", " : "", signature.inputs[i].ToString());
-    }
-    absl::StrAppend(&text, ") -> (");
-    for (size_t i = 0; i < signature.outputs.size(); ++i) {
-      absl::StrAppend(&text, i > 0 ? ", " : "",
-                      signature.outputs[i].ToString());
-    }
-    return absl::StrCat(text, ")");
-  };
   std::string text =
       absl::StrFormat("step %.6g s, at least %.6g s under the search's rules\n",
                       assignment.seconds, assignment.lower_bound);
@@ -152,7 +128,7 @@ std::string AssignmentText(const ops::Graph& graph,
     for (const SbpOption& option : assignment.options[n]) {
       absl::StrAppend(
           &text, option.signature == assignment.chosen[n] ? "  * " : "    ",
-          signature_text(option.signature),
+          option.signature.ToString(),
           absl::StrFormat(" compute %.4g s, communication %.4g s\n",
                           option.compute_seconds,
                           option.communication_seconds));
@@ -163,7 +139,7 @@ std::string AssignmentText(const ops::Graph& graph,
 
 // The graph, and how its tensors lie.
 std::string PlacedText(const ops::Graph& graph,
-                       const std::vector<ops::Sbp>& sbp,
+                       const std::vector<ops::NdSbp>& sbp,
                        const std::vector<ops::Layout>* layout) {
   std::string text = ops::GraphText(graph);
   for (size_t t = 0; t < graph.tensors.size(); ++t) {

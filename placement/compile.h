@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "ops/graph/graph.h"
-#include "ops/graph/sbp.h"
+#include "ops/graph/nd_sbp.h"
 #include "placement/cluster.h"
 #include "placement/passes/append_optimizer.h"
 #include "placement/passes/assign_sbp.h"
@@ -27,8 +27,8 @@ struct CompileOptions {
   // First value of the dynamic loss scale (float16 only).
   double initial_loss_scale = 65536;
   bool fuse = true;
-  // Tensor name -> SBP it must be produced in.
-  std::map<std::string, ops::Sbp> pins;
+  // Tensor name -> SBP it must be produced in, along every axis of the mesh.
+  std::map<std::string, ops::NdSbp> pins;
   // Slots of the registers that the data stream fills: how far it works ahead.
   int data_credits = 2;
   // If not empty: the graph after each pass that changed it is written to

@@ -127,9 +127,18 @@ TEST(Compile, RefusesWhatItCannotDo) {
   options.loss = model.loss;
   Cluster cluster = Devices(4);
   cluster.mesh = {MeshAxis(), MeshAxis()};
+  cluster.mesh[0].size = 2;
+  cluster.mesh[1].size = 3;
   absl::Status status = Compile(model.graph, cluster, options).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_TRUE(absl::StrContains(status.message(), "2 axes")) << status;
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(status.message(), "2x3")) << status;
+
+  cluster.mesh[1].size = 2;
+  options.pins["images"] = ops::Sbp::S(0);
+  status = Compile(model.graph, cluster, options).status();
+  EXPECT_TRUE(absl::StrContains(status.message(), "1 axes; the mesh has 2"))
+      << status;
+  options.pins.clear();
 
   cluster = Devices(4);
   cluster.mesh[0].size = 3;

@@ -184,11 +184,44 @@ enum class Kind {
   kChannel,      // [C]
 };
 
-// By batch where a device's rows are a whole group or all rows are one group,
-// by channel, or not at all.
-std::vector<Signature> GroupedSignatures(int64_t groups, int num_devices,
+// For examples: uneven groups, but of four, which two devices can share evenly.
+int64_t BatchOf(int64_t groups) { return groups == 4 ? 8 : 7; }
+
+// What the rows of a call, or of a share of one, are parted in.
+struct Rows {
+  int64_t rows = 0;
+  int64_t groups = 0;
+};
+
+Rows RowsOf(const OpCall& call, const std::vector<Kind>& inputs,
+            const std::vector<Kind>& outputs) {
+  Rows result;
+  auto look = [&](const std::vector<Kind>& kinds,
+                  absl::Span<const TensorType> types) {
+    for (size_t i = 0; i < kinds.size(); ++i) {
+      if (kinds[i] == Kind::kActivation) result.rows = types[i].shape[0];
+      if (kinds[i] == Kind::kStatistic || kinds[i] == Kind::kPartialSums) {
+        result.groups = types[i].shape[0];
+      }
+    }
+  };
+  look(inputs, call.inputs);
+  look(outputs, call.outputs);
+  return result;
+}
+
+// The shares of k devices begin and end with groups.
+bool SharesAreWholeGroups(const Rows& rows, int k) {
+  return rows.groups % k == 0 &&
+         (rows.groups == k || rows.rows % rows.groups == 0);
+}
+
+// By batch where a device's rows are whole groups or all rows are one group, by
+// channel, or not at all.
+std::vector<Signature> GroupedSignatures(const Rows& rows, int num_devices,
                                          const std::vector<Kind>& inputs,
                                          const std::vector<Kind>& outputs) {
+  const int64_t groups = rows.groups;
   auto by_channel = [](Kind kind) {
     return kind == Kind::kChannel ? Sbp::S(0) : Sbp::S(1);
   };
@@ -214,7 +247,7 @@ std::vector<Signature> GroupedSignatures(int64_t groups, int num_devices,
   std::vector<Signature> signatures = {Uniform(static_cast<int>(inputs.size()),
                                                static_cast<int>(outputs.size()),
                                                Sbp::B())};
-  if (groups == 1 || groups == num_devices) {
+  if (groups == 1 || SharesAreWholeGroups(rows, num_devices)) {
     signatures.push_back(make(by_batch));
   }
   signatures.push_back(make(by_channel));
@@ -223,7 +256,7 @@ std::vector<Signature> GroupedSignatures(int64_t groups, int num_devices,
 
 auto SignatureRule(std::vector<Kind> inputs, std::vector<Kind> outputs) {
   return [inputs, outputs](const OpCall& call, int num_devices) {
-    return GroupedSignatures(call.attributes.Int("groups"), num_devices, inputs,
+    return GroupedSignatures(RowsOf(call, inputs, outputs), num_devices, inputs,
                              outputs);
   };
 }
@@ -313,6 +346,9 @@ OpDef BatchNormStatisticsDef() {
     def.examples.push_back(
         {{{"groups", groups}}, {Float32({7, 5, 3, 2})}, {kValues}});
   }
+  // Several groups on a device.
+  def.examples.push_back(
+      {{{"groups", int64_t{4}}}, {Float32({8, 5, 3, 2})}, {kValues}});
   def.examples.push_back({{}, {Float32({9, 6})}, {kValues}});
   return def;
 }
@@ -335,10 +371,11 @@ OpDef BatchNormDef() {
   def.precision = {PrecisionRule::Kind::kFollow, {0}};
   def.layout = {{0}, {0}, true};
   for (int64_t groups : {1, 2, 3, 4}) {
-    def.examples.push_back({{{"groups", groups}},
-                            {Float32({7, 5, 3, 2}), Float32({groups, 5}),
-                             Float32({groups, 5}), Float32({5}), Float32({5})},
-                            {kValues, kSum, kSquareSum, kValues, kValues}});
+    def.examples.push_back(
+        {{{"groups", groups}},
+         {Float32({BatchOf(groups), 5, 3, 2}), Float32({groups, 5}),
+          Float32({groups, 5}), Float32({5}), Float32({5})},
+         {kValues, kSum, kSquareSum, kValues, kValues}});
   }
   return def;
 }
@@ -359,7 +396,8 @@ OpDef BatchNormGradStatisticsDef() {
   def.layout = {{0, 1}, {}, true};
   for (int64_t groups : {1, 2, 3, 4}) {
     def.examples.push_back({{{"groups", groups}},
-                            {Float32({7, 5, 3, 2}), Float32({7, 5, 3, 2}),
+                            {Float32({BatchOf(groups), 5, 3, 2}),
+                             Float32({BatchOf(groups), 5, 3, 2}),
                              Float32({groups, 5}), Float32({groups, 5})},
                             {kValues, kValues, kSum, kSquareSum}});
   }
@@ -386,7 +424,8 @@ OpDef BatchNormGradInputDef() {
   for (int64_t groups : {1, 2, 3, 4}) {
     def.examples.push_back(
         {{{"groups", groups}},
-         {Float32({7, 5, 3, 2}), Float32({7, 5, 3, 2}), Float32({groups, 5}),
+         {Float32({BatchOf(groups), 5, 3, 2}),
+          Float32({BatchOf(groups), 5, 3, 2}), Float32({groups, 5}),
           Float32({groups, 5}), Float32({5}), Float32({groups, 5}),
           Float32({groups, 5})},
          {kValues, kValues, kSum, kSquareSum, kValues, kSum, kSum}});
@@ -405,10 +444,11 @@ OpDef BatchNormUpdateDef() {
       {"spatial", int64_t{1}, true, "H * W of x; 1 for rank 2"}};
   def.inputs = {"running_mean", "running_var", "sum", "square_sum"};
   def.infer = InferUpdate;
-  def.signatures = [](const OpCall& call, int num_devices) {
+  def.signatures = [](const OpCall& call, int) {
     std::vector<Signature> signatures = {Uniform(4, 0, Sbp::B()),
                                          Uniform(4, 0, Sbp::S(1))};
-    if (call.attributes.Int("groups") == num_devices) {
+    // One group is not split; of several, each is updated by itself.
+    if (call.inputs[0].shape[0] > 1) {
       signatures.push_back(Uniform(4, 0, Sbp::S(0)));
     }
     return signatures;

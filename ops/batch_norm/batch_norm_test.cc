@@ -372,7 +372,11 @@ TEST(BatchNorm, SplitsByBatchOnlyAlongGroups) {
   EXPECT_FALSE(has(1, 4, own));
   EXPECT_TRUE(has(4, 4, own));
   EXPECT_FALSE(has(4, 4, partial));
-  EXPECT_FALSE(has(4, 2, own));
+  // Two whole groups each; but not three groups of 8 rows on two devices, nor
+  // four on three.
+  EXPECT_TRUE(has(4, 2, own));
+  EXPECT_FALSE(has(3, 2, own));
+  EXPECT_FALSE(has(4, 3, own));
   EXPECT_TRUE(has(4, 2, Uniform(1, 2, Sbp::S(1))));
 }
 

@@ -102,7 +102,7 @@ OpDef UnflattenDef() {
   def.outputs = {"y"};
   def.infer = InferUnflatten;
   def.signatures = [](const OpCall& call, int num_devices) {
-    return Signatures(call.attributes.Int("channels"), num_devices);
+    return Signatures(call.outputs[0].shape[1], num_devices);
   };
   def.gradient = UnflattenGradient;
   def.in_place = {{0, 0}};

@@ -3,18 +3,17 @@
 #include <algorithm>
 #include <vector>
 
-#include "ops/graph/shard.h"
+#include "ops/graph/nd_sbp.h"
 
 namespace facet::placement {
 namespace {
 
 std::vector<ops::TensorType> LocalTypes(absl::Span<const ops::TensorType> types,
-                                        const std::vector<ops::Sbp>& sbps,
-                                        int num_devices) {
+                                        const std::vector<ops::NdSbp>& sbps,
+                                        const ops::Mesh& mesh) {
   std::vector<ops::TensorType> local(types.begin(), types.end());
   for (size_t i = 0; i < local.size(); ++i) {
-    local[i].shape =
-        ops::LocalRegion(local[i].shape, sbps[i], num_devices, 0).shape;
+    local[i].shape = ops::LocalRegion(local[i].shape, sbps[i], mesh, 0).shape;
   }
   return local;
 }
@@ -42,12 +41,12 @@ double LocalOpSeconds(const ops::OpDef& def, const ops::OpCall& local,
 }
 
 double OpSeconds(const ops::OpDef& def, const ops::OpCall& global,
-                 const ops::Signature& signature, int num_devices,
+                 const ops::NdSignature& signature, const ops::Mesh& mesh,
                  const DeviceSpec& device) {
   const std::vector<ops::TensorType> inputs =
-      LocalTypes(global.inputs, signature.inputs, num_devices);
+      LocalTypes(global.inputs, signature.inputs, mesh);
   const std::vector<ops::TensorType> outputs =
-      LocalTypes(global.outputs, signature.outputs, num_devices);
+      LocalTypes(global.outputs, signature.outputs, mesh);
   return LocalOpSeconds(def, {global.attributes, inputs, outputs}, device);
 }
 

@@ -5,16 +5,18 @@
 #ifndef FACET_PLACEMENT_COST_OP_COST_H_
 #define FACET_PLACEMENT_COST_OP_COST_H_
 
+#include "ops/graph/mesh.h"
+#include "ops/nd_signature.h"
 #include "ops/op_def.h"
 #include "placement/cluster.h"
 
 namespace facet::placement {
 
-// Of the largest share (rank 0) of a call with these global types under
-// `signature`, on `num_devices` devices like `device`. Arithmetic runs at the
+// Of the largest share (device 0's) of a call with these global types under
+// `signature`, on a mesh of devices like `device`. Arithmetic runs at the
 // half-precision rate if an input is in half precision.
 double OpSeconds(const ops::OpDef& def, const ops::OpCall& global,
-                 const ops::Signature& signature, int num_devices,
+                 const ops::NdSignature& signature, const ops::Mesh& mesh,
                  const DeviceSpec& device);
 
 // Of a call whose types are local already.

@@ -42,12 +42,13 @@ Call Product(DataType dtype, int64_t rows) {
   return {{{dtype, {rows, 100}}, {dtype, {100, 100}}}, {{dtype, {rows, 100}}}};
 }
 
-const ops::Signature kByRows = {{Sbp::S(0), Sbp::B()}, {Sbp::S(0)}};
-const ops::Signature kWhole = {{Sbp::B(), Sbp::B()}, {Sbp::B()}};
+const ops::NdSignature kByRows = {{Sbp::S(0), Sbp::B()}, {Sbp::S(0)}};
+const ops::NdSignature kWhole = {{Sbp::B(), Sbp::B()}, {Sbp::B()}};
 
-double Seconds(const Call& call, const ops::Signature& signature, int devices) {
+double Seconds(const Call& call, const ops::NdSignature& signature,
+               int devices) {
   return OpSeconds(MatmulLike(), {{}, call.inputs, call.outputs}, signature,
-                   devices, RoundDevice());
+                   ops::Mesh{{devices}}, RoundDevice());
 }
 
 TEST(OpCostTest, ArithmeticIsTheSlowerPart) {

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
-#include "ops/graph/shard.h"
+#include "ops/graph/nd_sbp.h"
 #include "ops/graph_builder.h"
 #include "ops/status_macros.h"
 
@@ -14,7 +14,7 @@ namespace facet::placement {
 namespace {
 
 using ops::Layout;
-using ops::Sbp;
+using ops::NdSbp;
 using ops::TensorId;
 
 // By operand: rank 4 and listed in the op's layout rule. `repeated`: the
@@ -33,7 +33,11 @@ std::vector<bool> FreeOperands(const std::vector<int>& rule,
   return is_free;
 }
 
-bool SplitsWithinRows(Sbp sbp) { return sbp.is_split() && sbp.axis != 0; }
+bool SplitsWithinRows(const NdSbp& sbp) {
+  return std::any_of(sbp.begin(), sbp.end(), [](const ops::Sbp& along_axis) {
+    return along_axis.is_split() && along_axis.axis != 0;
+  });
+}
 
 // Copies the graph node by node, with reorders before nodes that need them.
 class LayoutPass {
@@ -42,6 +46,7 @@ class LayoutPass {
              ops::OpLookup lookup)
       : placed_(placed),
         cluster_(cluster),
+        mesh_(MeshOf(cluster)),
         lookup_(lookup),
         builder_(&out_.graph, lookup) {
     out_.graph.name = placed.graph.name;
@@ -169,10 +174,9 @@ class LayoutPass {
   // The channels of every device's share must be whole blocks.
   bool IsLegal(TensorId tensor, Layout layout) const {
     const ops::Shape& shape = placed_.graph.tensors[tensor].type.shape;
-    const int k = cluster_.num_devices();
-    for (int r = 0; r < k; ++r) {
+    for (int d = 0; d < mesh_.num_devices(); ++d) {
       const ops::Region share =
-          ops::LocalRegion(shape, placed_.sbp[tensor], k, r);
+          ops::LocalRegion(shape, placed_.sbp[tensor], mesh_, d);
       if (share.shape[1] % ops::ChannelBlock(layout) != 0) return false;
     }
     return true;
@@ -193,7 +197,7 @@ class LayoutPass {
           builder_.Add("reorder",
                        absl::StrCat(from.name, "/", ops::LayoutName(layout)),
                        {tensor}));
-      out_.sbp.push_back(Sbp(out_.sbp[tensor]));
+      out_.sbp.push_back(NdSbp(out_.sbp[tensor]));
       out_.layout.push_back(layout);
       liked_.push_back(layout);
       it->second = outputs[0];
@@ -203,6 +207,7 @@ class LayoutPass {
 
   const PlacedGraph& placed_;
   const Cluster& cluster_;
+  const ops::Mesh mesh_;
   const ops::OpLookup lookup_;
   LaidOutGraph out_;
   std::vector<Layout> liked_;  // By tensor of the new graph.

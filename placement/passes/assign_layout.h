@@ -14,7 +14,7 @@ namespace facet::placement {
 
 struct LaidOutGraph {
   ops::Graph graph;
-  std::vector<ops::Sbp> sbp;        // By tensor.
+  std::vector<ops::NdSbp> sbp;      // By tensor.
   std::vector<ops::Layout> layout;  // By tensor; kRowMajor unless rank 4.
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -13,7 +14,7 @@
 #include "glog/logging.h"
 #include "ops/graph_builder.h"
 #include "ops/status_macros.h"
-#include "placement/boxing/boxing_cost.h"
+#include "placement/boxing/boxing_routes.h"
 #include "placement/cost/op_cost.h"
 #include "placement/passes/elimination.h"
 #include "placement/passes/min_marginals.h"
@@ -21,9 +22,10 @@
 namespace facet::placement {
 namespace {
 
+using ops::NdSbp;
+using ops::NdSignature;
 using ops::NodeId;
 using ops::Sbp;
-using ops::Signature;
 using ops::TensorId;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -36,12 +38,38 @@ struct Reader {
 
 // Splits along height or width are not searched: convolutions would have to
 // exchange the borders.
-bool SplitsImages(const Signature& signature) {
-  auto splits = [](const Sbp& sbp) { return sbp.is_split() && sbp.axis >= 2; };
+bool SplitsImages(const NdSignature& signature) {
+  auto splits = [](const NdSbp& sbp) {
+    return std::any_of(sbp.begin(), sbp.end(), [](const Sbp& along_axis) {
+      return along_axis.is_split() && along_axis.axis >= 2;
+    });
+  };
   return std::any_of(signature.inputs.begin(), signature.inputs.end(),
                      splits) ||
          std::any_of(signature.outputs.begin(), signature.outputs.end(),
                      splits);
+}
+
+// Whole along the axes that have one device.
+bool IsSimple(const NdSignature& signature, const ops::Mesh& mesh) {
+  auto simple = [&](const NdSbp& sbp) {
+    for (int a = 0; a < mesh.num_axes(); ++a) {
+      if (mesh.sizes[a] == 1 && !sbp[a].is_broadcast()) return false;
+    }
+    return true;
+  };
+  return std::all_of(signature.inputs.begin(), signature.inputs.end(),
+                     simple) &&
+         std::all_of(signature.outputs.begin(), signature.outputs.end(),
+                     simple);
+}
+
+// Partial along an axis where it was not.
+bool BecomesPartial(const NdSbp& from, const NdSbp& to) {
+  for (int a = 0; a < from.num_axes(); ++a) {
+    if (to[a].is_partial() && from[a] != to[a]) return true;
+  }
+  return false;
 }
 
 // The search as a pairwise problem. One variable per node, whose labels are
@@ -51,8 +79,12 @@ bool SplitsImages(const Signature& signature) {
 class Search {
  public:
   Search(const ops::Graph& graph, const Cluster& cluster,
-         const std::map<std::string, Sbp>& pins, ops::OpLookup lookup)
-      : graph_(graph), cluster_(cluster), pins_(pins), lookup_(lookup) {}
+         const std::map<std::string, NdSbp>& pins, ops::OpLookup lookup)
+      : graph_(graph),
+        cluster_(cluster),
+        mesh_(MeshOf(cluster)),
+        pins_(pins),
+        lookup_(lookup) {}
 
   absl::StatusOr<SbpAssignment> Run();
   absl::StatusOr<std::vector<std::vector<double>>> RunForEachOption();
@@ -63,23 +95,20 @@ class Search {
   absl::Status ApplyPins();
   void AddTensor(TensorId tensor);
   void TieParameters();
-  double Boxing(TensorId tensor, Sbp from, Sbp to);
-  // Nobody reads it before the optimizer does.
-  bool OnlyForOptimizer(TensorId tensor) const;
-  // Transitions without communication.
-  static bool LocalOnly(Sbp from, Sbp to) {
-    return from.is_broadcast() || (from.is_split() && to.is_partial());
-  }
+  BoxingRoutes& RoutesOf(TensorId tensor);
+  // The optimizer's reads can wait: that of others hold compute up.
+  bool ComputeWaitsFor(TensorId tensor) const;
   // Cost of reading the tensor in `to`; a variable's value stays as it is.
-  double Reading(TensorId tensor, Sbp from, Sbp to) {
+  double Reading(TensorId tensor, const NdSbp& from, const NdSbp& to) {
     if (from == to) return 0;
-    return of_parameters_[tensor] ? kInfinity : Boxing(tensor, from, to);
+    return of_parameters_[tensor] ? kInfinity
+                                  : RoutesOf(tensor).Seconds(from, to);
   }
   bool IsVariable(TensorId tensor) const {
     return lookup_(graph_.nodes[graph_.tensors[tensor].producer].op)
         ->is_variable;
   }
-  Sbp Produced(TensorId tensor, int label) const {
+  const NdSbp& Produced(TensorId tensor, int label) const {
     const ops::Tensor& t = graph_.tensors[tensor];
     return labels_[t.producer][label].outputs[t.output_index];
   }
@@ -87,22 +116,24 @@ class Search {
 
   const ops::Graph& graph_;
   const Cluster& cluster_;
-  const std::map<std::string, Sbp>& pins_;
+  const ops::Mesh mesh_;
+  const std::map<std::string, NdSbp>& pins_;
   const ops::OpLookup lookup_;
-  std::vector<std::vector<Signature>> labels_;  // By node.
-  std::vector<std::vector<Reader>> readers_;    // By tensor.
+  std::vector<std::vector<NdSignature>> labels_;  // By node.
+  std::vector<std::vector<Reader>> readers_;      // By tensor.
   std::vector<bool> of_parameters_;  // By tensor: variables, casts of them ...
   PairwiseProblem problem_;
-  std::map<std::tuple<ops::DataType, std::vector<int64_t>, Sbp, Sbp>, double>
-      boxing_cache_;
+  // By type, and by whether compute waits.
+  std::map<std::tuple<ops::DataType, std::vector<int64_t>, bool>,
+           std::unique_ptr<BoxingRoutes>>
+      routes_;
 };
 
 absl::Status Search::CollectLabels() {
   // Repeated layers ask for the same costs again and again.
   absl::flat_hash_map<std::string,
-                      std::pair<std::vector<Signature>, std::vector<double>>>
+                      std::pair<std::vector<NdSignature>, std::vector<double>>>
       cache;
-  const int k = cluster_.num_devices();
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     const ops::Node& node = graph_.nodes[n];
     const ops::OpDef& def = *lookup_(node.op);
@@ -116,27 +147,25 @@ absl::Status Search::CollectLabels() {
     auto [it, is_new] = cache.try_emplace(key);
     auto& [signatures, seconds] = it->second;
     if (is_new) {
-      signatures = ops::LegalSignatures(def, call, k);
+      signatures = ops::LegalNdSignatures(def, call, mesh_);
       signatures.erase(
           std::remove_if(signatures.begin(), signatures.end(), SplitsImages),
           signatures.end());
-      if (k == 1) {
-        // All SBPs mean the same then: say so by the simplest.
-        const Signature simple =
-            ops::Uniform(static_cast<int>(call.inputs.size()),
-                         static_cast<int>(call.outputs.size()), Sbp::B());
-        if (std::count(signatures.begin(), signatures.end(), simple) > 0) {
-          signatures = {simple};
-        }
-      }
-      for (const Signature& signature : signatures) {
+      // Along an axis of one device all SBPs mean the same.
+      signatures.erase(std::remove_if(signatures.begin(), signatures.end(),
+                                      [&](const NdSignature& s) {
+                                        return !IsSimple(s, mesh_);
+                                      }),
+                       signatures.end());
+      for (const NdSignature& signature : signatures) {
         seconds.push_back(
-            OpSeconds(def, call, signature, k, cluster_.devices.front()));
+            OpSeconds(def, call, signature, mesh_, cluster_.devices.front()));
       }
     }
     if (signatures.empty()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(node.name, " (", node.op, ") cannot be placed on ", k,
+          absl::StrCat(node.name, " (", node.op, ") cannot be placed on ",
+                       cluster_.num_devices(),
                        " devices: no signature leaves every device a part"));
     }
     labels_.push_back(signatures);
@@ -154,12 +183,19 @@ absl::Status Search::ApplyPins() {
           ": the graph has no tensor of that name (a dump of the passes lists "
           "them)"));
     }
+    if (sbp.num_axes() != mesh_.num_axes()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "pin ", name, ":", sbp.ToString(), " says how it lies along ",
+          sbp.num_axes(), " axes; the mesh has ", mesh_.num_axes(), " (",
+          mesh_.ToString(), "): name an SBP for each, as in ", name, ":",
+          NdSbp::Uniform(mesh_.num_axes(), Sbp::B()).ToString()));
+    }
     const NodeId node = graph_.tensors[tensor].producer;
     std::set<std::string> possible;
-    std::vector<Signature> kept;
+    std::vector<NdSignature> kept;
     std::vector<double> seconds;
     for (size_t l = 0; l < labels_[node].size(); ++l) {
-      const Sbp produced = Produced(tensor, static_cast<int>(l));
+      const NdSbp& produced = Produced(tensor, static_cast<int>(l));
       possible.insert(produced.ToString());
       if (produced != sbp) continue;
       kept.push_back(labels_[node][l]);
@@ -178,34 +214,25 @@ absl::Status Search::ApplyPins() {
   return absl::OkStatus();
 }
 
-double Search::Boxing(TensorId tensor, Sbp from, Sbp to) {
-  if (from == to) return 0;
+BoxingRoutes& Search::RoutesOf(TensorId tensor) {
   const ops::TensorType& type = graph_.tensors[tensor].type;
+  const bool compute_waits = ComputeWaitsFor(tensor);
   const std::vector<int64_t> dims(type.shape.dims().begin(),
                                   type.shape.dims().end());
-  auto [it, is_new] =
-      boxing_cache_.try_emplace({type.dtype, dims, from, to}, 0.0);
-  if (is_new) it->second = BoxingSeconds(type, from, to, cluster_, 0);
-  if (LocalOnly(from, to)) return it->second;
-  // Where the result is needed before the optimizer, all devices wait.
-  if (!OnlyForOptimizer(tensor)) {
-    return it->second + cluster_.mesh[0].blocking_seconds;
+  std::unique_ptr<BoxingRoutes>& routes =
+      routes_[{type.dtype, dims, compute_waits}];
+  if (routes == nullptr) {
+    routes = std::make_unique<BoxingRoutes>(type, cluster_, compute_waits);
   }
-  // Sums of gradients travel in buckets (bucket_collectives.h), and share the
-  // latency.
-  if (from.is_partial() && to.is_broadcast()) {
-    const double rounds = 2 * (cluster_.num_devices() - 1);
-    return it->second - rounds * cluster_.mesh[0].latency_seconds;
-  }
-  return it->second;
+  return *routes;
 }
 
-bool Search::OnlyForOptimizer(TensorId tensor) const {
-  return std::all_of(readers_[tensor].begin(), readers_[tensor].end(),
-                     [&](const Reader& reader) {
-                       return graph_.nodes[reader.node].origin.phase ==
-                              ops::Phase::kOptimizer;
-                     });
+bool Search::ComputeWaitsFor(TensorId tensor) const {
+  const std::vector<Reader>& readers = readers_[tensor];
+  return std::any_of(
+      readers.begin(), readers.end(), [this](const Reader& reader) {
+        return graph_.nodes[reader.node].origin.phase != ops::Phase::kOptimizer;
+      });
 }
 
 void Search::AddTensor(TensorId tensor) {
@@ -218,7 +245,7 @@ void Search::AddTensor(TensorId tensor) {
       const auto& wanted = labels_[reader.node];
       PairwiseProblem::Pair pair{producer, reader.node, {}};
       for (int p = 0; p < num_produced; ++p) {
-        for (const Signature& signature : wanted) {
+        for (const NdSignature& signature : wanted) {
           pair.cost.push_back(Reading(tensor, Produced(tensor, p),
                                       signature.inputs[reader.input]));
         }
@@ -228,25 +255,26 @@ void Search::AddTensor(TensorId tensor) {
     return;
   }
 
-  std::set<Sbp> produced, wanted;
+  std::set<NdSbp> produced, wanted;
   for (int p = 0; p < num_produced; ++p) produced.insert(Produced(tensor, p));
   for (const Reader& reader : readers) {
-    for (const Signature& signature : labels_[reader.node]) {
+    for (const NdSignature& signature : labels_[reader.node]) {
       wanted.insert(signature.inputs[reader.input]);
     }
   }
   struct Boxed {
-    Sbp from, to;
+    NdSbp from, to;
   };
   std::vector<Boxed> choices;
   std::vector<double> costs;
-  for (const Sbp& from : produced) {
+  for (const NdSbp& from : produced) {
     choices.push_back({from, from});  // Not boxed.
     costs.push_back(0);
-    for (const Sbp& to : wanted) {
-      const double cost = Boxing(tensor, from, to);
+    for (const NdSbp& to : wanted) {
       // What is whole or split is not made partial again for several readers.
-      if (from == to || to.is_partial() || cost == kInfinity) continue;
+      if (from == to || BecomesPartial(from, to)) continue;
+      const double cost = RoutesOf(tensor).Seconds(from, to);
+      if (cost == kInfinity) continue;
       choices.push_back({from, to});
       costs.push_back(cost);
     }
@@ -263,8 +291,8 @@ void Search::AddTensor(TensorId tensor) {
   for (const Reader& reader : readers) {
     PairwiseProblem::Pair read{variable, reader.node, {}};
     for (const Boxed& choice : choices) {
-      for (const Signature& signature : labels_[reader.node]) {
-        const Sbp want = signature.inputs[reader.input];
+      for (const NdSignature& signature : labels_[reader.node]) {
+        const NdSbp& want = signature.inputs[reader.input];
         read.cost.push_back(
             want == choice.from || want == choice.to ? 0 : kInfinity);
       }
@@ -273,9 +301,17 @@ void Search::AddTensor(TensorId tensor) {
   }
 }
 
-// One variable per part of the model, with the labels "whole" and "split".
+// One variable per part of the model, whose labels are the sets of axes along
+// which its parameters are split: bit a is axis a.
 void Search::TieParameters() {
-  constexpr int kWhole = 0, kSplit = 1;
+  const int num_sets = 1 << mesh_.num_axes();
+  auto split_axes = [](const NdSbp& sbp) {
+    int set = 0;
+    for (int a = 0; a < sbp.num_axes(); ++a) {
+      if (sbp[a].is_split()) set |= 1 << a;
+    }
+    return set;
+  };
   std::map<std::string, int> variable_of_part;
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     // Nodes that update a parameter name it, and its gradient, as inputs.
@@ -292,20 +328,20 @@ void Search::TieParameters() {
       if (pins_.count(graph_.tensors[parameter].name) > 0) continue;
       auto [it, is_new] = variable_of_part.try_emplace(
           node.origin.part, static_cast<int>(problem_.unary.size()));
-      if (is_new) problem_.unary.push_back({0, 0});
+      if (is_new) problem_.unary.emplace_back(num_sets, 0.0);
       const int part = it->second;
       auto tie = [&](NodeId tied, const auto& cost) {
         PairwiseProblem::Pair pair{tied, part, {}};
         for (size_t l = 0; l < labels_[tied].size(); ++l) {
-          for (int wanted : {kWhole, kSplit}) {
+          for (int wanted = 0; wanted < num_sets; ++wanted) {
             pair.cost.push_back(cost(static_cast<int>(l), wanted));
           }
         }
         problem_.pairs.push_back(std::move(pair));
       };
       tie(source, [&](int label, int wanted) {
-        const int is = Produced(parameter, label).is_split() ? kSplit : kWhole;
-        return is == wanted ? 0.0 : kInfinity;
+        return split_axes(Produced(parameter, label)) == wanted ? 0.0
+                                                                : kInfinity;
       });
       // The gradient of a whole parameter is summed up, not gathered.
       for (TensorId gradient : update.inputs) {
@@ -314,9 +350,9 @@ void Search::TieParameters() {
           continue;
         }
         tie(graph_.tensors[gradient].producer, [&](int label, int wanted) {
-          return wanted == kWhole && Produced(gradient, label).is_split()
-                     ? kInfinity
-                     : 0.0;
+          return (split_axes(Produced(gradient, label)) & ~wanted) == 0
+                     ? 0.0
+                     : kInfinity;
         });
       }
     }
@@ -334,6 +370,15 @@ SbpAssignment Search::Result(const PairwiseSolution& solution) {
     result.produced.push_back(
         result.chosen[tensor.producer].outputs[tensor.output_index]);
   }
+  result.routes.resize(graph_.tensors.size());
+  for (size_t t = 0; t < graph_.tensors.size(); ++t) {
+    const TensorId tensor = static_cast<TensorId>(t);
+    for (const Reader& reader : readers_[t]) {
+      const NdSbp& want = result.chosen[reader.node].inputs[reader.input];
+      if (want == result.produced[t]) continue;
+      result.routes[t][want] = RoutesOf(tensor).Route(result.produced[t], want);
+    }
+  }
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     const ops::Node& node = graph_.nodes[n];
     std::vector<SbpOption> options;
@@ -346,11 +391,11 @@ SbpAssignment Search::Result(const PairwiseSolution& solution) {
       }
       for (size_t o = 0; o < node.outputs.size(); ++o) {
         // Once per SBP that its readers want.
-        std::set<Sbp> wanted;
+        std::set<NdSbp> wanted;
         for (const Reader& reader : readers_[node.outputs[o]]) {
           wanted.insert(result.chosen[reader.node].inputs[reader.input]);
         }
-        for (const Sbp& to : wanted) {
+        for (const NdSbp& to : wanted) {
           option.communication_seconds +=
               Reading(node.outputs[o], option.signature.outputs[o], to);
         }
@@ -413,28 +458,18 @@ absl::StatusOr<std::vector<std::vector<double>>> Search::RunForEachOption() {
   return *std::move(seconds);
 }
 
-absl::Status CheckMesh(const Cluster& cluster) {
-  if (cluster.mesh.size() != 1) {
-    return absl::UnimplementedError(
-        absl::StrCat("the mesh has ", cluster.mesh.size(),
-                     " axes; placement knows meshes of one axis"));
-  }
-  CHECK_EQ(cluster.mesh[0].size, cluster.num_devices());
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup) {
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup) {
   RETURN_IF_ERROR(CheckMesh(cluster));
   return Search(graph, cluster, pins, lookup).Run();
 }
 
 absl::StatusOr<std::vector<std::vector<double>>> SecondsWithEachOption(
     const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup) {
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup) {
   RETURN_IF_ERROR(CheckMesh(cluster));
   return Search(graph, cluster, pins, lookup).RunForEachOption();
 }

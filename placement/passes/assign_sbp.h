@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "ops/graph/graph.h"
+#include "ops/graph/nd_sbp.h"
+#include "ops/nd_signature.h"
 #include "ops/op_def.h"
 #include "placement/cluster.h"
 
@@ -18,17 +20,21 @@ namespace facet::placement {
 // choice for everything else left as chosen (seconds; the chosen one's own
 // entry is the total).
 struct SbpOption {
-  ops::Signature signature;
+  ops::NdSignature signature;
   double compute_seconds = 0;  // Of this node.
   double communication_seconds =
       0;  // On its edges, with the neighbours' choice.
 };
 
 struct SbpAssignment {
-  std::vector<ops::Signature> chosen;           // By node.
-  std::vector<ops::Sbp> produced;               // By tensor.
+  std::vector<ops::NdSignature> chosen;         // By node.
+  std::vector<ops::NdSbp> produced;             // By tensor.
   std::vector<std::vector<SbpOption>> options;  // By node: all of them.
-  double seconds = 0;                           // Modelled step time.
+  // By tensor, by the SBP in which a reader wants it otherwise: the SBPs that
+  // it goes through, one boxing step after the other; the last is the one
+  // wanted.
+  std::vector<std::map<ops::NdSbp, std::vector<ops::NdSbp>>> routes;
+  double seconds = 0;  // Modelled step time.
   // No assignment that keeps the rules below (and the pins) has less; ==
   // seconds: exact. One that breaks the rule about parts may have less.
   double lower_bound = 0;
@@ -42,14 +48,14 @@ struct SbpAssignment {
 // what is computed from variables alone, such as a cast) as it lies: parameters
 // are not moved between devices within a step.
 //
-// The parameters of one part of the model (backbone, head) are either all
-// whole on every device or all split. Mixtures per layer may move fewer bytes
-// when the batch is small (a layer with more weights than activations), but
-// they put exchanges of activations between the layers, where devices wait for
-// each other, in place of gradient exchanges that can overlap with compute.
+// The parameters of one part of the model (backbone, head) are, along each axis
+// of the mesh, either all whole or all split. Mixtures per layer may move fewer
+// bytes when the batch is small (a layer with more weights than activations),
+// but they put exchanges of activations between the layers, where devices wait
+// for each other, in place of gradient exchanges that can overlap with compute.
 absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup);
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup);
 
 // By node, by option (as SbpAssignment::options lists them): the least modelled
 // time of a step in which the node has this signature, with the best of
@@ -58,7 +64,7 @@ absl::StatusOr<SbpAssignment> AssignSbp(
 // for an exact answer.
 absl::StatusOr<std::vector<std::vector<double>>> SecondsWithEachOption(
     const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::Sbp>& pins, ops::OpLookup lookup);
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup);
 
 }  // namespace facet::placement
 

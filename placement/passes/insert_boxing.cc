@@ -18,34 +18,37 @@ absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
   ops::GraphBuilder builder(&placed.graph, lookup);
   std::vector<ops::TensorId> new_id(graph.tensors.size(), ops::kNone);
   // Readers that want the same share one boxing node.
-  std::map<std::pair<ops::TensorId, ops::Sbp>, ops::TensorId> boxed;
+  std::map<std::pair<ops::TensorId, ops::NdSbp>, ops::TensorId> boxed;
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const ops::Node& node = graph.nodes[n];
-    const ops::Signature& signature = assignment.chosen[n];
+    const ops::NdSignature& signature = assignment.chosen[n];
     std::vector<ops::TensorId> inputs;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const ops::TensorId tensor = node.inputs[i];
-      const ops::Sbp want = signature.inputs[i];
-      if (assignment.produced[tensor] == want) {
-        inputs.push_back(new_id[tensor]);
-        continue;
-      }
-      auto [it, is_new] = boxed.try_emplace({tensor, want}, ops::kNone);
-      if (is_new) {
-        // The first reader decides where in the step it belongs.
+      const ops::NdSbp& want = signature.inputs[i];
+      ops::TensorId at = new_id[tensor];
+      if (assignment.produced[tensor] != want) {
+        // The first reader decides where in the step a boxing belongs.
         const ops::Node& producer = graph.nodes[graph.tensors[tensor].producer];
         ops::Origin origin = producer.origin;
         origin.phase = node.origin.phase;
-        builder.set_origin(std::move(origin));
-        ASSIGN_OR_RETURN(const std::vector<ops::TensorId> outputs,
-                         builder.Add("boxing",
-                                     absl::StrCat(graph.tensors[tensor].name,
-                                                  "/to_", want.ToString()),
-                                     {new_id[tensor]}));
-        placed.sbp.push_back(want);
-        it->second = outputs[0];
+        for (const ops::NdSbp& next : assignment.routes[tensor].at(want)) {
+          auto [it, is_new] = boxed.try_emplace({tensor, next}, ops::kNone);
+          if (is_new) {
+            builder.set_origin(origin);
+            ASSIGN_OR_RETURN(
+                const std::vector<ops::TensorId> outputs,
+                builder.Add("boxing",
+                            absl::StrCat(graph.tensors[tensor].name, "/to_",
+                                         next.ToString()),
+                            {at}));
+            placed.sbp.push_back(next);
+            it->second = outputs[0];
+          }
+          at = it->second;
+        }
       }
-      inputs.push_back(it->second);
+      inputs.push_back(at);
     }
     builder.set_origin(node.origin);
     ASSIGN_OR_RETURN(const std::vector<ops::TensorId> outputs,

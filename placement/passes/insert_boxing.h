@@ -1,5 +1,6 @@
-// InsertBoxing: makes every change of SBP between a tensor's producer and its
-// readers a node of its own ("boxing", shared by readers that want the same).
+// InsertBoxing: makes every step of a change of SBP between a tensor's producer
+// and its readers a node of its own ("boxing", shared by readers that want the
+// same). A step changes the SBP along one axis of the mesh.
 #ifndef FACET_PLACEMENT_PASSES_INSERT_BOXING_H_
 #define FACET_PLACEMENT_PASSES_INSERT_BOXING_H_
 
@@ -8,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "ops/graph/graph.h"
 #include "ops/graph/layout.h"
+#include "ops/graph/nd_sbp.h"
 #include "ops/op_def.h"
 #include "placement/passes/assign_sbp.h"
 
@@ -16,7 +18,7 @@ namespace facet::placement {
 // A graph of which every tensor has its place: producer and readers agree.
 struct PlacedGraph {
   ops::Graph graph;
-  std::vector<ops::Sbp> sbp;  // By tensor.
+  std::vector<ops::NdSbp> sbp;  // By tensor.
 };
 
 // Same graph plus its boxing nodes; the signatures' inputs and outputs hold.

@@ -57,6 +57,16 @@ void AddDevices(const Cluster& cluster, const MemoryPlan& memory, Plan* plan) {
   }
 }
 
+// One axis goes without saying.
+void AddMesh(const Cluster& cluster, Plan* plan) {
+  if (cluster.mesh.size() == 1) return;
+  for (const MeshAxis& axis : cluster.mesh) {
+    PlanAxis* to = plan->add_mesh();
+    to->set_name(axis.name);
+    to->set_size(axis.size);
+  }
+}
+
 void AddTensors(const LaidOutGraph& graph, int num_devices,
                 ops::OpLookup lookup, Plan* plan) {
   for (size_t t = 0; t < graph.graph.tensors.size(); ++t) {
@@ -68,7 +78,9 @@ void AddTensors(const LaidOutGraph& graph, int num_devices,
     to->set_name(from.name);
     to->set_dtype(std::string(ops::DataTypeName(from.type.dtype)));
     for (int64_t dim : from.type.shape.dims()) to->add_shape(dim);
-    to->add_sbp(graph.sbp[t].ToString());
+    for (const ops::Sbp& along_axis : graph.sbp[t]) {
+      to->add_sbp(along_axis.ToString());
+    }
     for (int d = 0; d < num_devices; ++d) to->add_devices(d);
     to->set_layer(producer.origin.layer);
     to->set_part(producer.origin.part);
@@ -228,6 +240,7 @@ Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
   Plan plan;
   plan.set_version(kPlanVersion);
   plan.set_name(graph.graph.name);
+  AddMesh(cluster, &plan);
   AddDevices(cluster, memory, &plan);
   AddTensors(graph, cluster.num_devices(), lookup, &plan);
   AddRegisters(tasks, memory, &plan);

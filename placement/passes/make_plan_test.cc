@@ -1,5 +1,8 @@
 #include "placement/passes/make_plan.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "gtest/gtest.h"
 #include "placement/passes/order_tasks.h"
 #include "placement/passes/random_graph.h"
@@ -22,11 +25,13 @@ Plan PlanOf(const LaidOutGraph& graph, const Cluster& cluster, int credits) {
 // The passes of this folder together: their plans are valid, stay within the
 // lower and upper bounds, and survive any order of execution.
 TEST(MakePlan, PlansOfRandomGraphsAreSafe) {
+  const std::vector<ops::Mesh> meshes = {{{1}},    {{2}},    {{3}},   {{4}},
+                                         {{2, 2}}, {{2, 3}}, {{3, 2}}};
   int collectives = 0, waits = 0, in_place = 0;
+  size_t most_groups = 0;
   for (uint64_t seed = 0; seed < 120; ++seed) {
-    const int k = 1 + seed % 4;
-    const LaidOutGraph graph = RandomGraph(seed, k, 5 + seed % 40);
-    const Cluster cluster = TestCluster(k);
+    const Cluster cluster = TestCluster(meshes[seed % meshes.size()]);
+    const LaidOutGraph graph = RandomGraph(seed, cluster, 5 + seed % 40);
     const Plan plan = PlanOf(graph, cluster, 1 + seed % 3);
     const absl::Status valid = ValidatePlan(plan, FindAnyOp);
     ASSERT_TRUE(valid.ok()) << "seed " << seed << ": " << valid;
@@ -34,6 +39,7 @@ TEST(MakePlan, PlansOfRandomGraphsAreSafe) {
       const absl::Status ran = ExecuteRandomly(plan, 3, seed * 10 + run);
       ASSERT_TRUE(ran.ok()) << "seed " << seed << ": " << ran;
     }
+    most_groups = std::max<size_t>(most_groups, plan.groups_size());
     for (const Device& device : plan.devices()) {
       EXPECT_LE(device.live_bytes(), device.arena_bytes());
     }
@@ -50,6 +56,7 @@ TEST(MakePlan, PlansOfRandomGraphsAreSafe) {
   EXPECT_GT(collectives, 1000);
   EXPECT_GT(waits, 100);
   EXPECT_GT(in_place, 100);
+  EXPECT_EQ(most_groups, 5u);  // Rows and columns of 2x3.
 }
 
 TEST(MakePlan, WritesDownWhatWasDecided) {

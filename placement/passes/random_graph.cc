@@ -1,6 +1,7 @@
 #include "placement/passes/random_graph.h"
 
 #include <map>
+#include <memory>
 #include <random>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "glog/logging.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "placement/boxing/boxing_routes.h"
 #include "placement/plan/small_plan.h"
 
 namespace facet::placement {
@@ -16,9 +18,14 @@ namespace {
 
 class Generator {
  public:
-  Generator(uint64_t seed, int num_devices)
-      : random_(seed), builder_(&graph_.graph, FindAnyOp) {
-    shape_ = {num_devices + Pick(5), num_devices + Pick(9)};
+  Generator(uint64_t seed, const Cluster& cluster)
+      : random_(seed), cluster_(cluster), builder_(&graph_.graph, FindAnyOp) {
+    // Enough for every split, of both axes of a mesh, too.
+    const int least = MeshOf(cluster).num_devices();
+    shape_ = {least + Pick(5), least + Pick(9)};
+    routes_ = std::make_unique<BoxingRoutes>(
+        ops::TensorType{ops::DataType::kFloat32, shape_}, cluster,
+        /*compute_waits=*/true);
   }
 
   LaidOutGraph Run(int num_nodes) {
@@ -28,21 +35,24 @@ class Generator {
     }
     for (int s = 0; s <= Pick(2); ++s) Source("source", RandomSbp(false));
     for (int n = 0; n < num_nodes; ++n) {
-      const ops::Sbp sbp = RandomSbp(true);
+      const ops::NdSbp sbp = RandomSbp(true);
       std::vector<ops::TensorId> inputs;
       for (int i = 0; i <= Pick(3); ++i) inputs.push_back(In(sbp, Recent()));
       Add("work", inputs, sbp);
     }
     for (ops::TensorId variable : variables_) {
       if (Pick(4) == 0) continue;
-      const ops::Sbp sbp = graph_.sbp[variable];
+      const ops::NdSbp sbp = graph_.sbp[variable];
       ops::TensorId change = Recent();
       if (change == variable) continue;
       Add("update", {variable, In(sbp, change)}, sbp);
     }
     for (int r = 0; r <= Pick(2); ++r) {
+      // The caller gets all of it once.
       const ops::TensorId t = Recent();
-      Add("report", {t}, graph_.sbp[t]);
+      const ops::NdSbp sbp = ops::NdSbp::Uniform(
+          static_cast<int>(cluster_.mesh.size()), graph_.sbp[t][0]);
+      Add("report", {In(sbp, t)}, sbp);
     }
     graph_.layout.assign(graph_.graph.tensors.size(), ops::Layout::kRowMajor);
     return std::move(graph_);
@@ -51,7 +61,14 @@ class Generator {
  private:
   int Pick(int n) { return static_cast<int>(random_() % n); }
 
-  ops::Sbp RandomSbp(bool partial) {
+  ops::NdSbp RandomSbp(bool partial) {
+    ops::NdSbp sbp;
+    for (size_t a = 0; a < cluster_.mesh.size(); ++a) {
+      sbp.push_back(RandomAlongAxis(partial));
+    }
+    return sbp;
+  }
+  ops::Sbp RandomAlongAxis(bool partial) {
     switch (Pick(partial ? 4 : 3)) {
       case 0:
         return ops::Sbp::B();
@@ -66,14 +83,14 @@ class Generator {
 
   std::vector<ops::TensorId> Add(const char* op,
                                  const std::vector<ops::TensorId>& inputs,
-                                 ops::Sbp sbp,
+                                 const ops::NdSbp& sbp,
                                  ops::Attributes attributes = {}) {
     auto outputs = builder_.Add(op, op, inputs, std::move(attributes));
     CHECK(outputs.ok()) << outputs.status();
     graph_.sbp.resize(graph_.graph.tensors.size(), sbp);
     return *outputs;
   }
-  ops::TensorId Source(const char* op, ops::Sbp sbp) {
+  ops::TensorId Source(const char* op, const ops::NdSbp& sbp) {
     return Add(op, {}, sbp,
                {{"shape", std::vector<int64_t>(shape_.dims().begin(),
                                                shape_.dims().end())}})[0];
@@ -83,19 +100,25 @@ class Generator {
     const int n = static_cast<int>(graph_.graph.tensors.size());
     return Pick(3) == 0 ? Pick(n) : n - 1 - Pick(std::min(n, 4));
   }
-  ops::TensorId In(ops::Sbp sbp, ops::TensorId t) {
+  ops::TensorId In(const ops::NdSbp& sbp, ops::TensorId t) {
     if (graph_.sbp[t] == sbp) return t;
-    auto [it, is_new] = boxed_.emplace(std::make_pair(t, sbp), ops::kNone);
-    if (is_new) it->second = Add("boxing", {t}, sbp)[0];
-    return it->second;
+    ops::TensorId at = t;
+    for (const ops::NdSbp& next : routes_->Route(graph_.sbp[t], sbp)) {
+      auto [it, is_new] = boxed_.emplace(std::make_pair(t, next), ops::kNone);
+      if (is_new) it->second = Add("boxing", {at}, next)[0];
+      at = it->second;
+    }
+    return at;
   }
 
   std::mt19937_64 random_;
+  const Cluster& cluster_;
+  std::unique_ptr<BoxingRoutes> routes_;
   LaidOutGraph graph_;
   ops::GraphBuilder builder_;
   ops::Shape shape_;
   std::vector<ops::TensorId> variables_;
-  std::map<std::pair<ops::TensorId, ops::Sbp>, ops::TensorId> boxed_;
+  std::map<std::pair<ops::TensorId, ops::NdSbp>, ops::TensorId> boxed_;
 };
 
 }  // namespace
@@ -105,7 +128,7 @@ const ops::OpDef* FindAnyOp(absl::string_view name) {
   return op != nullptr ? op : ops::FindOp(name);
 }
 
-Cluster TestCluster(int count) {
+Cluster TestCluster(const ops::Mesh& mesh) {
   static const ops::KernelDef* const kPlain = new ops::KernelDef;
   static const ops::KernelDef* const kWork = [] {
     auto* kernel = new ops::KernelDef;
@@ -122,13 +145,29 @@ Cluster TestCluster(int count) {
         return op == "work" ? kWork : kPlain;
       },
       [](ops::DataType) { return ops::Layout::kRowMajor; }};
-  Cluster cluster = UniformCluster(count, DeviceSpec(), MeshAxis());
+  Cluster cluster =
+      UniformCluster(mesh.num_devices(), DeviceSpec(), MeshAxis());
+  std::vector<AxisSize> axes;
+  for (int a = 0; a < mesh.num_axes(); ++a) {
+    axes.push_back({absl::StrCat("axis", a), mesh.sizes[a]});
+  }
+  cluster = Arranged(std::move(cluster), axes);
+  for (int a = mesh.num_axes() - 2; a >= 0; --a) {
+    cluster.mesh[a].bytes_per_second =
+        cluster.mesh[a + 1].bytes_per_second / 10;
+  }
   cluster.kernels = kLibrary;
   return cluster;
 }
 
+Cluster TestCluster(int count) { return TestCluster(ops::Mesh{{count}}); }
+
+LaidOutGraph RandomGraph(uint64_t seed, const Cluster& cluster, int num_nodes) {
+  return Generator(seed, cluster).Run(num_nodes);
+}
+
 LaidOutGraph RandomGraph(uint64_t seed, int num_devices, int num_nodes) {
-  return Generator(seed, num_devices).Run(num_nodes);
+  return RandomGraph(seed, TestCluster(num_devices), num_nodes);
 }
 
 }  // namespace facet::placement

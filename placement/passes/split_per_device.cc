@@ -7,8 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
-#include "ops/graph/shard.h"
+#include "ops/graph/nd_sbp.h"
 #include "ops/status_macros.h"
+#include "placement/boxing/boxing_routes.h"
 #include "placement/cost/op_cost.h"
 
 namespace facet::placement {
@@ -48,6 +49,7 @@ class Splitter {
         cluster_(cluster),
         data_credits_(data_credits),
         lookup_(lookup),
+        mesh_(MeshOf(cluster)),
         num_devices_(cluster.num_devices()),
         registers_(graph.graph.tensors.size()) {}
 
@@ -56,6 +58,8 @@ class Splitter {
  private:
   absl::Status AddNode(ops::NodeId id, const ops::OpDef& def);
   absl::Status AddBoxing(ops::NodeId id);
+  // Of the boxing node: what one group of devices does.
+  absl::Status AddProgram(ops::NodeId id, const BoxingProgram& program);
 
   int AddRegister(LocalRegister reg) {
     result_.registers.push_back(std::move(reg));
@@ -65,7 +69,7 @@ class Splitter {
     const ops::TensorType& type = graph_.graph.tensors[tensor].type;
     return SliceOf(
         type, graph_.layout[tensor],
-        ops::LocalRegion(type.shape, graph_.sbp[tensor], num_devices_, device));
+        ops::LocalRegion(type.shape, graph_.sbp[tensor], mesh_, device));
   }
   LocalTask TaskOf(ops::NodeId id, int device) const {
     const ops::Node& node = graph_.graph.nodes[id];
@@ -81,13 +85,15 @@ class Splitter {
   // Lets the kernel decide what is left to it; fills in workspace and time.
   absl::Status AddKernelNeeds(const ops::OpDef& def, LocalTask* task);
   double LocalSeconds(const ops::OpDef& def, const LocalTask& task) const;
-  double LatencySeconds(const BoxingProgram& program) const;
+  // Along an axis of the mesh: what it takes however few bytes.
+  double LatencySeconds(const BoxingProgram& program, int axis) const;
   int GroupIndex(const std::vector<int>& devices);
 
   const LaidOutGraph& graph_;
   const Cluster& cluster_;
   const int data_credits_;
   const ops::OpLookup lookup_;
+  const ops::Mesh mesh_;
   const int num_devices_;
   // By tensor, device.
   std::vector<std::vector<int>> registers_;
@@ -111,10 +117,10 @@ double Splitter::LocalSeconds(const ops::OpDef& def,
                         cluster_.devices[task.device]);
 }
 
-double Splitter::LatencySeconds(const BoxingProgram& program) const {
+double Splitter::LatencySeconds(const BoxingProgram& program, int axis) const {
   const int hops = static_cast<int>(program.group.size()) - 1;
   const int rounds = program.kind == CollectiveKind::kAllReduce ? 2 : 1;
-  return rounds * hops * cluster_.mesh.back().latency_seconds;
+  return rounds * hops * cluster_.mesh[axis].latency_seconds;
 }
 
 absl::Status Splitter::AddKernelNeeds(const ops::OpDef& def, LocalTask* task) {
@@ -209,23 +215,33 @@ absl::Status Splitter::AddBoxing(ops::NodeId id) {
   const ops::TensorId from = node.inputs[0];
   const ops::TensorId to = node.outputs[0];
   const ops::TensorType& type = graph_.graph.tensors[from].type;
-  Location source, target;
-  for (int d = 0; d < num_devices_; ++d) source.devices.push_back(d);
-  target.devices = source.devices;
-  source.sbp = graph_.sbp[from];
-  target.sbp = graph_.sbp[to];
-  absl::StatusOr<BoxingProgram> lowered = LowerBoxing(type, source, target);
-  if (!lowered.ok()) {
+  absl::StatusOr<std::vector<BoxingProgram>> programs =
+      LowerBoxingStep(type, graph_.sbp[from], graph_.sbp[to], mesh_);
+  if (!programs.ok()) {
     return absl::Status(
-        lowered.status().code(),
-        absl::StrCat(node.name, ": ", lowered.status().message()));
+        programs.status().code(),
+        absl::StrCat(node.name, ": ", programs.status().message()));
   }
-  const BoxingProgram& program = *lowered;
+  registers_[to].assign(num_devices_, ops::kNone);
+  for (const BoxingProgram& program : *programs) {
+    RETURN_IF_ERROR(AddProgram(id, program));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Splitter::AddProgram(ops::NodeId id,
+                                  const BoxingProgram& program) {
+  const ops::Node& node = graph_.graph.nodes[id];
+  const ops::TensorId from = node.inputs[0];
+  const ops::TensorId to = node.outputs[0];
+  const ops::TensorType& type = graph_.graph.tensors[from].type;
+  const ops::NdSbp& source = graph_.sbp[from];
+  const ops::NdSbp& target = graph_.sbp[to];
 
   // Registers of the program's values: the shares of the source exist.
   std::vector<int> value_register(program.values.size(), ops::kNone);
-  for (int d = 0; d < num_devices_; ++d) {
-    value_register[program.inputs[d]] = registers_[from][d];
+  for (int v : program.inputs) {
+    value_register[v] = registers_[from][program.values[v].device];
   }
   std::set<int> outputs(program.outputs.begin(), program.outputs.end());
   std::vector<int> buffers(num_devices_, 0);
@@ -275,7 +291,7 @@ absl::Status Splitter::AddBoxing(ops::NodeId id) {
       task.collective.receive_counts = part.receive_counts;
       task.collective.bytes = program.bytes_per_device;
       task.collective.transition =
-          absl::StrCat(source.sbp.ToString(), " -> ", target.sbp.ToString());
+          absl::StrCat(source.ToString(), " -> ", target.ToString());
       task.rank = static_cast<int>(
           std::find(program.group.begin(), program.group.end(), part.device) -
           program.group.begin());
@@ -283,10 +299,11 @@ absl::Status Splitter::AddBoxing(ops::NodeId id) {
       if (program.kind == CollectiveKind::kAllReduce) {
         task.in_place.push_back({0, 0});
       }
-      task.collective.latency_seconds = LatencySeconds(program);
+      const int axis = ChangedAxis(source, target);
+      task.collective.latency_seconds = LatencySeconds(program, axis);
       task.predicted_seconds =
           task.collective.latency_seconds +
-          program.bytes_per_device / cluster_.mesh.back().bytes_per_second;
+          program.bytes_per_device / cluster_.mesh[axis].bytes_per_second;
     } else {
       const ops::OpDef* def = lookup_(part.op);
       CHECK(def != nullptr) << part.op;
@@ -298,8 +315,8 @@ absl::Status Splitter::AddBoxing(ops::NodeId id) {
     }
     result_.tasks.push_back(std::move(task));
   }
-  for (int d = 0; d < num_devices_; ++d) {
-    registers_[to].push_back(value_register[program.outputs[d]]);
+  for (int v : program.outputs) {
+    registers_[to][program.values[v].device] = value_register[v];
   }
   return absl::OkStatus();
 }

@@ -82,7 +82,7 @@ std::vector<Piece> FindPieces(const Plan& plan, const Shares& shares) {
     for (int64_t dim : tensor.shape()) elements *= dim;
     ++piece.variables;
     piece.elements += elements;
-    piece.sbps.insert(absl::StrJoin(tensor.sbp(), " "));
+    piece.sbps.insert(absl::StrJoin(tensor.sbp(), ","));
     if (elements > piece.largest_elements) {
       piece.largest = t;
       piece.largest_elements = elements;

@@ -20,7 +20,7 @@ std::string RegisterText(const Plan& plan, int r) {
   if (reg.persistent()) absl::StrAppend(&text, " persistent");
   if (reg.tensor() >= 0) {
     const LogicalTensor& tensor = plan.tensors(reg.tensor());
-    absl::StrAppend(&text, " ", absl::StrJoin(tensor.sbp(), " "));
+    absl::StrAppend(&text, " ", absl::StrJoin(tensor.sbp(), ","));
     if (absl::StrJoin(reg.shape(), ",") !=
         absl::StrJoin(reg.global_shape(), ",")) {
       absl::StrAppend(&text, " of [", absl::StrJoin(reg.global_shape(), ", "),

@@ -8,8 +8,8 @@
 #include "absl/strings/str_join.h"
 #include "ops/graph/data_type.h"
 #include "ops/graph/layout.h"
+#include "ops/graph/nd_sbp.h"
 #include "ops/graph/sbp.h"
-#include "ops/graph/shard.h"
 #include "ops/status_macros.h"
 #include "placement/plan/validate_parts.h"
 
@@ -138,17 +138,46 @@ absl::Status CheckGroups(const Plan& plan) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMesh(const Plan& plan) {
+  if (plan.mesh().empty()) return absl::OkStatus();
+  int64_t places = 1;
+  for (const PlanAxis& axis : plan.mesh()) {
+    if (axis.size() < 1 || axis.size() > plan.devices_size()) {
+      return Error("mesh axis \"", axis.name(), "\" has size ", axis.size(),
+                   "; from 1 to the ", plan.devices_size(), " devices");
+    }
+    if (__builtin_mul_overflow(places, int64_t{axis.size()}, &places)) {
+      places = -1;
+      break;
+    }
+  }
+  if (places == plan.devices_size()) return absl::OkStatus();
+  return Error("the mesh has ", places, " places for ", plan.devices_size(),
+               " devices");
+}
+
+absl::StatusOr<ops::NdSbp> SbpOf(const LogicalTensor& tensor) {
+  ops::NdSbp sbp;
+  for (const std::string& text : tensor.sbp()) {
+    ASSIGN_OR_RETURN(const ops::Sbp along_axis, ops::ParseSbp(text));
+    sbp.push_back(along_axis);
+  }
+  return sbp;
+}
+
 absl::Status CheckTensor(const Plan& plan, const LogicalTensor& tensor) {
   RETURN_IF_ERROR(ops::ParseDataType(tensor.dtype()).status());
   RETURN_IF_ERROR(CheckShape(tensor.shape(), 1));
   RETURN_IF_ERROR(CheckDeviceList(plan, tensor.devices()));
-  if (tensor.sbp_size() != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "has ", tensor.sbp_size(), " SBPs; meshes of one axis are supported"));
+  const ops::Mesh mesh = MeshOfRanks(plan, tensor.devices_size());
+  if (tensor.sbp_size() != mesh.num_axes()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("has ", tensor.sbp_size(), " SBPs on a mesh of ",
+                     mesh.num_axes(), " axes (", mesh.ToString(), ")"));
   }
-  ASSIGN_OR_RETURN(const ops::Sbp sbp, ops::ParseSbp(tensor.sbp(0)));
+  ASSIGN_OR_RETURN(const ops::NdSbp sbp, SbpOf(tensor));
   const ops::Shape shape(tensor.shape());
-  if (!ops::IsShardable(shape, sbp, tensor.devices_size())) {
+  if (!ops::IsShardable(shape, sbp, mesh)) {
     return absl::InvalidArgumentError(
         absl::StrCat(DimsText(tensor.shape()), " cannot be ", sbp.ToString(),
                      " on ", tensor.devices_size(), " devices"));
@@ -267,7 +296,8 @@ absl::Status CheckVariables(const Plan& plan) {
     if (!names.insert(tensor.name()).second) return error("comes twice");
     const int k = tensor.devices_size();
     const ops::Shape shape(tensor.shape());
-    const ops::Sbp sbp = *ops::ParseSbp(tensor.sbp(0));
+    const ops::NdSbp sbp = *SbpOf(tensor);
+    const ops::Mesh mesh = MeshOfRanks(plan, k);
     std::vector<int> by_rank(k, -1);
     for (int r : registers[t]) {
       const Register& reg = plan.registers(r);
@@ -278,7 +308,7 @@ absl::Status CheckVariables(const Plan& plan) {
         return error("device ", reg.device(), " has two registers of it");
       }
       by_rank[rank] = r;
-      const ops::Region region = ops::LocalRegion(shape, sbp, k, rank);
+      const ops::Region region = ops::LocalRegion(shape, sbp, mesh, rank);
       if (region.shape != ops::Shape(reg.shape()) ||
           region.offset != ops::Shape(reg.offset())) {
         return error(RegisterLabel(plan, r), " holds ", DimsText(reg.shape()),
@@ -334,6 +364,15 @@ std::string RegisterLabel(const Plan& plan, int reg) {
   return absl::StrCat("register ", reg, " ", plan.registers(reg).name());
 }
 
+ops::Mesh MeshOfRanks(const Plan& plan, int num_ranks) {
+  if (plan.mesh().empty() || num_ranks != plan.devices_size()) {
+    return {{num_ranks}};
+  }
+  ops::Mesh mesh;
+  for (const PlanAxis& axis : plan.mesh()) mesh.sizes.push_back(axis.size());
+  return mesh;
+}
+
 absl::Status ValidatePlan(const Plan& plan, ops::OpLookup lookup) {
   if (plan.version() != kPlanVersion) {
     return Error("has version ", plan.version(),
@@ -342,6 +381,7 @@ absl::Status ValidatePlan(const Plan& plan, ops::OpLookup lookup) {
   }
   RETURN_IF_ERROR(CheckPredictions(plan));
   RETURN_IF_ERROR(CheckDevices(plan));
+  RETURN_IF_ERROR(CheckMesh(plan));
   RETURN_IF_ERROR(CheckGroups(plan));
   for (int t = 0; t < plan.tensors_size(); ++t) {
     const absl::Status status = CheckTensor(plan, plan.tensors(t));

@@ -10,6 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "ops/graph/attributes.h"
+#include "ops/graph/mesh.h"
+#include "ops/nd_signature.h"
 #include "ops/op_def.h"
 #include "placement/plan/firing.h"
 #include "placement/plan/plan.pb.h"
@@ -19,6 +21,9 @@ namespace facet::placement {
 // "task 12 layer1.0.conv1 (conv2d, device 0)".
 std::string TaskLabel(const Plan& plan, int task);
 std::string RegisterLabel(const Plan& plan, int reg);  // "register 3 x"
+
+// The plan's mesh, for what all its devices share; a row for what fewer do.
+ops::Mesh MeshOfRanks(const Plan& plan, int num_ranks);
 
 template <typename... Parts>
 absl::Status TaskError(const Plan& plan, int task, const Parts&... parts) {
@@ -57,7 +62,7 @@ class TaskChecker {
     std::string attributes;
     std::vector<ops::TensorType> types;
     int num_ranks = 0;
-    std::vector<ops::Signature> signatures;
+    std::vector<ops::NdSignature> signatures;
   } last_;
 };
 

@@ -1,12 +1,14 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "ops/graph/data_type.h"
 #include "ops/graph/layout.h"
-#include "ops/graph/shard.h"
+#include "ops/graph/nd_sbp.h"
 #include "ops/status_macros.h"
 #include "placement/plan/attribute.h"
 #include "placement/plan/validate_parts.h"
@@ -28,12 +30,34 @@ ops::TensorType TypeOf(const Register& reg, bool local) {
           local ? ops::Shape(reg.shape()) : ops::Shape(reg.global_shape())};
 }
 
-bool HoldsRegion(const Register& reg, const ops::Sbp& sbp, int k, int rank) {
-  const ops::Shape shape(reg.global_shape());
-  const ops::Region region = ops::LocalRegion(shape, sbp, k, rank);
-  return region.shape == ops::Shape(reg.shape()) &&
-         region.offset == ops::Shape(reg.offset());
-}
+// Which SBPs give a device the share that a register holds. The signatures of a
+// mesh of several axes repeat them.
+class ShareFits {
+ public:
+  ShareFits(const Register& reg, const ops::Mesh& mesh, int device)
+      : mesh_(mesh),
+        device_(device),
+        global_shape_(reg.global_shape()),
+        shape_(reg.shape()),
+        offset_(reg.offset()) {}
+
+  bool Fits(const ops::NdSbp& sbp) {
+    for (const auto& [known, fits] : known_) {
+      if (known == sbp) return fits;
+    }
+    const ops::Region region =
+        ops::LocalRegion(global_shape_, sbp, mesh_, device_);
+    const bool fits = region.shape == shape_ && region.offset == offset_;
+    known_.emplace_back(sbp, fits);
+    return fits;
+  }
+
+ private:
+  const ops::Mesh& mesh_;
+  const int device_;
+  const ops::Shape global_shape_, shape_, offset_;
+  std::vector<std::pair<ops::NdSbp, bool>> known_;
+};
 
 }  // namespace
 
@@ -211,6 +235,7 @@ absl::Status TaskChecker::CheckShares(int t, const ops::OpDef& def,
   for (const auto& [name, value] : attributes.values()) {
     absl::StrAppend(&key, name, "=", ops::AttributeToString(value), ";");
   }
+  const ops::Mesh mesh = MeshOfRanks(plan_, task.num_ranks());
   if (last_.op != def.name || last_.num_ranks != task.num_ranks() ||
       last_.attributes != key || last_.types != types) {
     std::vector<ops::TensorType> inferred;
@@ -242,8 +267,8 @@ absl::Status TaskChecker::CheckShares(int t, const ops::OpDef& def,
     }
     last_ = {};
     if (!def.physical) {
-      last_.signatures = ops::LegalSignatures(
-          def, {attributes, inputs, outputs}, task.num_ranks());
+      last_.signatures =
+          ops::LegalNdSignatures(def, {attributes, inputs, outputs}, mesh);
     }
     last_.op = def.name;
     last_.attributes = key;
@@ -251,15 +276,18 @@ absl::Status TaskChecker::CheckShares(int t, const ops::OpDef& def,
     last_.num_ranks = task.num_ranks();
   }
   if (def.physical) return absl::OkStatus();
-  for (const ops::Signature& signature : last_.signatures) {
-    bool fits = true;
-    for (int i = 0; fits && i < task.inputs_size(); ++i) {
-      fits = HoldsRegion(plan_.registers(task.inputs(i)), signature.inputs[i],
-                         task.num_ranks(), task.rank());
+  std::vector<ShareFits> shares;
+  for (const auto* list : {&task.inputs(), &task.outputs()}) {
+    for (int r : *list) {
+      shares.emplace_back(plan_.registers(r), mesh, task.rank());
     }
-    for (int i = 0; fits && i < task.outputs_size(); ++i) {
-      fits = HoldsRegion(plan_.registers(task.outputs(i)), signature.outputs[i],
-                         task.num_ranks(), task.rank());
+  }
+  for (const ops::NdSignature& signature : last_.signatures) {
+    bool fits = true;
+    for (size_t i = 0; fits && i < shares.size(); ++i) {
+      const size_t num_inputs = signature.inputs.size();
+      fits = shares[i].Fits(i < num_inputs ? signature.inputs[i]
+                                           : signature.outputs[i - num_inputs]);
     }
     if (fits) return absl::OkStatus();
   }

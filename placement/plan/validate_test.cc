@@ -68,6 +68,20 @@ struct Fault {
 std::vector<Fault> Faults() {
   return {
       {"version", [](Plan* p) { p->set_version(2); }, "has version 2"},
+      {"a mesh with too many places",
+       [](Plan* p) {
+         p->add_mesh()->set_size(2);
+         p->add_mesh()->set_size(2);
+       },
+       "the mesh has 4 places for 2 devices"},
+      {"a mesh axis of no devices", [](Plan* p) { p->add_mesh()->set_size(0); },
+       "has size 0"},
+      {"tensors that lie along fewer axes than the mesh has",
+       [](Plan* p) {
+         p->add_mesh()->set_size(1);
+         p->add_mesh()->set_size(2);
+       },
+       "SBPs on a mesh of 2 axes (1x2)"},
       {"step time",
        [](Plan* p) { p->set_predicted_step_seconds(std::nan("")); },
        "predicted_step_seconds is nan"},

@@ -141,18 +141,35 @@ DeviceSpec DeviceSpecOf(const Hardware& h) {
   return spec;
 }
 
-Cluster ClusterOf(const Hardware& hardware, int count) {
-  const Link& link = LinkOf(hardware, count);
-  MeshAxis axis;
-  axis.name = "device";
-  axis.latency_seconds = link.latency_seconds();
-  axis.bytes_per_second = link.bytes_per_second();
-  axis.blocking_seconds = link.blocking_seconds();
-  Cluster cluster = UniformCluster(count, DeviceSpecOf(hardware), axis);
+Cluster ClusterOf(const Hardware& hardware, absl::Span<const AxisSize> axes) {
+  int count = 1;
+  for (const AxisSize& axis : axes) count *= axis.size;
+  Cluster cluster = UniformCluster(count, DeviceSpecOf(hardware), MeshAxis());
   for (int d = 0; d < count; ++d) {
     cluster.devices[d].name = absl::StrCat(hardware.name(), ":", d);
   }
+  cluster.mesh.clear();
+  int extent = count;  // Devices side by side: this axis and those behind it.
+  for (const AxisSize& size : axes) {
+    const Link& link = LinkOf(hardware, extent);
+    const int behind = extent / size.size;
+    const int sharing = extent > hardware.devices_per_host()
+                            ? std::min(behind, hardware.devices_per_host())
+                            : 1;
+    MeshAxis axis;
+    axis.name = size.name;
+    axis.size = size.size;
+    axis.latency_seconds = link.latency_seconds();
+    axis.bytes_per_second = link.bytes_per_second() / sharing;
+    axis.blocking_seconds = link.blocking_seconds();
+    cluster.mesh.push_back(std::move(axis));
+    extent = behind;
+  }
   return cluster;
+}
+
+Cluster ClusterOf(const Hardware& hardware, int count) {
+  return ClusterOf(hardware, {AxisSize{"device", count}});
 }
 
 }  // namespace facet::placement

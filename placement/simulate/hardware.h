@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "placement/cluster.h"
 #include "placement/simulate/hardware.pb.h"
 
@@ -30,8 +31,8 @@ absl::Status ValidateHardware(const Hardware& hardware);
 // What is reached of the peak by this operator.
 const Efficiency& EfficiencyOf(const Hardware& hardware, absl::string_view op);
 
-// What a ring over this many devices runs at: the network's rate as soon as it
-// leaves a host. (The mesh has one axis: no hierarchical collectives.)
+// What a ring over this many devices, side by side, runs at: the network's rate
+// as soon as it leaves a host.
 const Link& LinkOf(const Hardware& hardware, int count);
 
 DeviceSpec DeviceSpecOf(const Hardware& hardware);
@@ -39,6 +40,13 @@ DeviceSpec DeviceSpecOf(const Hardware& hardware);
 // `count` of these devices in a row, named "v100_sxm2_32gb:0" ... No kernels:
 // operands are row-major and need no workspace.
 Cluster ClusterOf(const Hardware& hardware, int count);
+
+// The same on a mesh of these axes, outermost first. Devices are numbered
+// row-major and hosts are filled in that order, so an axis stays within a host
+// if a host has as many devices as it and the axes behind it; else it has the
+// network, which the devices of a host share: so many of them as lie side by
+// side along the axes behind it send at once.
+Cluster ClusterOf(const Hardware& hardware, absl::Span<const AxisSize> axes);
 
 }  // namespace facet::placement
 

@@ -55,6 +55,30 @@ TEST(HardwareTest, BeyondOneHostTheNetworkSetsTheRate) {
   EXPECT_EQ(cluster.num_devices(), 9);
 }
 
+// Eight rings over four hosts send through the same adapters.
+TEST(HardwareTest, AxesOfAMeshHaveTheirOwnLinks) {
+  const Hardware hardware = *ReadHardware("v100_sxm2_32gb");
+  const Cluster cluster = ClusterOf(hardware, {{"node", 4}, {"device", 8}});
+  ASSERT_EQ(cluster.mesh.size(), 2u);
+  EXPECT_EQ(cluster.num_devices(), 32);
+  EXPECT_EQ(cluster.mesh[0].name, "node");
+  EXPECT_EQ(cluster.mesh[0].latency_seconds,
+            hardware.network().latency_seconds());
+  EXPECT_EQ(cluster.mesh[0].bytes_per_second,
+            hardware.network().bytes_per_second() / 8);
+  EXPECT_EQ(cluster.mesh[1].bytes_per_second,
+            hardware.link().bytes_per_second());
+  // Both within a host.
+  const Cluster one_host = ClusterOf(hardware, {{"a", 2}, {"b", 4}});
+  for (const MeshAxis& axis : one_host.mesh) {
+    EXPECT_EQ(axis.bytes_per_second, hardware.link().bytes_per_second());
+  }
+  // Two hosts, neither axis of which is one: half of a ring of four crosses.
+  const Cluster across = ClusterOf(hardware, {{"a", 4}, {"b", 4}});
+  EXPECT_EQ(across.mesh[0].bytes_per_second,
+            hardware.network().bytes_per_second() / 4);
+}
+
 TEST(HardwareTest, WhatIsWrongWithAFileIsNamed) {
   const std::string path = testing::TempDir() + "/wrong.txtpb";
   auto error = [&](const std::string& text) {

@@ -10,8 +10,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "ops/graph/nd_sbp.h"
 #include "ops/graph/shard.h"
 #include "ops/graph_builder.h"
+#include "ops/nd_signature.h"
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/passes/assign_sbp.h"
@@ -23,22 +25,13 @@ namespace facet::placement {
 namespace {
 
 using ops::Graph;
+using ops::NdSbp;
 using ops::NodeId;
 using ops::Sbp;
 using ops::TensorId;
 
 // Costs that differ by less are the same but for rounding.
 constexpr double kTie = 1e-9;
-
-std::string SignatureText(const ops::Signature& signature) {
-  auto list = [](const std::vector<Sbp>& sbps) {
-    return absl::StrJoin(sbps, ", ", [](std::string* out, const Sbp& sbp) {
-      out->append(sbp.ToString());
-    });
-  };
-  return absl::StrCat("(", list(signature.inputs), ") -> (",
-                      list(signature.outputs), ")");
-}
 
 double ComputeSeconds(const SbpAssignment& assignment) {
   double seconds = 0;
@@ -54,14 +47,48 @@ double ComputeSeconds(const SbpAssignment& assignment) {
 }
 
 // SBPs that the node's signatures, as the search sees them, give the tensor.
-std::set<Sbp> Offered(const Graph& graph, const SbpAssignment& assignment,
-                      TensorId tensor) {
+std::set<NdSbp> Offered(const Graph& graph, const SbpAssignment& assignment,
+                        TensorId tensor) {
   const ops::Tensor& t = graph.tensors[tensor];
-  std::set<Sbp> sbps;
+  std::set<NdSbp> sbps;
   for (const SbpOption& option : assignment.options[t.producer]) {
     sbps.insert(option.signature.outputs[t.output_index]);
   }
   return sbps;
+}
+
+// All SBPs that are not partial along any axis.
+std::vector<NdSbp> WholeOrSplit(const ops::Shape& shape, int num_axes) {
+  std::vector<NdSbp> all = {NdSbp()};
+  for (int a = 0; a < num_axes; ++a) {
+    std::vector<NdSbp> longer;
+    for (const NdSbp& sbp : all) {
+      longer.push_back(sbp);
+      longer.back().push_back(Sbp::B());
+      for (int i = 0; i < shape.rank(); ++i) {
+        longer.push_back(sbp);
+        longer.back().push_back(Sbp::S(i));
+      }
+    }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+// Of what the outer axes leave, the first that there is too little of.
+std::string WhyNotShardable(const ops::Shape& shape, const NdSbp& sbp,
+                            const ops::Mesh& mesh) {
+  ops::Shape smallest = shape;
+  for (int a = 0; a < mesh.num_axes(); ++a) {
+    const int k = mesh.sizes[a];
+    if (!ops::IsShardable(smallest, sbp[a], k)) {
+      return absl::StrCat("shape: dimension ", sbp[a].axis, " is ",
+                          smallest[sbp[a].axis], ", fewer than the ", k,
+                          " devices");
+    }
+    smallest = ops::LocalRegion(smallest, sbp[a], k, k - 1).shape;
+  }
+  return "";
 }
 
 bool IsParameter(const Graph& graph, TensorId tensor) {
@@ -80,8 +107,8 @@ std::vector<std::string> Disagreements(const Graph& graph,
     const ops::Node& node = graph.nodes[n];
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const TensorId input = node.inputs[i];
-      const Sbp made = assignment.produced[input];
-      const Sbp wanted = assignment.chosen[n].inputs[i];
+      const NdSbp& made = assignment.produced[input];
+      const NdSbp& wanted = assignment.chosen[n].inputs[i];
       if (made == wanted) continue;
       if (input == tensor) {
         texts.push_back(
@@ -144,7 +171,7 @@ std::string Explainer::Suggestion(const std::string& name) const {
 }
 
 Explainer::Solution Explainer::Solve(
-    const std::map<std::string, Sbp>& pins) const {
+    const std::map<std::string, NdSbp>& pins) const {
   Solution solution;
   CompileOptions options = compiled_.options;
   options.pins = pins;
@@ -174,7 +201,7 @@ SbpChoice Explainer::Describe(const Solution& solution,
     const ops::TensorType& type = graph.tensors[id].type;
     choice.tensor_bytes =
         ops::LocalRegion(type.shape, compilation.assignment.produced[id],
-                         compiled_.cluster.num_devices(), 0)
+                         MeshOf(compiled_.cluster), 0)
             .shape.num_elements() *
         ops::SizeInBytes(type.dtype);
   }
@@ -237,16 +264,15 @@ void Explainer::AddImpossible(TensorId tensor,
   const ops::Tensor& t = graph_.tensors[tensor];
   const ops::Node& node = graph_.nodes[t.producer];
   const int k = compiled_.cluster.num_devices();
+  const ops::Mesh mesh = MeshOf(compiled_.cluster);
   const ops::OpDef& def = *ops::FindOp(node.op);
   const ops::NodeCall types(graph_, t.producer);
-  std::set<Sbp> legal;
-  for (const ops::Signature& signature :
-       ops::LegalSignatures(def, types.call(), k)) {
+  std::set<NdSbp> legal;
+  for (const ops::NdSignature& signature :
+       ops::LegalNdSignatures(def, types.call(), mesh)) {
     legal.insert(signature.outputs[t.output_index]);
   }
-  std::vector<Sbp> all = {Sbp::B()};
-  for (int i = 0; i < t.type.shape.rank(); ++i) all.push_back(Sbp::S(i));
-  for (const Sbp& sbp : all) {
+  for (const NdSbp& sbp : WholeOrSplit(t.type.shape, mesh.num_axes())) {
     const std::string text = sbp.ToString();
     if (std::any_of(explanation->choices.begin(), explanation->choices.end(),
                     [&](const SbpChoice& c) { return c.sbp == text; })) {
@@ -257,10 +283,8 @@ void Explainer::AddImpossible(TensorId tensor,
     choice.possible = false;
     if (k == 1) {
       choice.why = "one device: all SBPs mean the same";
-    } else if (!ops::IsShardable(t.type.shape, sbp, k)) {
-      choice.why = absl::StrCat("shape: dimension ", sbp.axis, " is ",
-                                t.type.shape[sbp.axis], ", fewer than the ", k,
-                                " devices");
+    } else if (!ops::IsShardable(t.type.shape, sbp, mesh)) {
+      choice.why = WhyNotShardable(t.type.shape, sbp, mesh);
     } else if (legal.count(sbp) > 0) {
       choice.why =
           "rule: the search leaves out splits of images along height or width";
@@ -284,7 +308,7 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor) const {
   explanation.node = node.name;
   explanation.op = node.op;
 
-  const Sbp chosen_sbp = assignment_.produced[tensor];
+  const NdSbp chosen_sbp = assignment_.produced[tensor];
   Solution as_is;
   as_is.compilation = compiled_.result;
   SbpChoice chosen = Describe(as_is, t.name);
@@ -293,10 +317,10 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor) const {
   explanation.choices.push_back(chosen);
 
   const bool pinned = compiled_.options.pins.count(t.name) > 0;
-  std::set<Sbp> offered = Offered(graph_, assignment_, tensor);
+  std::set<NdSbp> offered = Offered(graph_, assignment_, tensor);
   if (pinned) {
     // What there would be without the pin.
-    std::map<std::string, Sbp> pins = compiled_.options.pins;
+    std::map<std::string, NdSbp> pins = compiled_.options.pins;
     pins.erase(t.name);
     const Solution unpinned = Solve(pins);
     RETURN_IF_ERROR(unpinned.status);
@@ -304,9 +328,9 @@ absl::StatusOr<TensorExplanation> Explainer::Explain(TensorId tensor) const {
   }
   double next_best = -1;
   std::string next;
-  for (const Sbp& sbp : offered) {
+  for (const NdSbp& sbp : offered) {
     if (sbp == chosen_sbp) continue;
-    std::map<std::string, Sbp> pins = compiled_.options.pins;
+    std::map<std::string, NdSbp> pins = compiled_.options.pins;
     pins[t.name] = sbp;
     const Solution solution = Solve(pins);
     SbpChoice choice;
@@ -405,7 +429,7 @@ std::vector<SignatureChoice> Explainer::Signatures(NodeId node) const {
   std::vector<SignatureChoice> choices;
   for (size_t i = 0; i < assignment_.options[node].size(); ++i) {
     const SbpOption& option = assignment_.options[node][i];
-    choices.push_back({SignatureText(option.signature),
+    choices.push_back({option.signature.ToString(),
                        option.signature == assignment_.chosen[node],
                        option.compute_seconds, option.communication_seconds,
                        step_seconds_.empty()

@@ -68,7 +68,7 @@ class Explainer {
 
  private:
   struct Solution;
-  Solution Solve(const std::map<std::string, ops::Sbp>& pins) const;
+  Solution Solve(const std::map<std::string, ops::NdSbp>& pins) const;
   SbpChoice Describe(const Solution& solution, const std::string& tensor) const;
   std::string WhyRejected(const SbpChoice& choice, const SbpChoice& chosen,
                           const Solution& solution,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,7 +42,7 @@ std::string HardwareText(const Plan& plan) {
 }
 
 std::string SbpText(const LogicalTensor& tensor) {
-  return absl::StrJoin(tensor.sbp(), " ");
+  return absl::StrJoin(tensor.sbp(), ",");
 }
 
 std::string TypeText(const LogicalTensor& tensor) {
@@ -71,9 +73,12 @@ std::vector<TensorFacts> FindTensors(const Plan& plan) {
 
 std::vector<CollectiveFacts> FindCollectives(const Plan& plan) {
   std::vector<CollectiveFacts> facts;
+  // On a mesh of several axes, groups of devices do the same side by side.
+  std::set<std::string> names;
   for (int t = 0; t < plan.tasks_size(); ++t) {
     const Task& task = plan.tasks(t);
     if (!task.has_collective() || task.rank() != 0) continue;
+    if (!names.insert(task.name()).second) continue;
     CollectiveFacts c;
     c.task = t;
     c.kind = KindText(task.collective());

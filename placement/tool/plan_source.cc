@@ -33,11 +33,13 @@ absl::StatusOr<Compiled> CompileFromFlags() {
     }
   }
   if (compiled.request.hardware.empty()) {
-    compiled.cluster = benchmarks::LocalCpuCluster(compiled.request.devices);
+    compiled.cluster =
+        Arranged(benchmarks::LocalCpuCluster(compiled.request.devices),
+                 AxesOf(compiled.request));
   } else {
     ASSIGN_OR_RETURN(const Hardware hardware,
                      ReadHardware(compiled.request.hardware));
-    compiled.cluster = ClusterOf(hardware, compiled.request.devices);
+    compiled.cluster = ClusterOf(hardware, AxesOf(compiled.request));
   }
   // Only now: measuring the machine is not compiling.
   const auto start = std::chrono::steady_clock::now();

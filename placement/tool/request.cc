@@ -1,6 +1,7 @@
 #include "placement/tool/request.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,10 @@ DEFINE_string(devices, "auto",
               "each with its share of the cores. auto: one per core, at least "
               "2 and at most 8. Plans can also be made for hardware that is "
               "not here, by name: v100_sxm2_32gb:8.");
+DEFINE_string(mesh, "",
+              "How the devices are arranged: named axes with their sizes, "
+              "outermost first, such as node:4,device:8. A tensor then has an "
+              "SBP along each. Empty: one axis of all devices.");
 DEFINE_int64(classes, 2000000,
              "Number of identities (classes of the head). With --data=PATH "
              "0 means as many as the folder has people.");
@@ -68,9 +73,11 @@ DEFINE_string(momentum_type, "float32",
 DEFINE_string(fuse, "auto",
               "auto: the compiler uses fused operators where they cost less; "
               "none: never.");
-DEFINE_string(pin, "",
-              "Force the SBP of tensors: \"tensor:S(0)\"; several separated by "
-              "semicolons. `plan show --unfold` lists the tensors' names.");
+DEFINE_string(
+    pin, "",
+    "Force the SBP of tensors: \"tensor:S(0)\", on a mesh of two axes "
+    "\"tensor:S(0),B\"; several separated by semicolons. `plan show --unfold` "
+    "lists the tensors' names.");
 DEFINE_string(dump_passes, "",
               "Write the graph after each compiler pass into this folder.");
 
@@ -129,9 +136,53 @@ absl::StatusOr<ops::DataType> ParseStored(const char* flag,
   return InvalidFlag(flag, type, "use float32 or bfloat16");
 }
 
-absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
+// "node:4,device:8".
+absl::StatusOr<std::vector<AxisSize>> ParseMesh(const std::string& text) {
+  std::vector<AxisSize> axes;
+  std::set<std::string> names;
+  for (absl::string_view part : absl::StrSplit(text, ',')) {
+    const std::vector<std::string> name_size = absl::StrSplit(part, ':');
+    AxisSize axis;
+    if (name_size.size() != 2 || name_size[0].empty() ||
+        !absl::SimpleAtoi(name_size[1], &axis.size) || axis.size < 1 ||
+        axis.size > 1024) {
+      return InvalidFlag("mesh", text,
+                         "use name:size,name:size with sizes from 1 to 1024, "
+                         "outermost first, such as node:4,device:8");
+    }
+    axis.name = name_size[0];
+    if (!names.insert(axis.name).second) {
+      return InvalidFlag("mesh", text,
+                         absl::StrCat("two axes are named ", axis.name));
+    }
+    axes.push_back(std::move(axis));
+  }
+  if (axes.size() > 3) {
+    return InvalidFlag("mesh", text, "at most 3 axes");
+  }
+  return axes;
+}
+
+// Sets mesh, and devices where --devices leaves their number open.
+absl::Status ArrangeDevices(const std::string& mesh, bool auto_devices,
+                            Request* request) {
+  if (mesh.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(request->mesh, ParseMesh(mesh));
+  int64_t places = 1;
+  for (const AxisSize& axis : request->mesh) places *= axis.size;
+  if (auto_devices && places <= 1024) {
+    request->devices = static_cast<int>(places);
+  }
+  if (places == request->devices) return absl::OkStatus();
+  return InvalidFlag(
+      "mesh", mesh,
+      absl::StrCat("it has ", places, " places, --devices names ",
+                   request->devices, " devices; make the two agree"));
+}
+
+absl::StatusOr<std::map<std::string, ops::NdSbp>> ParsePins(
     const std::string& text) {
-  std::map<std::string, ops::Sbp> pins;
+  std::map<std::string, ops::NdSbp> pins;
   for (absl::string_view pin : absl::StrSplit(text, ';', absl::SkipEmpty())) {
     // The last colon: tensor names may have some (":1" is a second output).
     const size_t colon = pin.rfind(':');
@@ -139,7 +190,7 @@ absl::StatusOr<std::map<std::string, ops::Sbp>> ParsePins(
       return InvalidFlag("pin", pin,
                          "use tensor:SBP, such as head.weight:S(0)");
     }
-    absl::StatusOr<ops::Sbp> sbp = ops::ParseSbp(pin.substr(colon + 1));
+    absl::StatusOr<ops::NdSbp> sbp = ops::ParseNdSbp(pin.substr(colon + 1));
     if (!sbp.ok()) return InvalidFlag("pin", pin, sbp.status().message());
     const std::string tensor(pin.substr(0, colon));
     if (!pins.emplace(tensor, *sbp).second && pins[tensor] != *sbp) {
@@ -201,9 +252,15 @@ absl::Status CheckRanges(const Request& r) {
 
 }  // namespace
 
+std::vector<AxisSize> AxesOf(const Request& request) {
+  if (!request.mesh.empty()) return request.mesh;
+  return {{"device", request.devices}};
+}
+
 absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
   Request r;
   RETURN_IF_ERROR(ParseDevices(FLAGS_devices, auto_devices, &r));
+  RETURN_IF_ERROR(ArrangeDevices(FLAGS_mesh, FLAGS_devices == "auto", &r));
   ASSIGN_OR_RETURN(r.half,
                    ParseHalf(FLAGS_fp16, FLAGS_half_type, !r.hardware.empty()));
   r.network = FLAGS_network;
@@ -255,6 +312,13 @@ absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
   }
   r.fuse = FLAGS_fuse == "auto";
   ASSIGN_OR_RETURN(r.pins, ParsePins(FLAGS_pin));
+  for (const auto& [tensor, sbp] : r.pins) {
+    if (sbp.num_axes() == static_cast<int>(AxesOf(r).size())) continue;
+    return InvalidFlag(
+        "pin", absl::StrCat(tensor, ":", sbp.ToString()),
+        absl::StrCat("the mesh has ", AxesOf(r).size(),
+                     " axes; name an SBP for each, separated by commas"));
+  }
   r.dump_passes = UserPath(FLAGS_dump_passes);
   RETURN_IF_ERROR(CheckRanges(r));
   return r;
@@ -281,7 +345,9 @@ models::TrainConfig TrainConfigOf(const Request& r) {
   config.margin = r.margin;
   config.margin_gradient = r.margin_gradient;
   config.sample_rate = r.partial_fc;
-  config.class_groups = r.devices;
+  // What is sampled of a group lies on one device: the groups are split along
+  // the innermost axis, which has the fastest links.
+  config.class_groups = AxesOf(r).back().size;
   config.storage = r.storage;
   return config;
 }

@@ -14,13 +14,17 @@
 #include "models/face_head.h"
 #include "models/train_graph.h"
 #include "ops/graph/data_type.h"
-#include "ops/graph/sbp.h"
+#include "ops/graph/nd_sbp.h"
+#include "placement/cluster.h"
 #include "placement/compile.h"
 
 namespace facet::placement {
 
 struct Request {
   int devices = 0;
+  // How they are arranged, outermost first; sizes multiply to `devices`. Empty:
+  // in a row. AxesOf says it for both.
+  std::vector<AxisSize> mesh;
   // A profile (simulate/hardware.h) to compile for but not to run on; empty:
   // CPU devices.
   std::string hardware;
@@ -43,9 +47,11 @@ struct Request {
   std::string partial_fc_update;
   models::Storage storage;  // Of the class weights.
   bool fuse = true;
-  std::map<std::string, ops::Sbp> pins;
+  std::map<std::string, ops::NdSbp> pins;
   std::string dump_passes;  // Absolute; empty: none.
 };
+
+std::vector<AxisSize> AxesOf(const Request& request);
 
 // Of the flags as they are now. `auto_devices`: what --devices=auto means here.
 // InvalidArgument names the flag, its value and what was allowed.

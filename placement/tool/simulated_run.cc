@@ -58,7 +58,7 @@ absl::StatusOr<SimulatedRun> SimulateRequest(
   SimulatedRun run;
   ASSIGN_OR_RETURN(
       Plan plan,
-      CompileFor(request, ClusterOf(hardware, request.devices), &run.fits));
+      CompileFor(request, ClusterOf(hardware, AxesOf(request)), &run.fits));
   if (!options.overlap) RunCollectivesAmongCompute(&plan);
   const StepTimes times = SimulateSteadyStep(plan);
   run.step_seconds = times.seconds;

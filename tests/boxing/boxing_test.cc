@@ -7,17 +7,13 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <set>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "gtest/gtest.h"
-#include "ops/cpu_kernels.h"
-#include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
 #include "placement/boxing/boxing_cost.h"
-#include "runtime/collectives/shared_memory.h"
+#include "tests/boxing/run_boxing.h"
 
 namespace facet::placement {
 namespace {
@@ -26,145 +22,37 @@ using ops::DataType;
 using ops::HostValue;
 using ops::Sbp;
 using ops::Shape;
-using ops::TensorSlice;
 using ops::TensorType;
-
-TensorSlice SliceOf(const BoxingValue& value, const TensorType& type) {
-  TensorSlice slice;
-  slice.dtype = type.dtype;
-  slice.shape = value.region.shape;
-  slice.offset = value.region.offset;
-  slice.global_shape = value.packed ? value.region.shape : type.shape;
-  return slice;
-}
-
-runtime::ReduceOp ToReduceOp(ReduceKind reduce) {
-  return reduce == ReduceKind::kMax ? runtime::ReduceOp::kMax
-                                    : runtime::ReduceOp::kSum;
-}
-
-// Runs the program's tasks of one device in order.
-void RunDevice(const BoxingProgram& program, const TensorType& type, int device,
-               runtime::Communicator* communicator,
-               std::vector<HostValue>* values) {
-  for (const BoxingTask& task : program.tasks) {
-    if (task.device != device) continue;
-    std::vector<HostValue> inputs;
-    if (task.input != ops::kNone) inputs.push_back((*values)[task.input]);
-    if (!task.op.empty()) {
-      const ops::OpDef* def = ops::FindOp(task.op);
-      ASSERT_NE(def, nullptr) << task.op;
-      auto outputs = ops::RunOp(*def, task.attributes, inputs,
-                                {SliceOf(program.values[task.output], type)},
-                                {}, ops::CpuKernels());
-      ASSERT_TRUE(outputs.ok()) << outputs.status();
-      (*values)[task.output] = (*outputs)[0];
-      continue;
-    }
-    const void* in = inputs.empty() ? nullptr : inputs[0].view().data;
-    void* out = nullptr;
-    if (task.output != ops::kNone) {
-      (*values)[task.output] =
-          HostValue(SliceOf(program.values[task.output], type));
-      out = (*values)[task.output].view().data;
-    }
-    absl::Status status;
-    switch (program.kind) {
-      case CollectiveKind::kAllReduce:
-        status = communicator->AllReduce(
-            ToReduceOp(program.reduce),
-            {{type.dtype, in, out, inputs[0].slice().num_elements()}});
-        break;
-      case CollectiveKind::kAllGather:
-        status = communicator->AllGather(type.dtype, in, out, task.counts);
-        break;
-      case CollectiveKind::kReduceScatter:
-        status = communicator->ReduceScatter(ToReduceOp(program.reduce),
-                                             type.dtype, in, out, task.counts);
-        break;
-      case CollectiveKind::kAllToAll:
-        status = communicator->AllToAll(type.dtype, in, out, task.counts,
-                                        task.receive_counts);
-        break;
-      case CollectiveKind::kNone:
-        FAIL() << "a collective task in a local program";
-    }
-    ASSERT_TRUE(status.ok()) << status;
-  }
-}
-
-HostValue Whole(const TensorType& type) {
-  HostValue whole = HostValue::Whole(type);
-  std::vector<double> values(type.shape.num_elements());
-  // Small integers: exact in every type, whatever the order of additions.
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<double>((i * 37 + 11) % 61) - 30;
-  }
-  whole.FromDoubles(values);
-  return whole;
-}
 
 void CheckTransition(const TensorType& type, const Location& from,
                      const Location& to) {
   const auto lowered = LowerBoxing(type, from, to);
   ASSERT_TRUE(lowered.ok()) << lowered.status();
   const BoxingProgram& program = *lowered;
-  const HostValue whole = Whole(type);
-  std::vector<HostValue> values(program.values.size());
+  const HostValue whole = IntegersOf(type);
   const int from_count = static_cast<int>(from.devices.size());
   const int to_count = static_cast<int>(to.devices.size());
   ASSERT_EQ(program.inputs.size(), from.devices.size());
   ASSERT_EQ(program.outputs.size(), to.devices.size());
+  std::map<int, HostValue> shares;
   for (int r = 0; r < from_count; ++r) {
     EXPECT_EQ(program.values[program.inputs[r]].device, from.devices[r]);
-    values[program.inputs[r]] = ops::TakeShare(whole, from.sbp, from_count, r);
+    shares[from.devices[r]] = ops::TakeShare(whole, from.sbp, from_count, r);
   }
-  std::map<int, std::unique_ptr<runtime::Communicator>> communicators;
-  if (!program.group.empty()) {
-    auto by_rank = runtime::CreateSharedMemoryCommunicators(
-        static_cast<int>(program.group.size()));
-    for (size_t r = 0; r < program.group.size(); ++r) {
-      communicators[program.group[r]] = std::move(by_rank[r]);
-    }
-  }
-  std::set<int> devices;
-  for (const BoxingTask& task : program.tasks) devices.insert(task.device);
-  std::vector<std::thread> threads;
-  for (int device : devices) {
-    // Looked up here: an entry that is missing is made, by one thread.
-    runtime::Communicator* communicator = communicators[device].get();
-    threads.emplace_back([&, device, communicator] {
-      RunDevice(program, type, device, communicator, &values);
-    });
-    // Local programs need no company.
-    if (program.group.empty()) threads.back().join(), threads.pop_back();
-  }
-  for (std::thread& thread : threads) thread.join();
+  const auto results = RunBoxing({program}, type, shares);
+  ASSERT_TRUE(results.ok()) << results.status();
 
-  std::vector<HostValue> shares;
+  std::vector<HostValue> by_rank;
   for (int r = 0; r < to_count; ++r) {
     const BoxingValue& value = program.values[program.outputs[r]];
     EXPECT_EQ(value.device, to.devices[r]);
     EXPECT_EQ(value.region.shape,
               ops::LocalRegion(type.shape, to.sbp, to_count, r).shape);
-    shares.push_back(values[program.outputs[r]]);
+    by_rank.push_back(results->at(to.devices[r]));
   }
-  const auto joined = ops::JoinShares(shares, to.sbp);
+  const auto joined = ops::JoinShares(by_rank, to.sbp);
   ASSERT_TRUE(joined.ok()) << joined.status();
-  const std::vector<double> got = joined->ToDoubles();
-  const std::vector<double> want = whole.ToDoubles();
-  if (from.sbp.kind != Sbp::Kind::kPartialSum) {
-    EXPECT_EQ(got, want);
-    return;
-  }
-  // Partial values add up to the whole but for their own rounding.
-  double tolerance = 0;
-  if (type.dtype == DataType::kFloat32) tolerance = 30 * 1e-6;
-  if (type.dtype == DataType::kFloat16) tolerance = 30 * 4e-3;
-  if (type.dtype == DataType::kBFloat16) tolerance = 30 * 3e-2;
-  for (size_t i = 0; i < want.size(); ++i) {
-    ASSERT_NEAR(got[i], want[i], tolerance) << "element " << i;
-  }
+  ExpectSameValue(*joined, whole, from.sbp == Sbp::PSum());
 }
 
 std::vector<Sbp> AllSbps(const Shape& shape, int devices) {

@@ -12,6 +12,7 @@
 #include "ops/gradient.h"
 #include "ops/graph/shard.h"
 #include "ops/graph_builder.h"
+#include "ops/nd_signature.h"
 #include "ops/testing/given_op.h"
 #include "ops/testing/interpreter.h"
 #include "tests/op_contract/run_sharded.h"
@@ -290,14 +291,15 @@ bool SameBits(const HostValue& a, const HostValue& b) {
          std::memcmp(a.view().data, b.view().data, a.slice().size_bytes()) == 0;
 }
 
-void CompareSharded(const Variant& variant, const Signature& signature, int k,
-                    const Results& sharded, const Results& whole,
-                    Errors* errors) {
-  const std::string place = absl::StrCat(variant.name, ", signature ",
-                                         ToString(signature), ", k = ", k);
+void CompareSharded(const Variant& variant, const ops::NdSignature& signature,
+                    const ops::Mesh& mesh, const Results& sharded,
+                    const Results& whole, Errors* errors) {
+  const std::string place =
+      absl::StrCat(variant.name, ", signature ", signature.ToString(),
+                   ", k = ", mesh.ToString());
   double rounding = variant.tolerance;
   for (size_t i = 0; i < signature.inputs.size(); ++i) {
-    if (signature.inputs[i].is_partial()) {
+    if (signature.inputs[i].any_partial()) {
       rounding = std::max(rounding, RoundingOf(variant.inputs[i].dtype));
     }
   }
@@ -376,17 +378,19 @@ std::vector<std::string> CheckSignatures(const OpDef& def,
       errors.Add(variant.name, ": on one device: ", whole.status().message());
       continue;
     }
-    for (int k : {2, 3, 4}) {
-      for (const Signature& signature :
-           ops::LegalSignatures(def, variant.call(), k)) {
+    for (const ops::Mesh& mesh :
+         {ops::Mesh{{2}}, ops::Mesh{{3}}, ops::Mesh{{4}}, ops::Mesh{{2, 2}}}) {
+      for (const ops::NdSignature& signature :
+           ops::LegalNdSignatures(def, variant.call(), mesh)) {
         const absl::StatusOr<Results> sharded =
-            RunSharded(def, variant, signature, k, kernels);
+            RunSharded(def, variant, signature, mesh, kernels);
         if (!sharded.ok()) {
-          errors.Add(variant.name, ", signature ", ToString(signature),
-                     ", k = ", k, ": ", sharded.status().message());
+          errors.Add(variant.name, ", signature ", signature.ToString(),
+                     ", k = ", mesh.ToString(), ": ",
+                     sharded.status().message());
           continue;
         }
-        CompareSharded(variant, signature, k, *sharded, *whole, &errors);
+        CompareSharded(variant, signature, mesh, *sharded, *whole, &errors);
       }
     }
   }

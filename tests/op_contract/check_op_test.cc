@@ -176,7 +176,8 @@ TEST_F(CheckOpTest, FindsAWrongSignature) {
     return {ops::Uniform(1, 1, Sbp::B()), ops::Uniform(1, 1, Sbp::PSum())};
   };
   const std::vector<std::string> errors = CheckSignatures(def_, Kernels());
-  ASSERT_EQ(errors.size(), 3);  // k = 2, 3, 4.
+  // k = 2, 3, 4, and along either axis or both of 2x2.
+  ASSERT_EQ(errors.size(), 6);
   EXPECT_THAT(errors[1],
               testing::StartsWith(
                   "op double_rows, example 0: (float32[5, 7]), signature "

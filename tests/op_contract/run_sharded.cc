@@ -9,12 +9,13 @@
 #include "ops/data_source.h"
 #include "ops/fetch_sink.h"
 #include "ops/status_macros.h"
+#include "ops/testing/mesh_shares.h"
 
 namespace facet::tests {
 namespace {
 
 using ops::HostValue;
-using ops::Sbp;
+using ops::NdSbp;
 
 // Any step but the first, so that its number can matter.
 constexpr int64_t kStep = 3;
@@ -80,13 +81,13 @@ double LargestOf(const HostValue& value) {
 }
 
 absl::Status Join(const std::string& name, const std::vector<HostValue>& shares,
-                  const Sbp& sbp, Results* results) {
-  absl::StatusOr<HostValue> whole = ops::JoinShares(shares, sbp);
+                  const NdSbp& sbp, const ops::Mesh& mesh, Results* results) {
+  absl::StatusOr<HostValue> whole = ops::JoinMeshShares(shares, sbp, mesh);
   if (!whole.ok()) {
     return absl::Status(whole.status().code(),
                         absl::StrCat(name, ": ", whole.status().message()));
   }
-  if (sbp.is_partial()) {
+  if (sbp.any_partial()) {
     for (const HostValue& share : shares) {
       results->largest_partial =
           std::max(results->largest_partial, LargestOf(share));
@@ -97,19 +98,23 @@ absl::Status Join(const std::string& name, const std::vector<HostValue>& shares,
 }
 
 // A split value must come from all ranks, a broadcast one from rank 0 alone.
-absl::Status JoinFetched(const RecordingFetchSink& sink, const Sbp& sbp, int k,
-                         Results* results) {
+absl::Status JoinFetched(const RecordingFetchSink& sink, const NdSbp& sbp,
+                         const ops::Mesh& mesh, Results* results) {
   for (const auto& [name, by_rank] : sink.received()) {
     std::vector<HostValue> shares;
     for (const auto& [rank, value] : by_rank) shares.push_back(value);
-    const size_t expected = sbp.is_broadcast() ? 1 : static_cast<size_t>(k);
-    if (shares.size() != expected || by_rank.count(0) == 0) {
+    const int expected = sbp.any_split() ? mesh.num_devices() : 1;
+    if (static_cast<int>(shares.size()) != expected || by_rank.count(0) == 0) {
       return absl::InternalError(absl::StrCat(
           "fetched ", name, " from ", shares.size(), " ranks, the first is ",
           by_rank.begin()->first, "; expected ", expected,
           ", the first 0, for a value that is ", sbp.ToString()));
     }
-    RETURN_IF_ERROR(Join("fetched " + name, shares, sbp, results));
+    if (expected == 1) {
+      results->values["fetched " + name] = shares[0];
+      continue;
+    }
+    RETURN_IF_ERROR(Join("fetched " + name, shares, sbp, mesh, results));
   }
   return absl::OkStatus();
 }
@@ -139,13 +144,14 @@ absl::StatusOr<Results> RunWhole(const ops::OpDef& def, const Variant& variant,
     if (m >= static_cast<int>(inputs.size())) continue;
     results.values[absl::StrCat("mutated input ", m)] = inputs[m];
   }
-  RETURN_IF_ERROR(JoinFetched(sink, Sbp::B(), 1, &results));
+  RETURN_IF_ERROR(JoinFetched(sink, ops::Sbp::B(), ops::Mesh{{1}}, &results));
   return results;
 }
 
 absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
                                    const Variant& variant,
-                                   const ops::Signature& signature, int k,
+                                   const ops::NdSignature& signature,
+                                   const ops::Mesh& mesh,
                                    const ops::KernelLibrary& kernels) {
   CountingDataSource source;
   RecordingFetchSink sink;
@@ -154,12 +160,13 @@ absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
   std::vector<std::vector<HostValue>> inputs(variant.inputs.size());
   std::vector<std::vector<HostValue>> outputs(variant.outputs.size());
   Results results;
-  for (int rank = 0; rank < k; ++rank) {
+  for (int rank = 0; rank < mesh.num_devices(); ++rank) {
     std::vector<HostValue> shares;
     for (size_t i = 0; i < whole.size(); ++i) {
-      shares.push_back(ops::TakeShare(whole[i], signature.inputs[i], k, rank));
+      shares.push_back(
+          ops::TakeMeshShare(whole[i], signature.inputs[i], mesh, rank));
       inputs[i].push_back(shares.back());
-      if (signature.inputs[i].is_partial()) {
+      if (signature.inputs[i].any_partial()) {
         results.largest_partial =
             std::max(results.largest_partial, LargestOf(shares.back()));
       }
@@ -168,13 +175,13 @@ absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
     for (size_t o = 0; o < variant.outputs.size(); ++o) {
       const ops::TensorType& type = variant.outputs[o];
       const ops::Region region =
-          ops::LocalRegion(type.shape, signature.outputs[o], k, rank);
+          ops::LocalRegion(type.shape, signature.outputs[o], mesh, rank);
       slices.push_back({type.dtype, ops::Layout::kRowMajor, region.shape,
                         type.shape, region.offset});
     }
     ops::RunOptions options = Options(def, &source, &sink);
     options.rank = rank;
-    options.num_ranks = k;
+    options.num_ranks = mesh.num_devices();
     absl::StatusOr<std::vector<HostValue>> values =
         ops::RunOp(def, variant.attributes, shares, slices, options, kernels);
     if (!values.ok()) {
@@ -188,15 +195,15 @@ absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
   }
   for (size_t o = 0; o < outputs.size(); ++o) {
     RETURN_IF_ERROR(Join(absl::StrCat("output ", o), outputs[o],
-                         signature.outputs[o], &results));
+                         signature.outputs[o], mesh, &results));
   }
   for (int m : def.mutates) {
     if (m >= static_cast<int>(inputs.size())) continue;
     RETURN_IF_ERROR(Join(absl::StrCat("mutated input ", m), inputs[m],
-                         signature.inputs[m], &results));
+                         signature.inputs[m], mesh, &results));
   }
   if (!sink.received().empty()) {
-    RETURN_IF_ERROR(JoinFetched(sink, signature.inputs[0], k, &results));
+    RETURN_IF_ERROR(JoinFetched(sink, signature.inputs[0], mesh, &results));
   }
   return results;
 }

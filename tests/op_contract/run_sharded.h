@@ -1,5 +1,5 @@
-// One application of an op over k devices: takes shares, runs the kernel once
-// per rank, joins what came out.
+// One application of an op over the devices of a mesh: takes shares, runs the
+// kernel once per rank, joins what came out.
 #ifndef FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
 #define FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
 
@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "ops/graph/mesh.h"
 #include "ops/kernel.h"
+#include "ops/nd_signature.h"
 #include "ops/op_def.h"
 #include "ops/testing/interpreter.h"
 #include "tests/op_contract/variants.h"
@@ -31,7 +33,8 @@ absl::StatusOr<Results> RunWhole(const ops::OpDef& def, const Variant& variant,
 
 absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
                                    const Variant& variant,
-                                   const ops::Signature& signature, int k,
+                                   const ops::NdSignature& signature,
+                                   const ops::Mesh& mesh,
                                    const ops::KernelLibrary& kernels);
 
 }  // namespace facet::tests

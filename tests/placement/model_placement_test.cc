@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "models/train_graph.h"
 #include "ops/graph_builder.h"
+#include "ops/nd_signature.h"
 #include "ops/op_table.h"
+#include "placement/boxing/boxing_routes.h"
 #include "placement/passes/append_optimizer.h"
 #include "placement/passes/assign_sbp.h"
 #include "placement/passes/autodiff.h"
@@ -39,8 +42,8 @@ ops::Graph TrainGraph(const std::string& network, int64_t classes,
   return *graph;
 }
 
-Sbp SbpOf(const ops::Graph& graph, const SbpAssignment& assignment,
-          const std::string& tensor) {
+ops::NdSbp SbpOf(const ops::Graph& graph, const SbpAssignment& assignment,
+                 const std::string& tensor) {
   const ops::TensorId id = ops::FindTensor(graph, tensor);
   EXPECT_NE(id, ops::kNone) << tensor;
   return assignment.produced[id];
@@ -185,10 +188,16 @@ TEST(AssignSbpTest, ImpossiblePinsSayWhatIsPossible) {
               HasSubstr("no.such"));
 }
 
-TEST(AssignSbpTest, BoxingMakesProducersAndReadersAgree) {
+// On a row, and on a mesh whose outer links are slow.
+class BoxingOnTest : public testing::TestWithParam<std::vector<AxisSize>> {};
+
+TEST_P(BoxingOnTest, BoxingMakesProducersAndReadersAgree) {
   const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
-  const auto assignment = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+  Cluster cluster = Arranged(Devices(4), GetParam());
+  cluster.mesh[0].bytes_per_second /= 10;
+  const auto assignment = AssignSbp(graph, cluster, {}, ops::FindOp);
   ASSERT_TRUE(assignment.ok());
+  EXPECT_EQ(assignment->seconds, assignment->lower_bound);
   const auto placed = InsertBoxing(graph, *assignment, ops::FindOp);
   ASSERT_TRUE(placed.ok()) << placed.status();
   ASSERT_TRUE(ops::VerifyGraph(placed->graph, ops::FindOp).ok());
@@ -197,10 +206,13 @@ TEST(AssignSbpTest, BoxingMakesProducersAndReadersAgree) {
     const ops::Node& node = placed->graph.nodes[n];
     if (node.op == "boxing") {
       ++boxings;
-      EXPECT_NE(placed->sbp[node.inputs[0]], placed->sbp[node.outputs[0]]);
+      EXPECT_TRUE(IsBoxingStep(placed->graph.tensors[node.inputs[0]].type.shape,
+                               placed->sbp[node.inputs[0]],
+                               placed->sbp[node.outputs[0]], MeshOf(cluster)))
+          << node.name;
       continue;
     }
-    ops::Signature signature;
+    ops::NdSignature signature;
     for (ops::TensorId t : node.inputs) {
       signature.inputs.push_back(placed->sbp[t]);
     }
@@ -208,12 +220,17 @@ TEST(AssignSbpTest, BoxingMakesProducersAndReadersAgree) {
       signature.outputs.push_back(placed->sbp[t]);
     }
     const ops::NodeCall call(placed->graph, static_cast<ops::NodeId>(n));
-    const auto legal =
-        ops::LegalSignatures(*ops::FindOp(node.op), call.call(), 4);
+    const auto legal = ops::LegalNdSignatures(*ops::FindOp(node.op),
+                                              call.call(), MeshOf(cluster));
     EXPECT_THAT(legal, testing::Contains(signature)) << node.name;
   }
   EXPECT_GT(boxings, 10);
 }
+
+INSTANTIATE_TEST_SUITE_P(Meshes, BoxingOnTest,
+                         testing::Values(std::vector<AxisSize>{{"device", 4}},
+                                         std::vector<AxisSize>{{"node", 2},
+                                                               {"device", 2}}));
 
 TEST(AssignSbpTest, ReadersThatWantTheSameShareOneBoxing) {
   const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
@@ -244,12 +261,32 @@ TEST(AssignSbpTest, ReadersThatWantTheSameShareOneBoxing) {
   EXPECT_GT(seen.size(), 10u);
 }
 
-TEST(AssignSbpTest, MeshesOfTwoAxesAreRefused) {
-  Cluster cluster = Devices(4);
-  cluster.mesh = {{"node", 2}, {"device", 2}};
-  const ops::Graph graph = TrainGraph("r18", 1000, 64, 4);
-  EXPECT_EQ(AssignSbp(graph, cluster, {}, ops::FindOp).status().code(),
-            absl::StatusCode::kUnimplemented);
+// A mesh's placements contain those of the row: with the same links the best is
+// no worse than that of the row, whose collectives have more rounds.
+TEST(AssignSbpTest, AMeshOfTwoAxesIsNoWorseThanARow) {
+  const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
+  const auto row = AssignSbp(graph, Devices(4), {}, ops::FindOp);
+  const auto mesh =
+      AssignSbp(graph, Arranged(Devices(4), {{"node", 2}, {"device", 2}}), {},
+                ops::FindOp);
+  ASSERT_TRUE(row.ok());
+  ASSERT_TRUE(mesh.ok()) << mesh.status();
+  EXPECT_LE(mesh->seconds, row->seconds * (1 + 1e-9));
+  EXPECT_EQ(mesh->seconds, mesh->lower_bound);
+}
+
+TEST(AssignSbpTest, PinsNameAnSbpForEveryAxis) {
+  const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
+  const Cluster cluster = Arranged(Devices(4), {{"node", 2}, {"device", 2}});
+  const ops::NdSbp wanted{Sbp::B(), Sbp::S(0)};
+  const auto assignment =
+      AssignSbp(graph, cluster, {{"head.weight", wanted}}, ops::FindOp);
+  ASSERT_TRUE(assignment.ok()) << assignment.status();
+  EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), wanted);
+  EXPECT_EQ(SbpOf(graph, *assignment, "head.weight.momentum"), wanted);
+  const auto refused =
+      AssignSbp(graph, cluster, {{"head.weight", Sbp::S(0)}}, ops::FindOp);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("2 (2x2)"));
 }
 
 }  // namespace

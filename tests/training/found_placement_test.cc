@@ -26,7 +26,7 @@ struct Request {
   int64_t batch_size = 0;
   int devices = 2;
   placement::Precision precision = placement::Precision::kFloat32;
-  std::map<std::string, ops::Sbp> pins;
+  std::map<std::string, ops::NdSbp> pins;
   int64_t host_memory_bytes = 0;
   double sample_rate = 1;
   std::string row_update = "sampled";

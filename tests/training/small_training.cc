@@ -148,11 +148,16 @@ class Losses : public ops::FetchSink {
   std::mutex mutex_;
 };
 
-placement::Cluster SmallCluster(int devices) {
+placement::Cluster SmallCluster(const SmallTraining& t) {
   placement::DeviceSpec device;
   device.kind = "cpu";
   placement::Cluster cluster =
-      placement::UniformCluster(devices, device, placement::MeshAxis{});
+      placement::UniformCluster(t.devices, device, placement::MeshAxis{});
+  if (!t.mesh.empty()) {
+    cluster = placement::Arranged(std::move(cluster), t.mesh);
+    // Slower outside, so that the placements of the axes differ.
+    cluster.mesh[0].bytes_per_second /= 10;
+  }
   cluster.kernels = &ops::CpuKernels();
   return cluster;
 }
@@ -163,7 +168,7 @@ absl::StatusOr<placement::Plan> CompileSmall(const SmallTraining& t) {
   ASSIGN_OR_RETURN(const Model model, BuildSmall(t));
   placement::CompileOptions options = t.options;
   options.loss = model.loss;
-  return placement::Compile(model.graph, SmallCluster(t.devices), options);
+  return placement::Compile(model.graph, SmallCluster(t), options);
 }
 
 absl::StatusOr<TrainingResult> Train(const SmallTraining& t) {

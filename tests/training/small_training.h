@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "models/layers.h"
+#include "placement/cluster.h"
 #include "placement/compile.h"
 #include "runtime/session.h"
 
@@ -18,6 +19,8 @@ namespace facet::tests {
 
 struct SmallTraining {
   int devices = 1;
+  // How they are arranged; empty: in a row.
+  std::vector<placement::AxisSize> mesh;
   int64_t classes = 37;
   int64_t batch_size = 8;
   int64_t bn_groups = 1;
