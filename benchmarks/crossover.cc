@@ -33,9 +33,9 @@ double VariableBytes(const placement::PlacedModel& placed, int devices) {
     const ops::Tensor& tensor = placed.graph.tensors[t];
     const ops::Node& producer = placed.graph.nodes[tensor.producer];
     if (!ops::FindOp(producer.op)->is_variable) continue;
-    const ops::Region share = ops::LocalRegion(
-        tensor.type.shape, placed.assignment.produced[t], ops::Mesh{{devices}},
-        0);
+    const ops::Region share =
+        ops::LocalRegion(tensor.type.shape, placed.assignment.produced[t],
+                         ops::Mesh{{devices}}, 0);
     bytes += static_cast<double>(share.shape.num_elements() *
                                  ops::SizeInBytes(tensor.type.dtype));
   }

@@ -92,7 +92,7 @@ TEST(SettingsTest, FlagsChangeIt) {
   EXPECT_EQ(s->clip_norm, 0);
   EXPECT_EQ(s->pins,
             (std::map<std::string, ops::NdSbp>{{"head.weight", ops::Sbp::S(0)},
-                                             {"images:1", ops::Sbp::B()}}));
+                                               {"images:1", ops::Sbp::B()}}));
 }
 
 TEST(SettingsTest, HalfIsWhatTheDeviceDoesBestUnlessForced) {
@@ -214,14 +214,15 @@ TEST(SettingsTest, TheRateRisesBeforeItFalls) {
 }
 
 TEST(SettingsTest, AMeshArrangesTheDevices) {
-  const auto s = Parse({"--devices=cpu:4", "--mesh=node:2,device:2",
-                        "--pin=head.weight:B,S(0)"},
-                       SmallPreset());
+  const auto s = Parse(
+      {"--devices=cpu:4", "--mesh=node:2,device:2", "--pin=head.weight:B,S(0)"},
+      SmallPreset());
   ASSERT_TRUE(s.ok()) << s.status();
   ASSERT_EQ(s->mesh.size(), 2u);
   EXPECT_EQ(s->mesh[0].name, "node");
   EXPECT_EQ(s->mesh[1].size, 2);
-  EXPECT_EQ(s->pins.at("head.weight"), (ops::NdSbp{ops::Sbp::B(), ops::Sbp::S(0)}));
+  EXPECT_EQ(s->pins.at("head.weight"),
+            (ops::NdSbp{ops::Sbp::B(), ops::Sbp::S(0)}));
   // --devices=auto: as many as the mesh has.
   EXPECT_EQ(Parse({"--devices=auto", "--mesh=a:3,b:2"}, SmallPreset())->devices,
             6);

@@ -88,12 +88,12 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
                        ": cannot make the folder: ", error.message()));
     }
   }
-  ASSIGN_OR_RETURN(run->plan_,
-                   placement::Compile(
-                       model.graph,
-                       placement::Arranged(LocalCpuCluster(s.devices),
-                                           placement::AxesOf(s)),
-                       ToCompileOptions(s, model.loss)));
+  ASSIGN_OR_RETURN(
+      run->plan_,
+      placement::Compile(
+          model.graph,
+          placement::Arranged(LocalCpuCluster(s.devices), placement::AxesOf(s)),
+          ToCompileOptions(s, model.loss)));
   run->compile_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();

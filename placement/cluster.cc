@@ -16,9 +16,9 @@ ops::Mesh MeshOf(const Cluster& cluster) {
 absl::Status CheckMesh(const Cluster& cluster) {
   for (const MeshAxis& axis : cluster.mesh) {
     if (axis.size >= 1) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("the mesh axis \"", axis.name, "\" has size ", axis.size,
-                     "; at least 1"));
+    return absl::InvalidArgumentError(absl::StrCat("the mesh axis \"",
+                                                   axis.name, "\" has size ",
+                                                   axis.size, "; at least 1"));
   }
   const ops::Mesh mesh = MeshOf(cluster);
   if (cluster.num_devices() >= 1 &&

@@ -44,8 +44,8 @@ struct DeviceSpec {
 };
 
 // One axis of the mesh. A message of n bytes between neighbours along it takes
-// latency_seconds + n / bytes_per_second (alpha-beta model), while all groups of
-// devices along it do the same.
+// latency_seconds + n / bytes_per_second (alpha-beta model), while all groups
+// of devices along it do the same.
 struct MeshAxis {
   std::string name = "device";
   int size = 1;

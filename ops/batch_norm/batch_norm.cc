@@ -371,11 +371,11 @@ OpDef BatchNormDef() {
   def.precision = {PrecisionRule::Kind::kFollow, {0}};
   def.layout = {{0}, {0}, true};
   for (int64_t groups : {1, 2, 3, 4}) {
-    def.examples.push_back({{{"groups", groups}},
-                            {Float32({BatchOf(groups), 5, 3, 2}),
-                             Float32({groups, 5}), Float32({groups, 5}),
-                             Float32({5}), Float32({5})},
-                            {kValues, kSum, kSquareSum, kValues, kValues}});
+    def.examples.push_back(
+        {{{"groups", groups}},
+         {Float32({BatchOf(groups), 5, 3, 2}), Float32({groups, 5}),
+          Float32({groups, 5}), Float32({5}), Float32({5})},
+         {kValues, kSum, kSquareSum, kValues, kValues}});
   }
   return def;
 }

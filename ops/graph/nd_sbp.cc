@@ -19,7 +19,9 @@ bool NdSbp::any_partial() const {
 }
 
 bool NdSbp::mixes_partials() const {
-  auto has = [this](Sbp sbp) { return std::find(begin(), end(), sbp) != end(); };
+  auto has = [this](Sbp sbp) {
+    return std::find(begin(), end(), sbp) != end();
+  };
   return has(Sbp::PSum()) && has(Sbp::PMax());
 }
 

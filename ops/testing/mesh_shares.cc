@@ -67,10 +67,10 @@ absl::StatusOr<HostValue> JoinMeshShares(std::vector<HostValue> shares,
     std::vector<HostValue> joined;
     const size_t k = mesh.sizes[a];
     for (size_t first = 0; first < shares.size(); first += k) {
-      ASSIGN_OR_RETURN(HostValue value,
-                       JoinAlongAxis({shares.begin() + first,
-                                      shares.begin() + first + k},
-                                     sbp[a]));
+      ASSIGN_OR_RETURN(
+          HostValue value,
+          JoinAlongAxis({shares.begin() + first, shares.begin() + first + k},
+                        sbp[a]));
       joined.push_back(std::move(value));
     }
     shares = std::move(joined);

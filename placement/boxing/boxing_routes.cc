@@ -152,8 +152,8 @@ int BoxingRoutes::StateOf(const NdSbp& sbp) const {
 
 double BoxingRoutes::StepSeconds(const NdSbp& from, int axis, Sbp to) const {
   // Of the first device: shares do not grow with the coordinates.
-  const TensorType box{
-      type_.dtype, GroupRegion(type_.shape, from, axis, mesh_, 0).shape};
+  const TensorType box{type_.dtype,
+                       GroupRegion(type_.shape, from, axis, mesh_, 0).shape};
   const double seconds = BoxingSeconds(box, from[axis], to, cluster_, axis);
   const bool local =
       StepsOf(box.shape, from[axis], to, mesh_.sizes[axis], 0).kind ==

@@ -6,8 +6,9 @@
 //
 // A step may change axis a only if its devices hold the same boxes before and
 // after, but for that axis: no axis behind a splits a dimension that a splits
-// before or after. And what is the sum of maxima must be reduced from the inside
-// out: no axis behind a is partial of another kind than a is before or after.
+// before or after. And what is the sum of maxima must be reduced from the
+// inside out: no axis behind a is partial of another kind than a is before or
+// after.
 #ifndef FACET_PLACEMENT_BOXING_BOXING_ROUTES_H_
 #define FACET_PLACEMENT_BOXING_BOXING_ROUTES_H_
 
@@ -58,8 +59,8 @@ class BoxingRoutes {
   const Cluster& cluster_;
   const ops::Mesh mesh_;
   const bool compute_waits_;
-  std::vector<ops::NdSbp> states_;        // Ascending.
-  std::vector<std::vector<Step>> steps_;  // By state.
+  std::vector<ops::NdSbp> states_;              // Ascending.
+  std::vector<std::vector<Step>> steps_;        // By state.
   std::vector<std::vector<Arrival>> arrivals_;  // By source; empty: not yet.
 };
 

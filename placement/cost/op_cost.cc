@@ -13,8 +13,7 @@ std::vector<ops::TensorType> LocalTypes(absl::Span<const ops::TensorType> types,
                                         const ops::Mesh& mesh) {
   std::vector<ops::TensorType> local(types.begin(), types.end());
   for (size_t i = 0; i < local.size(); ++i) {
-    local[i].shape =
-        ops::LocalRegion(local[i].shape, sbps[i], mesh, 0).shape;
+    local[i].shape = ops::LocalRegion(local[i].shape, sbps[i], mesh, 0).shape;
   }
   return local;
 }

@@ -120,7 +120,7 @@ class Search {
   const std::map<std::string, NdSbp>& pins_;
   const ops::OpLookup lookup_;
   std::vector<std::vector<NdSignature>> labels_;  // By node.
-  std::vector<std::vector<Reader>> readers_;    // By tensor.
+  std::vector<std::vector<Reader>> readers_;      // By tensor.
   std::vector<bool> of_parameters_;  // By tensor: variables, casts of them ...
   PairwiseProblem problem_;
   // By type, and by whether compute waits.
@@ -152,11 +152,11 @@ absl::Status Search::CollectLabels() {
           std::remove_if(signatures.begin(), signatures.end(), SplitsImages),
           signatures.end());
       // Along an axis of one device all SBPs mean the same.
-      signatures.erase(
-          std::remove_if(
-              signatures.begin(), signatures.end(),
-              [&](const NdSignature& s) { return !IsSimple(s, mesh_); }),
-          signatures.end());
+      signatures.erase(std::remove_if(signatures.begin(), signatures.end(),
+                                      [&](const NdSignature& s) {
+                                        return !IsSimple(s, mesh_);
+                                      }),
+                       signatures.end());
       for (const NdSignature& signature : signatures) {
         seconds.push_back(
             OpSeconds(def, call, signature, mesh_, cluster_.devices.front()));
@@ -165,7 +165,8 @@ absl::Status Search::CollectLabels() {
     if (signatures.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat(node.name, " (", node.op, ") cannot be placed on ",
-                       cluster_.num_devices(), " devices: no signature leaves every device a part"));
+                       cluster_.num_devices(),
+                       " devices: no signature leaves every device a part"));
     }
     labels_.push_back(signatures);
     problem_.unary.push_back(seconds);
@@ -375,8 +376,7 @@ SbpAssignment Search::Result(const PairwiseSolution& solution) {
     for (const Reader& reader : readers_[t]) {
       const NdSbp& want = result.chosen[reader.node].inputs[reader.input];
       if (want == result.produced[t]) continue;
-      result.routes[t][want] =
-          RoutesOf(tensor).Route(result.produced[t], want);
+      result.routes[t][want] = RoutesOf(tensor).Route(result.produced[t], want);
     }
   }
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
@@ -437,6 +437,13 @@ absl::Status Search::MakeProblem() {
 absl::StatusOr<SbpAssignment> Search::Run() {
   RETURN_IF_ERROR(MakeProblem());
   const PairwiseSolution solution = Minimize(problem_);
+  if (solution.cost == kInfinity && solution.lower_bound < kInfinity) {
+    return absl::UnimplementedError(absl::StrCat(
+        "the graph is too tangled for an exact search on a mesh of ",
+        mesh_.ToString(),
+        ", and greedy choices found no placement that "
+        "satisfies all operators; pin some tensors, or use fewer mesh axes"));
+  }
   if (solution.cost == kInfinity) {
     return absl::InvalidArgumentError(absl::StrCat(
         "no placement on ", cluster_.num_devices(),

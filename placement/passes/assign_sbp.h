@@ -30,10 +30,11 @@ struct SbpAssignment {
   std::vector<ops::NdSignature> chosen;         // By node.
   std::vector<ops::NdSbp> produced;             // By tensor.
   std::vector<std::vector<SbpOption>> options;  // By node: all of them.
-  // By tensor, by the SBP in which a reader wants it otherwise: the SBPs that it
-  // goes through, one boxing step after the other; the last is the one wanted.
+  // By tensor, by the SBP in which a reader wants it otherwise: the SBPs that
+  // it goes through, one boxing step after the other; the last is the one
+  // wanted.
   std::vector<std::map<ops::NdSbp, std::vector<ops::NdSbp>>> routes;
-  double seconds = 0;                           // Modelled step time.
+  double seconds = 0;  // Modelled step time.
   // No assignment that keeps the rules below (and the pins) has less; ==
   // seconds: exact. One that breaks the rule about parts may have less.
   double lower_bound = 0;
@@ -41,17 +42,19 @@ struct SbpAssignment {
 
 // Pins: by tensor name, the SBP in which it must be produced. InvalidArgument
 // for an unknown tensor, or a pin that no signature of its producer offers
-// (names the tensor, its shape and the SBPs that were possible).
+// (names the tensor, its shape and the SBPs that were possible). Unimplemented
+// if the graph is too tangled for an exact search and greedy choices lead
+// nowhere.
 //
 // A variable lies as its mutator needs it, and its other readers take it (and
 // what is computed from variables alone, such as a cast) as it lies: parameters
 // are not moved between devices within a step.
 //
 // The parameters of one part of the model (backbone, head) are, along each axis
-// of the mesh, either all whole or all split. Mixtures per layer may move fewer bytes
-// when the batch is small (a layer with more weights than activations), but
-// they put exchanges of activations between the layers, where devices wait for
-// each other, in place of gradient exchanges that can overlap with compute.
+// of the mesh, either all whole or all split. Mixtures per layer may move fewer
+// bytes when the batch is small (a layer with more weights than activations),
+// but they put exchanges of activations between the layers, where devices wait
+// for each other, in place of gradient exchanges that can overlap with compute.
 absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
     const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup);

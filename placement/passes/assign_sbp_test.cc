@@ -90,7 +90,8 @@ class AllAssignments {
     double seconds = 0;
     for (size_t t = 0; t < graph_.tensors.size(); ++t) {
       const ops::Tensor& tensor = graph_.tensors[t];
-      const NdSbp& made = chosen_[tensor.producer]->outputs[tensor.output_index];
+      const NdSbp& made =
+          chosen_[tensor.producer]->outputs[tensor.output_index];
       int readings = 0;
       std::set<NdSbp> others;
       for (size_t n = 0; n < graph_.nodes.size(); ++n) {

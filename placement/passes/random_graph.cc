@@ -19,9 +19,7 @@ namespace {
 class Generator {
  public:
   Generator(uint64_t seed, const Cluster& cluster)
-      : random_(seed),
-        cluster_(cluster),
-        builder_(&graph_.graph, FindAnyOp) {
+      : random_(seed), cluster_(cluster), builder_(&graph_.graph, FindAnyOp) {
     // Enough for every split, of both axes of a mesh, too.
     const int least = MeshOf(cluster).num_devices();
     shape_ = {least + Pick(5), least + Pick(9)};
@@ -164,8 +162,7 @@ Cluster TestCluster(const ops::Mesh& mesh) {
 
 Cluster TestCluster(int count) { return TestCluster(ops::Mesh{{count}}); }
 
-LaidOutGraph RandomGraph(uint64_t seed, const Cluster& cluster,
-                         int num_nodes) {
+LaidOutGraph RandomGraph(uint64_t seed, const Cluster& cluster, int num_nodes) {
   return Generator(seed, cluster).Run(num_nodes);
 }
 

@@ -302,7 +302,8 @@ absl::Status Splitter::AddProgram(ops::NodeId id,
       if (program.kind == CollectiveKind::kAllReduce) {
         task.in_place.push_back({0, 0});
       }
-      task.predicted_seconds = CollectiveSeconds(program, ChangedAxis(source, target));
+      task.predicted_seconds =
+          CollectiveSeconds(program, ChangedAxis(source, target));
     } else {
       const ops::OpDef* def = lookup_(part.op);
       CHECK(def != nullptr) << part.op;

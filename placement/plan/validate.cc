@@ -8,8 +8,8 @@
 #include "absl/strings/str_join.h"
 #include "ops/graph/data_type.h"
 #include "ops/graph/layout.h"
-#include "ops/graph/sbp.h"
 #include "ops/graph/nd_sbp.h"
+#include "ops/graph/sbp.h"
 #include "ops/status_macros.h"
 #include "placement/plan/validate_parts.h"
 

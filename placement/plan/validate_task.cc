@@ -266,8 +266,8 @@ absl::Status TaskChecker::CheckShares(int t, const ops::OpDef& def,
     }
     last_ = {};
     if (!def.physical) {
-      last_.signatures = ops::LegalNdSignatures(
-          def, {attributes, inputs, outputs}, mesh);
+      last_.signatures =
+          ops::LegalNdSignatures(def, {attributes, inputs, outputs}, mesh);
     }
     last_.op = def.name;
     last_.attributes = key;

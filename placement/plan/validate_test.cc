@@ -54,8 +54,8 @@ std::vector<Fault> Faults() {
          p->add_mesh()->set_size(2);
        },
        "the mesh has 4 places for 2 devices"},
-      {"a mesh axis of no devices",
-       [](Plan* p) { p->add_mesh()->set_size(0); }, "has size 0"},
+      {"a mesh axis of no devices", [](Plan* p) { p->add_mesh()->set_size(0); },
+       "has size 0"},
       {"tensors that lie along fewer axes than the mesh has",
        [](Plan* p) {
          p->add_mesh()->set_size(1);

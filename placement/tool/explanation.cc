@@ -48,7 +48,7 @@ double ComputeSeconds(const SbpAssignment& assignment) {
 
 // SBPs that the node's signatures, as the search sees them, give the tensor.
 std::set<NdSbp> Offered(const Graph& graph, const SbpAssignment& assignment,
-                      TensorId tensor) {
+                        TensorId tensor) {
   const ops::Tensor& t = graph.tensors[tensor];
   std::set<NdSbp> sbps;
   for (const SbpOption& option : assignment.options[t.producer]) {

@@ -66,9 +66,11 @@ DEFINE_string(partial_fc_update, "sampled",
 DEFINE_string(fuse, "auto",
               "auto: the compiler uses fused operators where they cost less; "
               "none: never.");
-DEFINE_string(pin, "",
-              "Force the SBP of tensors: \"tensor:S(0)\", on a mesh of two axes "
-              "\"tensor:S(0),B\"; several separated by semicolons. `plan show --unfold` lists the tensors' names.");
+DEFINE_string(
+    pin, "",
+    "Force the SBP of tensors: \"tensor:S(0)\", on a mesh of two axes "
+    "\"tensor:S(0),B\"; several separated by semicolons. `plan show --unfold` "
+    "lists the tensors' names.");
 DEFINE_string(dump_passes, "",
               "Write the graph after each compiler pass into this folder.");
 

@@ -123,8 +123,7 @@ TEST_P(MeshBoxingTest, EveryTransition) {
   const int outer = GetParam().sizes[0], inner = GetParam().sizes[1];
   // Along each axis 5 x 5 pairs but two: P(sum) and P(max).
   for (const Shape& shape : {Shape{12, 12}, Shape{7, 11}}) {
-    EXPECT_EQ(CheckAll({DataType::kFloat32, shape}, outer, inner),
-              23 * 23);
+    EXPECT_EQ(CheckAll({DataType::kFloat32, shape}, outer, inner), 23 * 23);
   }
   // Rows that can be split once but not twice; nothing to split; rank 3.
   EXPECT_GT(CheckAll({DataType::kFloat32, {3, 13}}, outer, inner), 100);
@@ -198,29 +197,28 @@ std::vector<std::string> Texts(const std::vector<NdSbp>& route) {
 TEST(BoxingRoutesTest, LargeSumsAreReducedHierarchically) {
   const Cluster cluster = MeshOfTwo(4, 8);
   BoxingRoutes large({DataType::kFloat32, {4096, 1024}}, cluster, false);
-  EXPECT_EQ(Texts(large.Route({Sbp::PSum(), Sbp::PSum()},
-                              {Sbp::B(), Sbp::B()})),
-            (std::vector<std::string>{"P(sum),S(0)", "B,S(0)", "B,B"}));
+  EXPECT_EQ(
+      Texts(large.Route({Sbp::PSum(), Sbp::PSum()}, {Sbp::B(), Sbp::B()})),
+      (std::vector<std::string>{"P(sum),S(0)", "B,S(0)", "B,B"}));
   // For a few bytes latency counts: two steps.
   BoxingRoutes small({DataType::kFloat32, {}}, cluster, false);
-  EXPECT_EQ(small.Route({Sbp::PSum(), Sbp::PSum()}, {Sbp::B(), Sbp::B()})
-                .size(),
-            2u);
+  EXPECT_EQ(
+      small.Route({Sbp::PSum(), Sbp::PSum()}, {Sbp::B(), Sbp::B()}).size(), 2u);
 }
 
 // An outer axis cannot be gathered while an inner one splits its shares.
 TEST(BoxingRoutesTest, StepsThatWouldTearBoxesAreRefused) {
   const Mesh mesh{{2, 2}};
   const Shape shape{8, 8};
-  EXPECT_FALSE(IsBoxingStep(shape, {Sbp::S(0), Sbp::S(0)}, {Sbp::B(), Sbp::S(0)},
-                            mesh));
-  EXPECT_TRUE(IsBoxingStep(shape, {Sbp::S(0), Sbp::S(1)}, {Sbp::B(), Sbp::S(1)},
-                           mesh));
+  EXPECT_FALSE(
+      IsBoxingStep(shape, {Sbp::S(0), Sbp::S(0)}, {Sbp::B(), Sbp::S(0)}, mesh));
+  EXPECT_TRUE(
+      IsBoxingStep(shape, {Sbp::S(0), Sbp::S(1)}, {Sbp::B(), Sbp::S(1)}, mesh));
   EXPECT_FALSE(IsBoxingStep(shape, {Sbp::PSum(), Sbp::PMax()},
                             {Sbp::B(), Sbp::PMax()}, mesh));
-  const auto refused = LowerBoxingStep({DataType::kFloat32, shape},
-                                       {Sbp::S(0), Sbp::S(0)},
-                                       {Sbp::B(), Sbp::S(0)}, mesh);
+  const auto refused =
+      LowerBoxingStep({DataType::kFloat32, shape}, {Sbp::S(0), Sbp::S(0)},
+                      {Sbp::B(), Sbp::S(0)}, mesh);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(refused.status().message().find("S(0),S(0)"),
             absl::string_view::npos);

@@ -67,11 +67,10 @@ absl::Status RunDevice(const BoxingProgram& program, const TensorType& type,
       if (def == nullptr) {
         return absl::InternalError(absl::StrCat("no op ", task.op));
       }
-      ASSIGN_OR_RETURN(
-          const std::vector<HostValue> outputs,
-          ops::RunOp(*def, task.attributes, inputs,
-                     {SliceOf(program.values[task.output], type)}, {},
-                     ops::CpuKernels()));
+      ASSIGN_OR_RETURN(const std::vector<HostValue> outputs,
+                       ops::RunOp(*def, task.attributes, inputs,
+                                  {SliceOf(program.values[task.output], type)},
+                                  {}, ops::CpuKernels()));
       (*values)[task.output] = outputs[0];
       continue;
     }
@@ -82,10 +81,10 @@ absl::Status RunDevice(const BoxingProgram& program, const TensorType& type,
           HostValue(SliceOf(program.values[task.output], type));
       out = (*values)[task.output].view().data;
     }
-    RETURN_IF_ERROR(RunCollective(
-        program, task, type.dtype,
-        inputs.empty() ? 0 : inputs[0].slice().num_elements(), in, out,
-        communicator));
+    RETURN_IF_ERROR(
+        RunCollective(program, task, type.dtype,
+                      inputs.empty() ? 0 : inputs[0].slice().num_elements(), in,
+                      out, communicator));
   }
   return absl::OkStatus();
 }

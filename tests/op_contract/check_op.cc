@@ -378,8 +378,8 @@ std::vector<std::string> CheckSignatures(const OpDef& def,
       errors.Add(variant.name, ": on one device: ", whole.status().message());
       continue;
     }
-    for (const ops::Mesh& mesh : {ops::Mesh{{2}}, ops::Mesh{{3}},
-                                  ops::Mesh{{4}}, ops::Mesh{{2, 2}}}) {
+    for (const ops::Mesh& mesh :
+         {ops::Mesh{{2}}, ops::Mesh{{3}}, ops::Mesh{{4}}, ops::Mesh{{2, 2}}}) {
       for (const ops::NdSignature& signature :
            ops::LegalNdSignatures(def, variant.call(), mesh)) {
         const absl::StatusOr<Results> sharded =

@@ -1,5 +1,5 @@
-// One application of an op over the devices of a mesh: takes shares, runs the kernel once
-// per rank, joins what came out.
+// One application of an op over the devices of a mesh: takes shares, runs the
+// kernel once per rank, joins what came out.
 #ifndef FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
 #define FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
 

@@ -43,7 +43,7 @@ ops::Graph TrainGraph(const std::string& network, int64_t classes,
 }
 
 ops::NdSbp SbpOf(const ops::Graph& graph, const SbpAssignment& assignment,
-          const std::string& tensor) {
+                 const std::string& tensor) {
   const ops::TensorId id = ops::FindTensor(graph, tensor);
   EXPECT_NE(id, ops::kNone) << tensor;
   return assignment.produced[id];
@@ -206,10 +206,9 @@ TEST_P(BoxingOnTest, BoxingMakesProducersAndReadersAgree) {
     const ops::Node& node = placed->graph.nodes[n];
     if (node.op == "boxing") {
       ++boxings;
-      EXPECT_TRUE(IsBoxingStep(
-          placed->graph.tensors[node.inputs[0]].type.shape,
-          placed->sbp[node.inputs[0]], placed->sbp[node.outputs[0]],
-          MeshOf(cluster)))
+      EXPECT_TRUE(IsBoxingStep(placed->graph.tensors[node.inputs[0]].type.shape,
+                               placed->sbp[node.inputs[0]],
+                               placed->sbp[node.outputs[0]], MeshOf(cluster)))
           << node.name;
       continue;
     }
@@ -221,18 +220,17 @@ TEST_P(BoxingOnTest, BoxingMakesProducersAndReadersAgree) {
       signature.outputs.push_back(placed->sbp[t]);
     }
     const ops::NodeCall call(placed->graph, static_cast<ops::NodeId>(n));
-    const auto legal =
-        ops::LegalNdSignatures(*ops::FindOp(node.op), call.call(),
-                               MeshOf(cluster));
+    const auto legal = ops::LegalNdSignatures(*ops::FindOp(node.op),
+                                              call.call(), MeshOf(cluster));
     EXPECT_THAT(legal, testing::Contains(signature)) << node.name;
   }
   EXPECT_GT(boxings, 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Meshes, BoxingOnTest,
-    testing::Values(std::vector<AxisSize>{{"device", 4}},
-                    std::vector<AxisSize>{{"node", 2}, {"device", 2}}));
+INSTANTIATE_TEST_SUITE_P(Meshes, BoxingOnTest,
+                         testing::Values(std::vector<AxisSize>{{"device", 4}},
+                                         std::vector<AxisSize>{{"node", 2},
+                                                               {"device", 2}}));
 
 TEST(AssignSbpTest, ReadersThatWantTheSameShareOneBoxing) {
   const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
@@ -279,16 +277,15 @@ TEST(AssignSbpTest, AMeshOfTwoAxesIsNoWorseThanARow) {
 
 TEST(AssignSbpTest, PinsNameAnSbpForEveryAxis) {
   const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
-  const Cluster cluster =
-      Arranged(Devices(4), {{"node", 2}, {"device", 2}});
+  const Cluster cluster = Arranged(Devices(4), {{"node", 2}, {"device", 2}});
   const ops::NdSbp wanted{Sbp::B(), Sbp::S(0)};
   const auto assignment =
       AssignSbp(graph, cluster, {{"head.weight", wanted}}, ops::FindOp);
   ASSERT_TRUE(assignment.ok()) << assignment.status();
   EXPECT_EQ(SbpOf(graph, *assignment, "head.weight"), wanted);
   EXPECT_EQ(SbpOf(graph, *assignment, "head.weight.momentum"), wanted);
-  const auto refused = AssignSbp(graph, cluster, {{"head.weight", Sbp::S(0)}},
-                                 ops::FindOp);
+  const auto refused =
+      AssignSbp(graph, cluster, {{"head.weight", Sbp::S(0)}}, ops::FindOp);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("2 (2x2)"));
 }
 
