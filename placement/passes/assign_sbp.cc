@@ -437,6 +437,13 @@ absl::Status Search::MakeProblem() {
 absl::StatusOr<SbpAssignment> Search::Run() {
   RETURN_IF_ERROR(MakeProblem());
   const PairwiseSolution solution = Minimize(problem_);
+  if (solution.cost == kInfinity && solution.lower_bound < kInfinity) {
+    return absl::UnimplementedError(absl::StrCat(
+        "the graph is too tangled for an exact search on a mesh of ",
+        mesh_.ToString(),
+        ", and greedy choices found no placement that "
+        "satisfies all operators; pin some tensors, or use fewer mesh axes"));
+  }
   if (solution.cost == kInfinity) {
     return absl::InvalidArgumentError(absl::StrCat(
         "no placement on ", cluster_.num_devices(),

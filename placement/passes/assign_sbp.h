@@ -42,7 +42,9 @@ struct SbpAssignment {
 
 // Pins: by tensor name, the SBP in which it must be produced. InvalidArgument
 // for an unknown tensor, or a pin that no signature of its producer offers
-// (names the tensor, its shape and the SBPs that were possible).
+// (names the tensor, its shape and the SBPs that were possible). Unimplemented
+// if the graph is too tangled for an exact search and greedy choices lead
+// nowhere.
 //
 // A variable lies as its mutator needs it, and its other readers take it (and
 // what is computed from variables alone, such as a cast) as it lies: parameters
