@@ -134,13 +134,23 @@ struct CUstream_st {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       queue_.push_back(std::move(work));
+      ++pushed_;
     }
-    changed_.notify_one();
+    changed_.notify_all();
   }
 
   bool idle() {
     std::lock_guard<std::mutex> lock(mutex_);
-    return queue_.empty();
+    return done_ == pushed_;
+  }
+  uint64_t pushed() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return pushed_;
+  }
+  // Until so many pieces of work are done, of all that were pushed.
+  void WaitUntilDone(uint64_t count) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return done_ >= count; });
   }
 
  private:
@@ -149,13 +159,14 @@ struct CUstream_st {
     for (;;) {
       changed_.wait(lock, [&] { return !queue_.empty(); });
       if (!queue_.front()) return;
-      // Stays in the queue while it runs: then the stream is not idle.
-      const std::function<void()> work = std::move(queue_.front());
-      queue_.front() = [] {};
+      std::function<void()> work = std::move(queue_.front());
+      queue_.pop_front();
       lock.unlock();
       work();
+      work = nullptr;
       lock.lock();
-      queue_.pop_front();
+      ++done_;
+      changed_.notify_all();
     }
   }
 
@@ -164,7 +175,10 @@ struct CUstream_st {
   cuda_emulation::Clock clock_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::function<void()>> queue_;  // Guarded by mutex_.
+  // Guarded by mutex_, as are the next.
+  std::deque<std::function<void()>> queue_;
+  uint64_t pushed_ = 0;
+  uint64_t done_ = 0;
   std::thread thread_;
 };
 
@@ -186,14 +200,15 @@ std::shared_ptr<Recording> RecordLocked(CUstream_st* stream) {
 
 // Waits until the stream has done what is in it now.
 void Drain(CUstream_st* stream, Clock* known) {
-  Machine& m = machine();
-  std::shared_ptr<Recording> recording;
+  Clock clock;
+  uint64_t pushed = 0;
   {
-    std::lock_guard<std::mutex> lock(m.mutex);
-    recording = RecordLocked(stream);
+    std::lock_guard<std::mutex> lock(machine().mutex);
+    clock = *stream->clock();
+    pushed = stream->pushed();
   }
-  recording->Wait();
-  known->Join(recording->clock());
+  stream->WaitUntilDone(pushed);
+  known->Join(clock);
 }
 
 // All streams of a device; every host thread knows of it afterwards.
