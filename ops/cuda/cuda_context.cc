@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "ops/cuda/cublas_error.h"
 #include "ops/cuda/cuda_error.h"
+#include "ops/cuda/cudnn_error.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
@@ -25,7 +27,25 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(int device,
 
 CudaContext::~CudaContext() {
   // Errors have been reported by what caused them.
+  if (cublas_ != nullptr) (void)cublasDestroy(cublas_);
+  if (cudnn_ != nullptr) (void)cudnnDestroy(cudnn_);
   if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
+}
+
+absl::StatusOr<cublasContext*> CudaContext::cublas() {
+  if (cublas_ == nullptr) {
+    RETURN_IF_CUBLAS_ERROR(cublasCreate(&cublas_));
+    RETURN_IF_CUBLAS_ERROR(cublasSetStream(cublas_, stream_));
+  }
+  return cublas_;
+}
+
+absl::StatusOr<cudnnContext*> CudaContext::cudnn() {
+  if (cudnn_ == nullptr) {
+    RETURN_IF_CUDNN_ERROR(cudnnCreate(&cudnn_));
+    RETURN_IF_CUDNN_ERROR(cudnnSetStream(cudnn_, stream_));
+  }
+  return cudnn_;
 }
 
 int CudaContext::BlocksFor(int64_t items) const {

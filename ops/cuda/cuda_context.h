@@ -9,6 +9,10 @@
 
 #include "absl/status/statusor.h"
 
+// Of the libraries; their headers are large.
+struct cublasContext;
+struct cudnnContext;
+
 namespace facet::ops {
 
 // Of most kernels.
@@ -31,6 +35,12 @@ class CudaContext {
   // 80 for compute capability 8.0.
   int compute_capability() const { return compute_capability_; }
 
+  // The libraries' handles, which work on stream(). Made when first asked for:
+  // ask when a kernel is made. cuBLAS needs a workspace before each call
+  // (cublasSetWorkspace), or it allocates. Owned by this.
+  absl::StatusOr<cublasContext*> cublas();
+  absl::StatusOr<cudnnContext*> cudnn();
+
   // Blocks of kBlockThreads that a kernel with a grid-stride loop over `items`
   // starts: enough to fill the device, at least 1.
   int BlocksFor(int64_t items) const;
@@ -42,6 +52,8 @@ class CudaContext {
   cudaStream_t stream_ = nullptr;
   int num_multiprocessors_ = 0;
   int compute_capability_ = 0;
+  cublasContext* cublas_ = nullptr;
+  cudnnContext* cudnn_ = nullptr;
 };
 
 }  // namespace facet::ops

@@ -75,6 +75,7 @@ void ExpectWritten(const char* what, const void* device, int64_t size_bytes);
 // cudaGetErrorString it then is; inside a kernel the block and thread are
 // added. Thread-safe.
 void Violation(const std::string& what);
+bool HasViolation();
 // The first violation since the last call ("" if none), and forgets it.
 std::string TakeViolation();
 

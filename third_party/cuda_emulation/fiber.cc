@@ -22,6 +22,11 @@ constexpr size_t kGuardBytes = 4096;
 
 thread_local Fiber* entering = nullptr;
 
+// Not within the function that called __builtin_setjmp.
+[[noreturn]] __attribute__((noinline)) void Jump(void** to) {
+  __builtin_longjmp(to, 1);
+}
+
 [[noreturn]] void Die(const char* what) {
   std::perror(what);
   std::abort();
@@ -71,7 +76,12 @@ void Fiber::Resume() {
   tsan_resumer_ = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(tsan_fiber_, 0);
 #endif
-  swapcontext(&resumer_, &context_);
+  if (__builtin_setjmp(resumer_) == 0) {
+    if (entered_) Jump(fiber_);
+    entered_ = true;
+    setcontext(&context_);
+    Die("setcontext");
+  }
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_finish_switch_fiber(asan_resumer_fake_stack_, nullptr, nullptr);
 #endif
@@ -85,7 +95,7 @@ void Fiber::Suspend() {
 #ifdef __SANITIZE_THREAD__
   __tsan_switch_to_fiber(tsan_resumer_, 0);
 #endif
-  swapcontext(&context_, &resumer_);
+  if (__builtin_setjmp(fiber_) == 0) Jump(resumer_);
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_finish_switch_fiber(asan_fake_stack_, &resumer_stack_,
                                   &resumer_stack_bytes_);

@@ -1,5 +1,7 @@
 // Fiber: a function with a stack of its own, which runs when it is resumed and
-// gives control back where it likes. ucontext, told to the sanitizers.
+// gives control back where it likes. ucontext makes the stack and enters it;
+// later switches are the compiler's setjmp and longjmp, which make no system
+// calls. Told to the sanitizers.
 #ifndef FACET_THIRD_PARTY_CUDA_EMULATION_FIBER_H_
 #define FACET_THIRD_PARTY_CUDA_EMULATION_FIBER_H_
 
@@ -30,7 +32,9 @@ class Fiber {
   std::function<void()> main_;
   void* stack_ = nullptr;
   ucontext_t context_;
-  ucontext_t resumer_;
+  bool entered_ = false;
+  void* fiber_[5] = {};  // Where each goes on.
+  void* resumer_[5] = {};
   // For the sanitizers.
   void* tsan_fiber_ = nullptr;
   void* tsan_resumer_ = nullptr;

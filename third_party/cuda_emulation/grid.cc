@@ -1,6 +1,7 @@
 #include "third_party/cuda_emulation/grid.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -24,6 +25,7 @@ struct Barrier {
 };
 
 struct Warp {
+  uint32_t alive = 0;  // Lanes whose thread has not ended.
   Barrier barrier;
   // Lanes that the round of exchange is between; 0: there is none.
   uint32_t mask = 0;
@@ -56,7 +58,6 @@ class Block {
   // Waits until the barrier is released.
   void Wait(Barrier* barrier, int line);
   void Release(Barrier* barrier);
-  bool AllArrived(const Barrier& barrier, uint32_t mask, int warp) const;
   // After a thread arrived or ended.
   void ReleaseIfComplete(int warp);
   void ReportDeadlock();
@@ -66,8 +67,7 @@ class Block {
   int num_threads_ = 0;
   bool descending_ = false;
   int started_ = 0;
-  int current_ = -1;  // Thread.
-  std::vector<bool> ended_;
+  int current_ = -1;            // Thread.
   std::vector<int> worker_of_;  // By thread.
   int alive_ = 0;
   Barrier barrier_;
@@ -88,9 +88,11 @@ void Block::Run(dim3 block, size_t shared_bytes, bool descending,
   descending_ = descending;
   started_ = 0;
   alive_ = num_threads_;
-  ended_.assign(num_threads_, false);
   worker_of_.assign(num_threads_, -1);
   warps_.assign((num_threads_ + warpSize - 1) / warpSize, Warp());
+  for (int t = 0; t < num_threads_; ++t) {
+    warps_[t / warpSize].alive |= 1u << (t % warpSize);
+  }
   shared_.assign(shared_bytes, '\xff');
   for (;;) {
     if (!runnable_.empty()) {
@@ -127,7 +129,7 @@ void Block::WorkerMain(int worker) {
       worker_of_[thread] = worker;
       SetThread(thread);
       (*body_)();
-      ended_[thread] = true;
+      warps_[thread / warpSize].alive &= ~(1u << (thread % warpSize));
       --alive_;
       ReleaseIfComplete(thread / warpSize);
     }
@@ -168,19 +170,11 @@ void Block::Release(Barrier* barrier) {
   barrier->waiting.clear();
 }
 
-bool Block::AllArrived(const Barrier& barrier, uint32_t mask, int warp) const {
-  int expected = 0;
-  for (int lane = 0; lane < warpSize; ++lane) {
-    const int thread = warp * warpSize + lane;
-    if ((mask >> lane & 1) == 0 || thread >= num_threads_) continue;
-    if (!ended_[thread]) ++expected;
-  }
-  return static_cast<int>(barrier.waiting.size()) == expected;
-}
-
 void Block::ReleaseIfComplete(int warp) {
   Warp& w = warps_[warp];
-  if (!w.barrier.waiting.empty() && AllArrived(w.barrier, w.mask, warp)) {
+  if (!w.barrier.waiting.empty() &&
+      static_cast<int>(w.barrier.waiting.size()) ==
+          std::popcount(w.mask & w.alive)) {
     w.mask = 0;
     ++w.round;
     Release(&w.barrier);
@@ -217,9 +211,7 @@ void Block::SyncWarp(uint32_t mask, int line) {
 uint64_t Block::Exchange(uint32_t mask, uint64_t bits, int source, int line) {
   Warp& warp = warps_[current_ / warpSize];
   const int lane = current_ % warpSize;
-  const int source_thread = current_ - lane + source;
-  if ((mask >> source & 1) == 0 || source_thread >= num_threads_ ||
-      ended_[source_thread]) {
+  if ((mask & warp.alive & 1u << source) == 0) {
     Violation("reads lane " + std::to_string(source) +
               " of its warp, which does not take part");
   }
@@ -237,8 +229,7 @@ uint32_t Block::Ballot(uint32_t mask, bool value, int line) {
   SyncWarp(mask, line);
   uint32_t ballot = 0;
   for (int i = 0; i < warpSize; ++i) {
-    const int thread = current_ - lane + i;
-    if ((mask >> i & 1) == 0 || thread >= num_threads_) continue;
+    if ((mask & 1u << i) == 0) continue;
     if (warp.bits[half][i] != 0) ballot |= 1u << i;
   }
   return ballot;

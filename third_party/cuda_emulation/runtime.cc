@@ -351,6 +351,8 @@ void Violation(const std::string& what) {
   ViolationLocked(m, where + what);
 }
 
+bool HasViolation() { return machine().failed.load(); }
+
 std::string TakeViolation() {
   for (int d = 0; d < kMaxDevices; ++d) DrainDevice(d);
   Machine& m = machine();
