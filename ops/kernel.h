@@ -3,7 +3,8 @@
 // the scratch memory it needs is declared beforehand, so that the compiler can
 // plan it.
 //
-// An op's CPU kernel is `KernelDef <Name>CpuKernel()` in <op>/cpu.cc.
+// An op's CPU kernel is `KernelDef <Name>CpuKernel()` in <op>/cpu.cc, its CUDA
+// kernel `KernelDef <Name>CudaKernel()` in <op>/cuda.cu.
 #ifndef FACET_OPS_KERNEL_H_
 #define FACET_OPS_KERNEL_H_
 
@@ -22,8 +23,9 @@
 
 namespace facet::ops {
 
-class DataSource;  // data_source.h
-class FetchSink;   // fetch_sink.h
+class CudaContext;  // cuda/cuda_context.h
+class DataSource;   // data_source.h
+class FetchSink;    // fetch_sink.h
 
 // One device's share of a tensor.
 struct TensorSlice {
@@ -59,6 +61,9 @@ struct KernelSpec {
   // Position among the devices that share the work (0 of 1 on one device).
   int rank = 0;
   int num_ranks = 1;
+  // On a CUDA device, when the kernel is made: what will run it, current on
+  // this thread. Null on CPUs, and while the plan is made.
+  CudaContext* cuda = nullptr;
 };
 
 // What a kernel gets each time it runs. Owned by the caller, valid during the
@@ -72,12 +77,14 @@ struct KernelContext {
   int64_t seed = 0;           // The run's seed, for counter-based randomness.
   DataSource* data_source = nullptr;  // For ops that read input; else null.
   FetchSink* fetch_sink = nullptr;    // For ops that report; else null.
+  CudaContext* cuda = nullptr;  // On a CUDA device: its stream; else null.
 };
 
 // The status is for what the world causes (a file cannot be read); impossible
 // shapes were refused by infer. Called by one thread at a time. CPU kernels
 // may use ParallelFor (parallel.h) or oneDNN: both run on the calling thread's
-// OpenMP team.
+// OpenMP team. CUDA kernels put their work into the context's stream and
+// return; all data pointers are the device's.
 using Kernel = std::function<absl::Status(const KernelContext& context)>;
 
 struct KernelDef {
@@ -94,7 +101,7 @@ struct KernelDef {
 
 // The kernels of one kind of device, by op name.
 struct KernelLibrary {
-  absl::string_view device_kind;                   // "cpu"
+  absl::string_view device_kind;                   // "cpu", "cuda"
   const KernelDef* (*find)(absl::string_view op);  // nullptr: has none.
   // The layout its convolutions like best for this element type.
   Layout (*preferred_layout)(DataType dtype);

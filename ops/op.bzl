@@ -3,10 +3,15 @@
 //ops/<name>       <name>.cc: the definitions (shapes, SBP signatures,
                    gradient, cost), what the compiler links.
 //ops/<name>:cpu   cpu.cc: the CPU kernels.
+//ops/<name>:cuda  cuda.cu: the CUDA kernels (and :cuda_emulated, the same for
+                   tests without a GPU), unless op_list.bzl says that there
+                   are none yet.
 //ops/<name>:test  <name>_test.cc
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
+load("//third_party/cuda:cuda_library.bzl", "cuda_library")
+load(":op_list.bzl", "WITHOUT_CUDA_KERNELS")
 
 _DEF_DEPS = [
     "//ops:graph_builder",
@@ -17,7 +22,21 @@ _DEF_DEPS = [
     "//third_party/glog",
 ]
 
-def op(name, hdrs = [], deps = [], cpu_srcs = ["cpu.cc"], cpu_hdrs = [], cpu_deps = [], test_deps = []):
+def op(
+        name,
+        hdrs = [],
+        deps = [],
+        cpu_srcs = ["cpu.cc"],
+        cpu_hdrs = [],
+        cpu_deps = [],
+        # Formulas that both kinds of kernels use.
+        kernel_hdrs = [],
+        kernel_deps = [],
+        cuda_srcs = ["cuda.cu"],
+        cuda_hdrs = [],
+        # Those that come in two kinds, as cuda_library's.
+        cuda_deps = [],
+        test_deps = []):
     cc_library(
         name = name,
         srcs = [name + ".cc"],
@@ -25,6 +44,17 @@ def op(name, hdrs = [], deps = [], cpu_srcs = ["cpu.cc"], cpu_hdrs = [], cpu_dep
         visibility = ["//ops:__pkg__", "//ops:__subpackages__"],
         deps = _DEF_DEPS + deps,
     )
+    if kernel_hdrs:
+        cc_library(
+            name = "formulas",
+            hdrs = kernel_hdrs,
+            visibility = ["//ops:__subpackages__"],
+            deps = [
+                "//ops:host_device",
+                "//ops:kernel",
+            ] + kernel_deps,
+        )
+    formulas = [":formulas"] if kernel_hdrs else []
     cc_library(
         name = "cpu",
         srcs = cpu_srcs,
@@ -39,8 +69,24 @@ def op(name, hdrs = [], deps = [], cpu_srcs = ["cpu.cc"], cpu_hdrs = [], cpu_dep
             "//ops/graph",
             "//third_party/absl",
             "//third_party/glog",
-        ] + cpu_deps,
+        ] + formulas + cpu_deps,
     )
+    if name not in WITHOUT_CUDA_KERNELS:
+        cuda_library(
+            name = "cuda",
+            srcs = cuda_srcs,
+            hdrs = cuda_hdrs,
+            cuda_deps = ["//ops/cuda"] + cuda_deps,
+            visibility = ["//ops:__pkg__", "//ops:__subpackages__"],
+            deps = [
+                ":" + name,
+                "//ops:kernel",
+                "//ops:status_macros",
+                "//ops/graph",
+                "//third_party/absl",
+                "//third_party/glog",
+            ] + formulas,
+        )
     cc_test(
         name = "test",
         srcs = [name + "_test.cc"],

@@ -12,12 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
-// The one thing that CUDA needs to call these functions from its kernels.
-#ifdef __CUDACC__
-#define FACET_HOST_DEVICE __host__ __device__
-#else
-#define FACET_HOST_DEVICE
-#endif
+#include "ops/host_device.h"
 
 namespace facet::ops {
 

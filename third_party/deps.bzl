@@ -2,6 +2,7 @@
 installs them), so that a build needs no network."""
 
 load("//third_party:system_library.bzl", "system_library")
+load("//third_party/cuda:cuda_toolkit.bzl", "cuda_toolkit")
 
 def facet_dependencies():
     # Bazel 3 and 4 would download these; here are the parts that are used.
@@ -29,6 +30,7 @@ def facet_dependencies():
         name = "system_eigen",
         pkg_config = ["eigen3"],
     )
+    cuda_toolkit(name = "system_cuda")
     system_library(name = "system_gflags", pkg_config = ["gflags"])
     system_library(name = "system_glog", pkg_config = ["libglog"])
     system_library(name = "system_gtest", pkg_config = ["gmock", "gtest"])

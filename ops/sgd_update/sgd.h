@@ -4,6 +4,8 @@
 #ifndef FACET_OPS_SGD_UPDATE_SGD_H_
 #define FACET_OPS_SGD_UPDATE_SGD_H_
 
+#include "ops/host_device.h"
+
 namespace facet::ops {
 
 struct SgdStep {
@@ -14,7 +16,7 @@ struct SgdStep {
 
   // V: float, or a vector of floats.
   template <typename V>
-  void operator()(V* weight, V* velocity, V gradient) const {
+  FACET_HOST_DEVICE void operator()(V* weight, V* velocity, V gradient) const {
     const V g = gradient * gradient_scale + *weight * weight_decay;
     *velocity = *velocity * momentum + g;
     *weight -= *velocity * learning_rate;

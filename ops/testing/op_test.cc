@@ -13,6 +13,7 @@
 #include "ops/gradient.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/given_op.h"
 #include "ops/testing/half_operands.h"
 #include "ops/testing/interpreter.h"
@@ -122,8 +123,26 @@ bool MayBe(const std::vector<int>& listed, size_t operand, const OpDef& def,
   return std::find(listed.begin(), listed.end(), index) != listed.end();
 }
 
+// Kernels that an op is tested with, and the layouts that they know besides
+// row-major.
+struct TestedKernels {
+  const KernelLibrary* library = nullptr;
+  std::vector<Layout> layouts;
+};
+
+std::vector<TestedKernels> KernelsToTest(absl::string_view op) {
+  std::vector<TestedKernels> tested = {
+      {&CpuKernels(), {Layout::kBlocked8, Layout::kBlocked16}}};
+  const KernelLibrary& cuda = CudaKernelsOnHost();
+  if (cuda.find(op) != nullptr && CudaUnavailable().empty()) {
+    tested.push_back({&cuda, {Layout::kChannelsLast}});
+  }
+  return tested;
+}
+
 // All combinations of layouts to try, the first of them all row-major.
 std::vector<Layouts> LayoutsToTry(const OpDef& def,
+                                  const std::vector<Layout>& known,
                                   const std::vector<TensorType>& inputs,
                                   const std::vector<TensorType>& outputs) {
   Layouts row_major;
@@ -131,7 +150,7 @@ std::vector<Layouts> LayoutsToTry(const OpDef& def,
   row_major.outputs.assign(outputs.size(), Layout::kRowMajor);
   std::vector<Layouts> result = {row_major};
   std::set<Layouts> seen = {row_major};
-  for (Layout layout : {Layout::kBlocked8, Layout::kBlocked16}) {
+  for (Layout layout : known) {
     // Inputs blocked, outputs blocked, both.
     for (int choice : {3, 1, 2}) {
       if (def.layout.same && choice != 3) continue;
@@ -161,10 +180,10 @@ std::vector<Layouts> LayoutsToTry(const OpDef& def,
   return result;
 }
 
-std::string Describe(const OpCase& op_case,
+std::string Describe(const KernelLibrary& kernels, const OpCase& op_case,
                      const std::vector<TensorType>& types,
                      const Layouts& layouts) {
-  std::string text = absl::StrCat(op_case.op, "(");
+  std::string text = absl::StrCat(kernels.device_kind, " ", op_case.op, "(");
   for (size_t i = 0; i < types.size(); ++i) {
     absl::StrAppend(&text, i > 0 ? ", " : "", types[i].ToString());
     if (layouts.inputs[i] != Layout::kRowMajor) {
@@ -189,8 +208,9 @@ double ToleranceOf(DataType dtype, double float_tolerance) {
   }
 }
 
-void CompareOnce(const OpDef& def, const OpCase& op_case,
-                 const Reference& reference, const Application& application,
+void CompareOnce(const KernelLibrary& kernels, const OpDef& def,
+                 const OpCase& op_case, const Reference& reference,
+                 const Application& application,
                  const std::vector<TensorType>& types,
                  const std::vector<Values>& random, const Layouts& layouts) {
   const std::vector<Values> rounded = Rounded(op_case, types, random);
@@ -206,7 +226,7 @@ void CompareOnce(const OpDef& def, const OpCase& op_case,
         Slice(application.type(node.outputs[o]), layouts.outputs[o]));
   }
   const absl::StatusOr<std::vector<HostValue>> outputs =
-      RunOp(def, node.attributes, inputs, slices, RunOptions(), CpuKernels());
+      RunOp(def, node.attributes, inputs, slices, RunOptions(), kernels);
   ASSERT_TRUE(outputs.ok()) << outputs.status();
   const std::vector<Values> want = reference(node.attributes, types, rounded);
   std::vector<int> mutated;
@@ -300,10 +320,13 @@ void ExpectMatchesReference(const OpCase& op_case, const Reference& reference) {
     for (TensorId t : application->op_node().outputs) {
       outputs.push_back(application->type(t));
     }
-    for (const Layouts& layouts : LayoutsToTry(*def, types, outputs)) {
-      SCOPED_TRACE(Describe(op_case, types, layouts));
-      CompareOnce(*def, op_case, reference, *application, types, random,
-                  layouts);
+    for (const TestedKernels& kernels : KernelsToTest(op_case.op)) {
+      for (const Layouts& layouts :
+           LayoutsToTry(*def, kernels.layouts, types, outputs)) {
+        SCOPED_TRACE(Describe(*kernels.library, op_case, types, layouts));
+        CompareOnce(*kernels.library, *def, op_case, reference, *application,
+                    types, random, layouts);
+      }
     }
   }
 }

@@ -38,12 +38,14 @@ struct OpCase {
 Values RandomValues(const TensorType& type, const InputDomain& domain,
                     int64_t seed);
 
-// Runs the CPU kernel on random inputs of the case and compares every output
-// with the reference. Then repeats it with the inputs that the op's precision
-// rule allows in half as float16 and as bfloat16 (inputs rounded first, so
-// that the tolerance is the output's rounding: 2^-9 and 2^-6 relative to the
-// largest value; float32 outputs keep the case's), and, for rank-4 operands
-// that may be blocked, in nChw8c and nChw16c where the channels allow it.
+// Runs the CPU kernel, and the CUDA kernel where there is one and a device
+// (emulated, there always is), on random inputs of the case and compares every
+// output with the reference. Then repeats it with the inputs that the op's
+// precision rule allows in half as float16 and as bfloat16 (inputs rounded
+// first, so that the tolerance is the output's rounding: 2^-9 and 2^-6 relative
+// to the largest value; float32 outputs keep the case's), and, for rank-4
+// operands that may be in other layouts, in those of the device: nChw8c and
+// nChw16c, where the channels allow it, or nhwc.
 void ExpectMatchesReference(const OpCase& op_case, const Reference& reference);
 
 // Differentiates sum(output * fixed random weights) by the op's gradient rule,

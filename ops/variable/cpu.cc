@@ -6,13 +6,10 @@
 #include "ops/parallel.h"
 #include "ops/random_batch.h"
 #include "ops/slice_runs.h"
+#include "ops/variable/initial_values.h"
 
 namespace facet::ops {
 namespace {
-
-// No step of training has this number, so that initial values are unlike what
-// the same key gives later.
-constexpr uint32_t kBeforeTheFirstStep = 0xFFFFFFFF;
 
 // fill(first, floats): the values of an aligned batch of elements.
 template <typename T, typename Fill>

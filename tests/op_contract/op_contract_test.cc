@@ -7,13 +7,29 @@
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/given_op.h"
 #include "tests/op_contract/check_op.h"
 
 namespace facet::tests {
 namespace {
 
-class OpContract : public testing::TestWithParam<const ops::OpDef*> {};
+// An op and a device's kernel for it.
+struct Subject {
+  const ops::OpDef* op;
+  const ops::KernelLibrary* kernels;
+};
+
+class OpContract : public testing::TestWithParam<Subject> {
+ protected:
+  void SetUp() override {
+    if (kernels().device_kind != "cuda") return;
+    const std::string reason = ops::CudaUnavailable();
+    if (!reason.empty()) GTEST_SKIP() << reason;
+  }
+  const ops::OpDef& op() const { return *GetParam().op; }
+  const ops::KernelLibrary& kernels() const { return *GetParam().kernels; }
+};
 
 void ExpectNone(const std::vector<std::string>& errors) {
   EXPECT_TRUE(errors.empty()) << errors.size() << " errors:\n"
@@ -21,32 +37,38 @@ void ExpectNone(const std::vector<std::string>& errors) {
 }
 
 TEST_P(OpContract, DefinitionIsComplete) {
-  ExpectNone(CheckDefinition(*GetParam(), ops::CpuKernels()));
+  ExpectNone(CheckDefinition(op(), kernels()));
 }
 
 TEST_P(OpContract, ShardedEqualsWhole) {
-  ExpectNone(CheckSignatures(*GetParam(), ops::CpuKernels()));
+  ExpectNone(CheckSignatures(op(), kernels()));
 }
 
 TEST_P(OpContract, SameBitsAgainAndInPlace) {
-  ExpectNone(CheckInPlace(*GetParam(), ops::CpuKernels()));
+  ExpectNone(CheckInPlace(op(), kernels()));
 }
 
 TEST_P(OpContract, GradientRuleFitsItsInputs) {
-  ExpectNone(CheckGradientRule(*GetParam(), ops::FindOpOrGiven));
+  ExpectNone(CheckGradientRule(op(), ops::FindOpOrGiven));
 }
 
-std::vector<const ops::OpDef*> Pointers() {
-  std::vector<const ops::OpDef*> pointers;
-  for (const ops::OpDef& def : ops::AllOps()) pointers.push_back(&def);
-  return pointers;
+// Every op on CPUs; on CUDA devices those that have a kernel.
+std::vector<Subject> Subjects() {
+  std::vector<Subject> subjects;
+  for (const ops::OpDef& op : ops::AllOps()) {
+    subjects.push_back({&op, &ops::CpuKernels()});
+    if (ops::CudaKernelsOnHost().find(op.name) != nullptr) {
+      subjects.push_back({&op, &ops::CudaKernelsOnHost()});
+    }
+  }
+  return subjects;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    AllOps, OpContract, testing::ValuesIn(Pointers()),
-    [](const testing::TestParamInfo<const ops::OpDef*>& info) {
-      return info.param->name;
-    });
+INSTANTIATE_TEST_SUITE_P(AllOps, OpContract, testing::ValuesIn(Subjects()),
+                         [](const testing::TestParamInfo<Subject>& info) {
+                           return info.param.op->name + "_" +
+                                  std::string(info.param.kernels->device_kind);
+                         });
 
 TEST(OpTable, NamesAreUniqueAndFound) {
   EXPECT_FALSE(ops::AllOps().empty());

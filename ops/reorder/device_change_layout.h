@@ -1,0 +1,21 @@
+// ChangeLayout on a CUDA device; see change_layout.h.
+#ifndef FACET_OPS_REORDER_DEVICE_CHANGE_LAYOUT_H_
+#define FACET_OPS_REORDER_DEVICE_CHANGE_LAYOUT_H_
+
+#include "absl/status/status.h"
+#include "ops/cuda/cuda_context.h"
+#include "ops/kernel.h"
+
+namespace facet::ops {
+
+// Copies a tensor of `shape` [N, C, H, W] and any dtype from x in one layout to
+// y in the other, both row-major or channels-last (Unimplemented otherwise: the
+// blocked layouts are the CPU's). x and y may be the same memory if the layouts
+// are, too: then nothing is done.
+absl::Status ChangeLayout(const CudaContext& cuda, const Shape& shape,
+                          Layout from, const TensorView& x, Layout to,
+                          const TensorView& y);
+
+}  // namespace facet::ops
+
+#endif  // FACET_OPS_REORDER_DEVICE_CHANGE_LAYOUT_H_

@@ -1,0 +1,130 @@
+#include "ops/testing/cuda_on_host.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "ops/cuda/cuda_context.h"
+#include "ops/cuda/cuda_error.h"
+#include "ops/cuda_kernels.h"
+#include "ops/status_macros.h"
+
+namespace facet::ops {
+namespace {
+
+// Memory of the device for one run.
+class DeviceBuffers {
+ public:
+  ~DeviceBuffers() {
+    for (void* data : all_) (void)cudaFree(data);
+  }
+
+  absl::StatusOr<void*> Allocate(int64_t size_bytes) {
+    void* data = nullptr;
+    if (size_bytes == 0) return data;
+    RETURN_IF_CUDA_ERROR(cudaMalloc(&data, size_bytes));
+    all_.push_back(data);
+    return data;
+  }
+
+  // The device's copy of a host operand, which holds its values if `filled`.
+  absl::StatusOr<TensorView> Of(const TensorView& host, bool filled) {
+    const int64_t size_bytes = host.slice.size_bytes();
+    auto [it, is_new] = by_host_.emplace(host.data, nullptr);
+    if (is_new) {
+      ASSIGN_OR_RETURN(it->second, Allocate(size_bytes));
+      if (filled) {
+        RETURN_IF_CUDA_ERROR(cudaMemcpy(it->second, host.data, size_bytes,
+                                        cudaMemcpyHostToDevice));
+      }
+    }
+    return TensorView{host.slice, it->second};
+  }
+
+ private:
+  std::vector<void*> all_;
+  std::map<const void*, void*> by_host_;
+};
+
+absl::Status RunOnHost(const KernelDef& def, const KernelSpec& planned,
+                       const KernelContext& host) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<CudaContext> cuda,
+                   CudaContext::Create(/*device=*/0, /*urgent=*/false));
+  KernelSpec spec = planned;
+  spec.cuda = cuda.get();
+  ASSIGN_OR_RETURN(const Kernel kernel, def.create(spec));
+  DeviceBuffers buffers;
+  std::vector<TensorView> inputs, outputs;
+  for (const TensorView& view : host.inputs) {
+    ASSIGN_OR_RETURN(inputs.emplace_back(), buffers.Of(view, true));
+  }
+  for (const TensorView& view : host.outputs) {
+    ASSIGN_OR_RETURN(outputs.emplace_back(), buffers.Of(view, false));
+  }
+  KernelContext context = host;
+  context.inputs = inputs;
+  context.outputs = outputs;
+  context.cuda = cuda.get();
+  if (def.workspace_bytes != nullptr) {
+    ASSIGN_OR_RETURN(const int64_t bytes, def.workspace_bytes(planned));
+    ASSIGN_OR_RETURN(context.workspace, buffers.Allocate(bytes));
+  }
+  RETURN_IF_ERROR(kernel(context));
+  RETURN_IF_CUDA_ERROR(cudaStreamSynchronize(cuda->stream()));
+  auto copy_back = [](const TensorView& device, const TensorView& to) {
+    return ToStatus(cudaMemcpy(to.data, device.data, to.slice.size_bytes(),
+                               cudaMemcpyDeviceToHost),
+                    "cudaMemcpy");
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    RETURN_IF_ERROR(copy_back(inputs[i], host.inputs[i]));
+  }
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    RETURN_IF_ERROR(copy_back(outputs[o], host.outputs[o]));
+  }
+  return absl::OkStatus();
+}
+
+KernelDef OnHost(const KernelDef& def) {
+  KernelDef on_host = def;
+  // What only the compiler handles is listed, but never made.
+  if (def.create == nullptr) return on_host;
+  on_host.create = [def](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
+    return Kernel([def, spec](const KernelContext& context) {
+      return RunOnHost(def, spec, context);
+    });
+  };
+  return on_host;
+}
+
+const KernelDef* Find(absl::string_view op) {
+  static auto& wrapped = *new std::map<std::string, KernelDef>;
+  const KernelDef* def = CudaKernels().find(op);
+  if (def == nullptr) return nullptr;
+  auto it = wrapped.find(std::string(op));
+  if (it == wrapped.end()) {
+    it = wrapped.emplace(std::string(op), OnHost(*def)).first;
+  }
+  return &it->second;
+}
+
+}  // namespace
+
+const KernelLibrary& CudaKernelsOnHost() {
+  static const KernelLibrary library = {"cuda", Find,
+                                        CudaKernels().preferred_layout};
+  return library;
+}
+
+std::string CudaUnavailable() {
+  int count = 0;
+  const absl::Status status =
+      ToStatus(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  return status.ok() ? "" : absl::StrCat("no CUDA device: ", status.message());
+}
+
+}  // namespace facet::ops

@@ -1,0 +1,105 @@
+#include "third_party/cuda_emulation/fiber.h"
+
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace cuda_emulation {
+namespace {
+
+// Pages that are not touched cost nothing; sanitizers want large frames.
+constexpr size_t kStackBytes = 256 * 1024;
+constexpr size_t kGuardBytes = 4096;
+
+thread_local Fiber* entering = nullptr;
+
+// Not within the function that called __builtin_setjmp.
+[[noreturn]] __attribute__((noinline)) void Jump(void** to) {
+  __builtin_longjmp(to, 1);
+}
+
+[[noreturn]] void Die(const char* what) {
+  std::perror(what);
+  std::abort();
+}
+
+}  // namespace
+
+Fiber::Fiber(std::function<void()> main) : main_(std::move(main)) {
+  stack_ = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (stack_ == MAP_FAILED) Die("mmap of a fiber's stack");
+  if (mprotect(stack_, kGuardBytes, PROT_NONE) != 0) Die("mprotect");
+  if (getcontext(&context_) != 0) Die("getcontext");
+  context_.uc_stack.ss_sp = stack_;
+  context_.uc_stack.ss_size = kStackBytes;
+  context_.uc_link = nullptr;
+  makecontext(&context_, &Fiber::Enter, 0);
+#ifdef __SANITIZE_THREAD__
+  tsan_fiber_ = __tsan_create_fiber(0);
+#endif
+}
+
+Fiber::~Fiber() {
+#ifdef __SANITIZE_THREAD__
+  __tsan_destroy_fiber(tsan_fiber_);
+#endif
+  munmap(stack_, kStackBytes);
+}
+
+void Fiber::Enter() {
+  Fiber* self = entering;
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(nullptr, &self->resumer_stack_,
+                                  &self->resumer_stack_bytes_);
+#endif
+  self->main_();
+  Die("a fiber's function returned");
+}
+
+void Fiber::Resume() {
+  entering = this;
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(&asan_resumer_fake_stack_, stack_,
+                                 kStackBytes);
+#endif
+#ifdef __SANITIZE_THREAD__
+  tsan_resumer_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(tsan_fiber_, 0);
+#endif
+  if (__builtin_setjmp(resumer_) == 0) {
+    if (entered_) Jump(fiber_);
+    entered_ = true;
+    setcontext(&context_);
+    Die("setcontext");
+  }
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(asan_resumer_fake_stack_, nullptr, nullptr);
+#endif
+}
+
+void Fiber::Suspend() {
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(&asan_fake_stack_, resumer_stack_,
+                                 resumer_stack_bytes_);
+#endif
+#ifdef __SANITIZE_THREAD__
+  __tsan_switch_to_fiber(tsan_resumer_, 0);
+#endif
+  if (__builtin_setjmp(fiber_) == 0) Jump(resumer_);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(asan_fake_stack_, &resumer_stack_,
+                                  &resumer_stack_bytes_);
+#endif
+}
+
+}  // namespace cuda_emulation
