@@ -47,11 +47,7 @@ OPS = [
 # Folders whose CUDA kernels are still to be written.
 WITHOUT_CUDA_KERNELS = [
     "image_source",
-    "fetch",
-    "dropout",
-    "boxing",
     "conv2d",
-    "batch_norm",
     "matmul",
     "cosine_linear",
     "sample_classes",

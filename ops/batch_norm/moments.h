@@ -30,8 +30,7 @@ FACET_HOST_DEVICE inline double InverseStddev(double variance, double eps) {
 FACET_HOST_DEVICE inline void UpdateRunning(const Moments& moments,
                                             double count, double momentum,
                                             float* mean, float* variance) {
-  *mean =
-      static_cast<float>((1 - momentum) * *mean + momentum * moments.mean);
+  *mean = static_cast<float>((1 - momentum) * *mean + momentum * moments.mean);
   *variance =
       static_cast<float>((1 - momentum) * *variance +
                          momentum * moments.variance * count / (count - 1));

@@ -63,7 +63,8 @@ FACET_HOST_DEVICE inline float TargetLogit(float cosine, const Margin& margin) {
 }
 
 // d TargetLogit / d cosine, where the clamp does not cut.
-FACET_HOST_DEVICE inline float TargetDerivative(float cosine, const Margin& margin) {
+FACET_HOST_DEVICE inline float TargetDerivative(float cosine,
+                                                const Margin& margin) {
   if (!margin.exact) return margin.scale;
   // At +-1 the derivative is infinite; the nearest float's is taken.
   constexpr double kLargestBelowOne = 1 - 0x1p-24;
@@ -76,7 +77,8 @@ FACET_HOST_DEVICE inline float TargetDerivative(float cosine, const Margin& marg
                             std::sqrt(1 - c * c));
 }
 
-FACET_HOST_DEVICE inline float TargetGradient(float dlogit, float cosine, const Margin& margin) {
+FACET_HOST_DEVICE inline float TargetGradient(float dlogit, float cosine,
+                                              const Margin& margin) {
   if (cosine < -1 || cosine > 1) return 0;
   return dlogit * TargetDerivative(cosine, margin);
 }

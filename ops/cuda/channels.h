@@ -93,8 +93,8 @@ __device__ inline void StepVector(const Step& step, int64_t i,
   Vector<Y, kWidth> result;
   for (int k = 0; k < kWidth; ++k) {
     ChannelRegisters<Step>& lane = lanes[k * lane_step];
-    result.element[k] = FromFloat<Y>(
-        step(lane.constants, lane.sums, ToFloat(x.element[k])...));
+    result.element[k] =
+        FromFloat<Y>(step(lane.constants, lane.sums, ToFloat(x.element[k])...));
   }
   if (kStore) y.template StoreVector<kWidth>(i, result);
 }
@@ -119,8 +119,7 @@ __global__ void __launch_bounds__(kBlockThreads)
   if (channel < walk.channels) {
     for (int k = 0; k < kWidth; ++k) {
       for (int c = 0; c < Step::kConstants; ++c) {
-        lanes[k].constants[c] =
-            constants.Load(c * walk.channels + channel + k);
+        lanes[k].constants[c] = constants.Load(c * walk.channels + channel + k);
       }
     }
     const int64_t lines = walk.rows * walk.positions;
@@ -147,9 +146,8 @@ __global__ void __launch_bounds__(kBlockThreads)
       if (first + j % kTile >= walk.channels) continue;
       double sum = 0;
       for (int l = 0; l < kLineThreads; ++l) sum += sums[s][l][j % kTile];
-      partial.Store((piece * Step::kSums + s) * walk.channels + first +
-                        j % kTile,
-                    sum);
+      partial.Store(
+          (piece * Step::kSums + s) * walk.channels + first + j % kTile, sum);
     }
   }
 }

@@ -79,9 +79,8 @@ KernelDef WithEps(absl::Status (*run)(const KernelContext&, float eps)) {
   KernelDef def;
   def.create = [run](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     const float eps = static_cast<float>(spec.attributes.Float("eps"));
-    return Kernel([run, eps](const KernelContext& context) {
-      return run(context, eps);
-    });
+    return Kernel(
+        [run, eps](const KernelContext& context) { return run(context, eps); });
   };
   return def;
 }

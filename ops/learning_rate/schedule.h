@@ -43,7 +43,7 @@ inline LearningRateSchedule ScheduleFromAttributes(
   schedule.warmup_steps = attributes.Int("warmup_steps");
   schedule.total_steps = attributes.Int("total_steps");
   schedule.first_step_full =
-    attributes.String("warmup_style") == "as_arcface_torch";
+      attributes.String("warmup_style") == "as_arcface_torch";
   schedule.power = attributes.Float("power");
   return schedule;
 }

@@ -49,11 +49,11 @@ absl::Status PreluGrad(const KernelContext& context) {
   dalpha.span[0] = DeviceSpan<float>(context.outputs[1]);
   return VisitElement(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    return MapAndSumChannels(
-        *context.cuda, walk, PreluGradStep(),
-        DeviceSpan<const float>(context.inputs[2]), partial, dalpha,
-        DeviceSpan<T>(context.outputs[0]),
-        DeviceSpan<const T>(context.inputs[0]), DeviceSpan<const T>(x));
+    return MapAndSumChannels(*context.cuda, walk, PreluGradStep(),
+                             DeviceSpan<const float>(context.inputs[2]),
+                             partial, dalpha, DeviceSpan<T>(context.outputs[0]),
+                             DeviceSpan<const T>(context.inputs[0]),
+                             DeviceSpan<const T>(x));
   });
 }
 

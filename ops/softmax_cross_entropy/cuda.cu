@@ -1,6 +1,6 @@
-// Statistics are taken piece by piece of a row, then combined in order. The host
-// does not see the labels: one that is no class makes the loss NaN, and its
-// row's gradient.
+// Statistics are taken piece by piece of a row, then combined in order. The
+// host does not see the labels: one that is no class makes the loss NaN, and
+// its row's gradient.
 #include <cmath>
 
 #include "ops/cuda/cuda_context.h"

@@ -10,7 +10,8 @@
 namespace facet::ops {
 
 // -log(softmax) of the target.
-FACET_HOST_DEVICE inline double RowLoss(float target_logit, float max, float sum) {
+FACET_HOST_DEVICE inline double RowLoss(float target_logit, float max,
+                                        float sum) {
   return std::log(static_cast<double>(sum)) +
          (static_cast<double>(max) - static_cast<double>(target_logit));
 }
@@ -24,7 +25,8 @@ FACET_HOST_DEVICE V PlainLogitGradient(V exponential, float sum, float dloss) {
 
 // The same at the target, where (p - 1) loses digits if p is near 1, but no
 // more than p had.
-FACET_HOST_DEVICE inline float TargetLogitGradient(float exponential, float sum, float dloss) {
+FACET_HOST_DEVICE inline float TargetLogitGradient(float exponential, float sum,
+                                                   float dloss) {
   return (exponential / sum - 1) * dloss;
 }
 
