@@ -48,6 +48,7 @@ OPS = [
 WITHOUT_CUDA_KERNELS = [
     "image_source",
     "conv2d",
+    "batch_norm",
     "matmul",
     "cosine_linear",
     "sample_classes",

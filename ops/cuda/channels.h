@@ -174,10 +174,11 @@ __global__ void __launch_bounds__(kBlockThreads)
          p += blockDim.x * kWidth) {
       StepVector<kWidth, kStore>(step, first + p, &lane, 0, y,
                                  x.template LoadVector<kWidth>(first + p)...);
-    }
-    for (int s = 0; s < Step::kSums; ++s) {
-      sums[s] += lane.sums[s];
-      lane.sums[s] = 0;
+      // Floats are added a vector at a time, before double.
+      for (int s = 0; s < Step::kSums; ++s) {
+        sums[s] += lane.sums[s];
+        lane.sums[s] = 0;
+      }
     }
   }
   for (int s = 0; s < Step::kSums; ++s) {
