@@ -62,7 +62,9 @@ struct ChannelWalk {
       walk.per_piece = std::clamp<int64_t>(wanted, 4, 64) * kLineThreads;
       walk.pieces = (lines + walk.per_piece - 1) / walk.per_piece;
     } else {
-      walk.per_piece = std::max<int64_t>(1, rows * walk.channels / kBlocks);
+      // At least 8 elements per thread.
+      const int64_t least = 8 * kBlockThreads / walk.positions + 1;
+      walk.per_piece = std::max(least, rows * walk.channels / kBlocks);
       walk.pieces = (rows + walk.per_piece - 1) / walk.per_piece;
     }
     return walk;
