@@ -47,26 +47,15 @@ OPS = [
 # Folders whose CUDA kernels are still to be written.
 WITHOUT_CUDA_KERNELS = [
     "image_source",
-    "fetch",
-    "dropout",
-    "boxing",
     "conv2d",
     "batch_norm",
-    "prelu",
     "matmul",
-    "bias_add",
-    "l2_normalize",
-    "combined_margin",
-    "softmax_cross_entropy",
     "cosine_linear",
     "sample_classes",
     "gather_rows",
     "mask_columns",
     "sgd_update_rows",
     "cosine_linear_rows",
-    "learning_rate",
-    "clip",
-    "loss_scale",
 ]
 
 def _camel(name):

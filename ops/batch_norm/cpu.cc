@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "glog/logging.h"
+#include "ops/batch_norm/groups.h"
+#include "ops/batch_norm/moments.h"
 #include "ops/channel_loops.h"
 #include "ops/float8.h"
 #include "ops/graph/shard.h"
@@ -17,49 +18,6 @@
 
 namespace facet::ops {
 namespace {
-
-// Which of a device's rows belong to which of its groups.
-struct Groups {
-  std::vector<Range> local_rows;  // By local group.
-  std::vector<double> counts;     // Values per channel, of all devices.
-};
-
-// `statistics` is the share of a [G, C] operand that belongs to the share x.
-Groups MakeGroups(const TensorSlice& x, const TensorSlice& statistics) {
-  const int num_groups = static_cast<int>(statistics.global_shape[0]);
-  const int64_t x_begin = x.offset[0];
-  const int64_t x_end = x_begin + x.shape[0];
-  const double spatial = static_cast<double>(
-      x.global_shape.num_elements(2, x.global_shape.rank()));
-  Groups groups;
-  for (int64_t i = 0; i < statistics.shape[0]; ++i) {
-    const Range rows = ShardRange(x.global_shape[0], num_groups,
-                                  static_cast<int>(statistics.offset[0] + i));
-    const int64_t begin = std::clamp(rows.begin, x_begin, x_end);
-    const int64_t end = std::clamp(rows.end, x_begin, x_end);
-    groups.local_rows.push_back({begin - x_begin, end - x_begin});
-    groups.counts.push_back(static_cast<double>(rows.size()) * spatial);
-  }
-  // The signatures give a device all groups of its rows.
-  int64_t covered = 0;
-  for (const Range& rows : groups.local_rows) covered += rows.size();
-  CHECK_EQ(covered, x.shape[0]) << "rows of x without a group";
-  return groups;
-}
-
-struct Moments {
-  double mean = 0;
-  double variance = 0;  // Biased.
-};
-
-Moments MomentsOf(double sum, double square_sum, double count) {
-  const double mean = sum / count;
-  return {mean, std::max(0.0, square_sum / count - mean * mean)};
-}
-
-double InverseStddev(double variance, double eps) {
-  return 1.0 / std::sqrt(variance + eps);
-}
 
 // What a kernel knows before it runs.
 struct Setup {
@@ -158,15 +116,13 @@ void RunStatistics(const Setup& setup, const KernelContext& context) {
   });
 }
 
-// y = (x - constants[0]) * constants[1] + constants[2]. Not folded into one
-// multiply-add: that would cancel where the mean is large.
 template <typename T>
 struct NormaliseStep {
   const T* x;
   T* y;
   template <typename V>
   void operator()(int64_t i, const V* constants, V*) const {
-    Store(y + i, (Load<V>(x + i) - constants[0]) * constants[1] + constants[2]);
+    Store(y + i, NormaliseValue(Load<V>(x + i), constants));
   }
 };
 
@@ -261,9 +217,8 @@ struct GradInputStep {
   T* dx;
   template <typename V>
   void operator()(int64_t i, const V* constants, V*) const {
-    const V centred = Load<V>(x + i) - constants[0];
-    Store(dx + i, Load<V>(dy + i) * constants[1] - centred * constants[2] -
-                      constants[3]);
+    Store(dx + i,
+          NormaliseGradient(Load<V>(dy + i), Load<V>(x + i), constants));
   }
 };
 
@@ -296,15 +251,7 @@ void RunGradInput(const Setup& setup, const KernelContext& context) {
 
 absl::StatusOr<Kernel> CreateUpdate(const KernelSpec& spec) {
   const double momentum = spec.attributes.Float("momentum");
-  const TensorSlice& slice = spec.inputs[0];
-  const int groups = static_cast<int>(slice.global_shape[0]);
-  std::vector<double> counts;
-  for (int64_t i = 0; i < slice.shape[0]; ++i) {
-    const Range rows = ShardRange(spec.attributes.Int("rows"), groups,
-                                  static_cast<int>(slice.offset[0] + i));
-    counts.push_back(
-        static_cast<double>(rows.size() * spec.attributes.Int("spatial")));
-  }
+  const std::vector<double> counts = UpdateCounts(spec);
   return Kernel([momentum, counts](const KernelContext& context) {
     float* running_mean = context.inputs[0].as<float>();
     float* running_var = context.inputs[1].as<float>();
@@ -316,11 +263,7 @@ absl::StatusOr<Kernel> CreateUpdate(const KernelSpec& spec) {
       for (int64_t c = 0; c < channels; ++c) {
         const int64_t i = static_cast<int64_t>(group) * channels + c;
         const Moments moments = MomentsOf(sum[i], square_sum[i], n);
-        running_mean[i] = static_cast<float>((1 - momentum) * running_mean[i] +
-                                             momentum * moments.mean);
-        running_var[i] =
-            static_cast<float>((1 - momentum) * running_var[i] +
-                               momentum * moments.variance * n / (n - 1));
+        UpdateRunning(moments, n, momentum, &running_mean[i], &running_var[i]);
       }
     }
     return absl::OkStatus();

@@ -1,10 +1,9 @@
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <type_traits>
 #include <vector>
 
-#include "ops/boxing/regions.h"
+#include "ops/boxing/boxes.h"
 #include "ops/elementwise.h"
 #include "ops/fill/fill_constant.h"
 #include "ops/half.h"
@@ -17,29 +16,6 @@ namespace {
 
 // Elements that are worth waking another thread for.
 constexpr int64_t kGrain = 32768;
-
-// The boxes of a share; of a scalar, `scalar_boxes`. A share in another layout
-// than row-major is only taken apart along dimension 0: its rows are contiguous
-// in every layout.
-std::vector<TensorSlice> Boxes(const Attributes& attributes,
-                               const TensorSlice& share, int64_t scalar_boxes) {
-  absl::StatusOr<std::vector<Region>> regions =
-      ParseRegions(attributes.Ints("regions"), share.shape, scalar_boxes);
-  CHECK(regions.ok()) << regions.status();  // infer has looked at them.
-  std::vector<TensorSlice> boxes;
-  for (const Region& region : *regions) {
-    for (int i = 1; i < share.shape.rank(); ++i) {
-      CHECK(share.layout == Layout::kRowMajor ||
-            region.shape[i] == share.shape[i])
-          << "box " << region.shape.ToString() << " of "
-          << share.shape.ToString() << " in "
-          << std::string(LayoutName(share.layout));
-    }
-    boxes.push_back({share.dtype, Layout::kRowMajor, region.shape, share.shape,
-                     region.offset});
-  }
-  return boxes;
-}
 
 // Calls run(packed, in_share, count) for the contiguous runs of all boxes.
 template <typename Run>
@@ -70,8 +46,6 @@ absl::StatusOr<Kernel> CreatePack(const KernelSpec& spec) {
     return absl::OkStatus();
   });
 }
-
-enum class Combine { kAssign, kSum, kMax };
 
 // y = y + x or max(y, x), for half types in float32.
 template <typename T, Combine kCombine>
@@ -120,27 +94,13 @@ void AssignBoxes(const std::vector<TensorSlice>& boxes, const TensorView& x,
   });
 }
 
-double Lowest(DataType dtype) {
-  switch (dtype) {
-    case DataType::kInt32:
-      return std::numeric_limits<int32_t>::lowest();
-    case DataType::kInt64:  // -2^63, exact.
-      return static_cast<double>(std::numeric_limits<int64_t>::lowest());
-    default:
-      return -std::numeric_limits<double>::infinity();
-  }
-}
-
 absl::StatusOr<Kernel> CreateUnpack(const KernelSpec& spec) {
   const int64_t pieces =
       spec.inputs.empty() ? 0 : spec.inputs[0].num_elements();
-  const std::string& combine_name = spec.attributes.String("combine");
-  const Combine combine = combine_name == "sum"   ? Combine::kSum
-                          : combine_name == "max" ? Combine::kMax
-                                                  : Combine::kAssign;
   return Kernel([boxes = Boxes(spec.attributes, spec.outputs[0], pieces),
                  fill = spec.attributes.String("fill"),
-                 combine](const KernelContext& context) {
+                 combine = CombineFromAttributes(spec.attributes)](
+                    const KernelContext& context) {
     const TensorView& y = context.outputs[0];
     if (fill == "zero") FillConstant(y, 0);
     if (fill == "lowest") FillConstant(y, Lowest(y.dtype()));

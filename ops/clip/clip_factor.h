@@ -5,11 +5,14 @@
 
 #include <cmath>
 
+#include "ops/host_device.h"
+
 namespace facet::ops {
 
 // `square_norm`: of all gradients, which are `loss_scale` times too large.
 // What is not a number stays so.
-inline float ClipFactor(float square_norm, float loss_scale, float max_norm) {
+FACET_HOST_DEVICE inline float ClipFactor(float square_norm, float loss_scale,
+                                          float max_norm) {
   const float norm = std::sqrt(square_norm) / loss_scale;
   const float factor = max_norm / (norm + 1e-6f);
   return (factor > 1 ? 1.0f : factor) / loss_scale;

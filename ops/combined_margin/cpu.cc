@@ -8,16 +8,6 @@
 namespace facet::ops {
 namespace {
 
-Margin MarginFromAttributes(const Attributes& attributes) {
-  Margin margin;
-  margin.m1 = attributes.Float("m1");
-  margin.m2 = attributes.Float("m2");
-  margin.m3 = attributes.Float("m3");
-  margin.scale = static_cast<float>(attributes.Float("scale"));
-  margin.exact = attributes.String("gradient") == "exact";
-  return margin;
-}
-
 // Calls plain(begin, end) for runs of elements of the matrix, and
 // target(element) for the targets that are on this device. The output may be
 // written over an input: target(element) comes before the plain run that

@@ -11,6 +11,9 @@
 
 #include <cmath>
 
+#include "ops/host_device.h"
+#include "ops/kernel.h"
+
 namespace facet::ops {
 
 struct Margin {
@@ -21,36 +24,47 @@ struct Margin {
   bool exact = false;
 };
 
+inline Margin MarginFromAttributes(const Attributes& attributes) {
+  Margin margin;
+  margin.m1 = attributes.Float("m1");
+  margin.m2 = attributes.Float("m2");
+  margin.m3 = attributes.Float("m3");
+  margin.scale = static_cast<float>(attributes.Float("scale"));
+  margin.exact = attributes.String("gradient") == "exact";
+  return margin;
+}
+
 // Selections keep what is not a number. V: float, or a vector of floats.
 template <typename V>
-V ClampCosine(V cosine) {
+FACET_HOST_DEVICE V ClampCosine(V cosine) {
   const V one = V{} + 1.0f;
   const V below = cosine < -one ? -one : cosine;
   return below > one ? one : below;
 }
 
 template <typename V>
-V PlainLogit(V cosine, float scale) {
+FACET_HOST_DEVICE V PlainLogit(V cosine, float scale) {
   return ClampCosine(cosine) * scale;
 }
 
 // dlogit -> dcos for elements that are no target: 0 where the clamp cut.
 template <typename V>
-V PlainGradient(V dlogit, V cosine, float scale) {
+FACET_HOST_DEVICE V PlainGradient(V dlogit, V cosine, float scale) {
   const V one = V{} + 1.0f;
   const V gradient = dlogit * scale;
   const V cut_below = cosine < -one ? V{} : gradient;
   return cosine > one ? V{} : cut_below;
 }
 
-inline float TargetLogit(float cosine, const Margin& margin) {
+FACET_HOST_DEVICE inline float TargetLogit(float cosine, const Margin& margin) {
   const double theta = std::acos(static_cast<double>(ClampCosine(cosine)));
   return static_cast<float>(
       margin.scale * (std::cos(margin.m1 * theta + margin.m2) - margin.m3));
 }
 
 // d TargetLogit / d cosine, where the clamp does not cut.
-inline float TargetDerivative(float cosine, const Margin& margin) {
+FACET_HOST_DEVICE inline float TargetDerivative(float cosine,
+                                                const Margin& margin) {
   if (!margin.exact) return margin.scale;
   // At +-1 the derivative is infinite; the nearest float's is taken.
   constexpr double kLargestBelowOne = 1 - 0x1p-24;
@@ -63,7 +77,8 @@ inline float TargetDerivative(float cosine, const Margin& margin) {
                             std::sqrt(1 - c * c));
 }
 
-inline float TargetGradient(float dlogit, float cosine, const Margin& margin) {
+FACET_HOST_DEVICE inline float TargetGradient(float dlogit, float cosine,
+                                              const Margin& margin) {
   if (cosine < -1 || cosine > 1) return 0;
   return dlogit * TargetDerivative(cosine, margin);
 }

@@ -10,6 +10,7 @@
 #include "ops/cosine_linear/gradient_tiles.h"
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
+#include "ops/l2_normalize/dot.h"
 #include "ops/l2_normalize/normalize.h"
 #include "ops/panel_product.h"
 #include "ops/sgd_update/sgd_scalars.h"

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "ops/cosine_linear/class_tiles.h"
 #include "ops/elementwise.h"
+#include "ops/l2_normalize/dot.h"
 #include "ops/l2_normalize/normalize.h"
 #include "ops/panel_product.h"
 #include "ops/parallel_status.h"

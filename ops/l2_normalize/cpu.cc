@@ -1,5 +1,6 @@
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
+#include "ops/l2_normalize/dot.h"
 #include "ops/l2_normalize/normalize.h"
 #include "ops/visit_stored.h"
 

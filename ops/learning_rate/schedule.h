@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "ops/kernel.h"
+
 namespace facet::ops {
 
 struct LearningRateSchedule {
@@ -33,6 +35,18 @@ struct LearningRateSchedule {
     return base * std::pow(left, power);
   }
 };
+
+inline LearningRateSchedule ScheduleFromAttributes(
+    const Attributes& attributes) {
+  LearningRateSchedule schedule;
+  schedule.base = attributes.Float("base");
+  schedule.warmup_steps = attributes.Int("warmup_steps");
+  schedule.total_steps = attributes.Int("total_steps");
+  schedule.first_step_full =
+      attributes.String("warmup_style") == "as_arcface_torch";
+  schedule.power = attributes.Float("power");
+  return schedule;
+}
 
 }  // namespace facet::ops
 

@@ -3,13 +3,16 @@
 #ifndef FACET_OPS_LOSS_SCALE_LOSS_SCALE_H_
 #define FACET_OPS_LOSS_SCALE_LOSS_SCALE_H_
 
+#include <cfloat>
 #include <cmath>
+
+#include "ops/host_device.h"
 
 namespace facet::ops {
 
 // Updates both after a step; `skip`: it overflowed.
-inline void UpdateLossScale(bool skip, float growth_interval, float* scale,
-                            float* good_steps) {
+FACET_HOST_DEVICE inline void UpdateLossScale(bool skip, float growth_interval,
+                                              float* scale, float* good_steps) {
   float next = *scale;
   if (skip) {
     next = *scale / 2;
@@ -21,7 +24,7 @@ inline void UpdateLossScale(bool skip, float growth_interval, float* scale,
     *good_steps += 1;
   }
   // From 0 or infinity there is no way back.
-  if (std::isnormal(next)) *scale = next;
+  if (next >= FLT_MIN && next <= FLT_MAX) *scale = next;
 }
 
 }  // namespace facet::ops

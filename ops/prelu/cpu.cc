@@ -7,6 +7,7 @@
 #include "ops/channel_loops.h"
 #include "ops/float8.h"
 #include "ops/kernel.h"
+#include "ops/prelu/prelu.h"
 
 namespace facet::ops {
 namespace {
@@ -17,8 +18,7 @@ struct PreluStep {
   T* y;
   template <typename V>
   void operator()(int64_t i, const V* alpha, V*) const {
-    const V value = Load<V>(x + i);
-    Store(y + i, value > 0 ? value : value * alpha[0]);
+    Store(y + i, PreluValue(Load<V>(x + i), alpha[0]));
   }
 };
 
@@ -32,8 +32,8 @@ struct PreluGradStep {
   void operator()(int64_t i, const V* alpha, V* sums) const {
     const V gradient = Load<V>(dy + i);
     const V value = Load<V>(x + i);
-    Store(dx + i, value > 0 ? gradient : gradient * alpha[0]);
-    sums[0] += value > 0 ? V{} : gradient * value;
+    Store(dx + i, PreluGradient(gradient, value, alpha[0]));
+    sums[0] += PreluAlphaGradient(gradient, value);
   }
 };
 

@@ -5,10 +5,13 @@
 
 #include <cmath>
 
+#include "ops/host_device.h"
+
 namespace facet::ops {
 
 // -log(softmax) of the target.
-inline double RowLoss(float target_logit, float max, float sum) {
+FACET_HOST_DEVICE inline double RowLoss(float target_logit, float max,
+                                        float sum) {
   return std::log(static_cast<double>(sum)) +
          (static_cast<double>(max) - static_cast<double>(target_logit));
 }
@@ -16,13 +19,14 @@ inline double RowLoss(float target_logit, float max, float sum) {
 // d loss / d logit for an element that is no target. `exponential`: exp(logit
 // - max); `dloss` is of one row's loss. V: float, or a vector of floats.
 template <typename V>
-V PlainLogitGradient(V exponential, float sum, float dloss) {
+FACET_HOST_DEVICE V PlainLogitGradient(V exponential, float sum, float dloss) {
   return exponential * (dloss / sum);
 }
 
 // The same at the target, where (p - 1) loses digits if p is near 1, but no
 // more than p had.
-inline float TargetLogitGradient(float exponential, float sum, float dloss) {
+FACET_HOST_DEVICE inline float TargetLogitGradient(float exponential, float sum,
+                                                   float dloss) {
   return (exponential / sum - 1) * dloss;
 }
 
