@@ -134,7 +134,7 @@ TEST(Compile, RefusesWhatItCannotDo) {
   EXPECT_TRUE(absl::StrContains(status.message(), "2x3")) << status;
 
   cluster.mesh[1].size = 2;
-  options.pins["images"] = ops::Sbp::S(0);
+  options.pins["head.weight"] = ops::Sbp::S(0);
   status = Compile(model.graph, cluster, options).status();
   EXPECT_TRUE(absl::StrContains(status.message(), "1 axes; the mesh has 2"))
       << status;
@@ -185,8 +185,8 @@ TEST(Compile, DumpsWhatThePassesChanged) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   for (const char* name :
        {"00_model", "01_autodiff", "02_append_optimizer", "05_assign_sbp",
-        "06_insert_boxing", "08_split_per_device", "09_order_tasks",
-        "10_make_plan"}) {
+        "06_insert_boxing", "08_split_per_device", "09_bucket_collectives",
+        "10_order_tasks", "11_make_plan"}) {
     EXPECT_EQ(access(absl::StrCat(folder, "/", name, ".txt").c_str(), R_OK), 0)
         << name;
   }

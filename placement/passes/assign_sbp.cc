@@ -64,6 +64,21 @@ bool IsSimple(const NdSignature& signature, const ops::Mesh& mesh) {
                      simple);
 }
 
+// The same along all axes (of more than one device).
+bool IsAlike(const NdSignature& signature, const ops::Mesh& mesh) {
+  auto alike = [&](const NdSbp& sbp) {
+    const Sbp* first = nullptr;
+    for (int a = 0; a < mesh.num_axes(); ++a) {
+      if (mesh.sizes[a] == 1) continue;
+      if (first != nullptr && sbp[a] != *first) return false;
+      first = &sbp[a];
+    }
+    return true;
+  };
+  return std::all_of(signature.inputs.begin(), signature.inputs.end(), alike) &&
+         std::all_of(signature.outputs.begin(), signature.outputs.end(), alike);
+}
+
 // Partial along an axis where it was not.
 bool BecomesPartial(const NdSbp& from, const NdSbp& to) {
   for (int a = 0; a < from.num_axes(); ++a) {
@@ -78,15 +93,20 @@ bool BecomesPartial(const NdSbp& from, const NdSbp& to) {
 // are the pairs (SBP it is produced in, SBP it is boxed to).
 class Search {
  public:
+  // `alike`: only signatures that are the same along all axes take part.
   Search(const ops::Graph& graph, const Cluster& cluster,
-         const std::map<std::string, NdSbp>& pins, ops::OpLookup lookup)
-      : graph_(graph),
+         const std::map<std::string, NdSbp>& pins, ops::OpLookup lookup,
+         bool alike = false)
+      : alike_(alike),
+        graph_(graph),
         cluster_(cluster),
         mesh_(MeshOf(cluster)),
         pins_(pins),
         lookup_(lookup) {}
 
+  // Unimplemented if nothing was found, though there may be something.
   absl::StatusOr<SbpAssignment> Run();
+  double lower_bound() const { return lower_bound_; }  // After Run.
   absl::StatusOr<std::vector<std::vector<double>>> RunForEachOption();
 
  private:
@@ -114,6 +134,7 @@ class Search {
   }
   SbpAssignment Result(const PairwiseSolution& solution);
 
+  const bool alike_;
   const ops::Graph& graph_;
   const Cluster& cluster_;
   const ops::Mesh mesh_;
@@ -122,6 +143,7 @@ class Search {
   std::vector<std::vector<NdSignature>> labels_;  // By node.
   std::vector<std::vector<Reader>> readers_;      // By tensor.
   std::vector<bool> of_parameters_;  // By tensor: variables, casts of them ...
+  double lower_bound_ = 0;
   PairwiseProblem problem_;
   // By type, and by whether compute waits.
   std::map<std::tuple<ops::DataType, std::vector<int64_t>, bool>,
@@ -154,7 +176,8 @@ absl::Status Search::CollectLabels() {
       // Along an axis of one device all SBPs mean the same.
       signatures.erase(std::remove_if(signatures.begin(), signatures.end(),
                                       [&](const NdSignature& s) {
-                                        return !IsSimple(s, mesh_);
+                                        return !IsSimple(s, mesh_) ||
+                                               (alike_ && !IsAlike(s, mesh_));
                                       }),
                        signatures.end());
       for (const NdSignature& signature : signatures) {
@@ -437,6 +460,7 @@ absl::Status Search::MakeProblem() {
 absl::StatusOr<SbpAssignment> Search::Run() {
   RETURN_IF_ERROR(MakeProblem());
   const PairwiseSolution solution = Minimize(problem_);
+  lower_bound_ = solution.lower_bound;
   if (solution.cost == kInfinity && solution.lower_bound < kInfinity) {
     return absl::UnimplementedError(absl::StrCat(
         "the graph is too tangled for an exact search on a mesh of ",
@@ -471,7 +495,18 @@ absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
     const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup) {
   RETURN_IF_ERROR(CheckMesh(cluster));
-  return Search(graph, cluster, pins, lookup).Run();
+  Search search(graph, cluster, pins, lookup);
+  absl::StatusOr<SbpAssignment> found = search.Run();
+  if (!absl::IsUnimplemented(found.status()) || cluster.mesh.size() == 1) {
+    return found;
+  }
+  // Far fewer to choose from: as on a row of devices. The bound stays that of
+  // all.
+  absl::StatusOr<SbpAssignment> alike =
+      Search(graph, cluster, pins, lookup, /*alike=*/true).Run();
+  if (!alike.ok()) return found.status();
+  alike->lower_bound = std::min(alike->lower_bound, search.lower_bound());
+  return alike;
 }
 
 absl::StatusOr<std::vector<std::vector<double>>> SecondsWithEachOption(
