@@ -98,7 +98,8 @@ TEST_F(AssignLayoutTest, ANetworkNeedsNoReorders) {
           ApplyPrecision(*training, ops::DataType::kBFloat16, ops::FindOp);
       ASSERT_TRUE(training.ok()) << training.status();
     }
-    placed_ = {*training, std::vector<Sbp>(training->tensors.size(), Sbp::B())};
+    placed_ = {*training,
+               std::vector<ops::NdSbp>(training->tensors.size(), Sbp::B())};
     const LaidOutGraph result = Assign(Devices(1));
     EXPECT_EQ(CountOp(result.graph, "reorder"), 0);
     for (const char* blocked :
