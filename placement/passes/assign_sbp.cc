@@ -65,16 +65,18 @@ bool IsSimple(const NdSignature& signature, const ops::Mesh& mesh) {
 }
 
 // The same along all axes (of more than one device).
+bool IsAlike(const NdSbp& sbp, const ops::Mesh& mesh) {
+  const Sbp* first = nullptr;
+  for (int a = 0; a < mesh.num_axes(); ++a) {
+    if (mesh.sizes[a] == 1) continue;
+    if (first != nullptr && sbp[a] != *first) return false;
+    first = &sbp[a];
+  }
+  return true;
+}
+
 bool IsAlike(const NdSignature& signature, const ops::Mesh& mesh) {
-  auto alike = [&](const NdSbp& sbp) {
-    const Sbp* first = nullptr;
-    for (int a = 0; a < mesh.num_axes(); ++a) {
-      if (mesh.sizes[a] == 1) continue;
-      if (first != nullptr && sbp[a] != *first) return false;
-      first = &sbp[a];
-    }
-    return true;
-  };
+  auto alike = [&](const NdSbp& sbp) { return IsAlike(sbp, mesh); };
   return std::all_of(signature.inputs.begin(), signature.inputs.end(), alike) &&
          std::all_of(signature.outputs.begin(), signature.outputs.end(), alike);
 }
@@ -93,7 +95,8 @@ bool BecomesPartial(const NdSbp& from, const NdSbp& to) {
 // are the pairs (SBP it is produced in, SBP it is boxed to).
 class Search {
  public:
-  // `alike`: only signatures that are the same along all axes take part.
+  // `alike`: only signatures that are the same along all axes take part, but
+  // for parts of the model with a pin that is not.
   Search(const ops::Graph& graph, const Cluster& cluster,
          const std::map<std::string, NdSbp>& pins, ops::OpLookup lookup,
          bool alike = false)
@@ -156,6 +159,16 @@ absl::Status Search::CollectLabels() {
   absl::flat_hash_map<std::string,
                       std::pair<std::vector<NdSignature>, std::vector<double>>>
       cache;
+  std::set<std::string> free_parts;
+  for (const auto& [name, sbp] : pins_) {
+    const TensorId tensor = ops::FindTensor(graph_, name);
+    if (tensor == ops::kNone || sbp.num_axes() != mesh_.num_axes() ||
+        IsAlike(sbp, mesh_)) {
+      continue;
+    }
+    free_parts.insert(
+        graph_.nodes[graph_.tensors[tensor].producer].origin.part);
+  }
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     const ops::Node& node = graph_.nodes[n];
     const ops::OpDef& def = *lookup_(node.op);
@@ -166,6 +179,8 @@ absl::Status Search::CollectLabels() {
     for (const auto& [name, value] : node.attributes.values()) {
       absl::StrAppend(&key, name, ops::AttributeToString(value));
     }
+    const bool alike = alike_ && free_parts.count(node.origin.part) == 0;
+    if (alike) absl::StrAppend(&key, " alike");
     auto [it, is_new] = cache.try_emplace(key);
     auto& [signatures, seconds] = it->second;
     if (is_new) {
@@ -177,7 +192,7 @@ absl::Status Search::CollectLabels() {
       signatures.erase(std::remove_if(signatures.begin(), signatures.end(),
                                       [&](const NdSignature& s) {
                                         return !IsSimple(s, mesh_) ||
-                                               (alike_ && !IsAlike(s, mesh_));
+                                               (alike && !IsAlike(s, mesh_));
                                       }),
                        signatures.end());
       for (const NdSignature& signature : signatures) {

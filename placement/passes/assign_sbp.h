@@ -44,8 +44,9 @@ struct SbpAssignment {
 // for an unknown tensor, or a pin that no signature of its producer offers
 // (names the tensor, its shape and the SBPs that were possible). Where the
 // graph is too tangled for an exact search and greedy choices lead nowhere,
-// SBPs that are the same along all axes are searched; Unimplemented if there
-// are none, or on a mesh of one axis.
+// SBPs that are the same along all axes (any, for parts of the model with a
+// pin that is not) are searched; Unimplemented if there are none, or on a mesh
+// of one axis.
 //
 // A variable lies as its mutator needs it, and its other readers take it (and
 // what is computed from variables alone, such as a cast) as it lies: parameters
