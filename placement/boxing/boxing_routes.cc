@@ -158,11 +158,16 @@ double BoxingRoutes::StepSeconds(const NdSbp& from, int axis, Sbp to) const {
   const MeshAxis& links = cluster_.mesh[axis];
   const CollectiveKind kind =
       StepsOf(box.shape, from[axis], to, mesh_.sizes[axis], 0).kind;
-  if (kind == CollectiveKind::kNone) return seconds;
-  if (compute_waits_) return seconds + links.blocking_seconds;
-  if (kind != CollectiveKind::kAllReduce) return seconds;
-  // They travel in buckets (bucket_collectives.h) and share the latency.
-  return seconds - 2 * (mesh_.sizes[axis] - 1) * links.latency_seconds;
+  if (compute_waits_) {
+    return kind == CollectiveKind::kNone ? seconds
+                                         : seconds + links.blocking_seconds;
+  }
+  // All-reduces travel in buckets (bucket_collectives.h) and share the latency;
+  // but not of what was padded to be reduced: gathering is no more expensive.
+  const double latency = 2 * (mesh_.sizes[axis] - 1) * links.latency_seconds;
+  if (kind == CollectiveKind::kAllReduce) return seconds - latency;
+  const bool pads = to.is_partial() && !from[axis].is_partial();
+  return pads ? seconds + latency : seconds;
 }
 
 const std::vector<BoxingRoutes::Arrival>& BoxingRoutes::From(int source) {

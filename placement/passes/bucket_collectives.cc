@@ -229,7 +229,9 @@ double ScheduledSeconds(const TaskGraph& graph,
     double next_start = std::numeric_limits<double>::infinity();
     for (int s = 0; s < kStreams; ++s) {
       if (now[s].empty() && later[s].empty()) continue;
-      const double start = now[s].empty() ? later[s].begin()->first : clocks[s];
+      const double start = now[s].empty()
+                               ? std::max(later[s].begin()->first, clocks[s])
+                               : clocks[s];
       if (start < next_start) {
         next_start = start;
         next_stream = s;

@@ -178,6 +178,26 @@ TEST(ScheduledSeconds, AsByHand) {
   EXPECT_DOUBLE_EQ(fast_start.Seconds(kNoLimit), 4 + 16);
 }
 
+TEST(ScheduledSeconds, WaitsForAllInputsAndNotForTheData) {
+  Backward b(0);
+  b.Gradient("a", 400);   // From 0 to 1, summed at 5.
+  b.Gradient("b", 4000);  // From 1 to 2, summed at 45.
+  for (int d = 0; d < 2; ++d) {
+    // Both sums; then a second of work.
+    LocalTask* last = b.Task("a/update", d);
+    last->inputs.insert(last->inputs.begin(), b.Task("b/update", d)->inputs[0]);
+    last->predicted_seconds = 1;
+    // Read ahead, however long it takes.
+    LocalTask data;
+    data.name = "images";
+    data.device = d;
+    data.stream = ops::StreamKind::kData;
+    data.predicted_seconds = 1000;
+    b.graph.tasks.push_back(data);
+  }
+  EXPECT_DOUBLE_EQ(b.Seconds(0), 46);
+}
+
 TEST(BucketCollectives, TakesTheFastest) {
   Backward fast_start(0);
   for (int i = 0; i < 64; ++i) {

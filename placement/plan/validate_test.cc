@@ -415,6 +415,7 @@ std::vector<Fault> Faults() {
          InPlace* pair = TaskOf(p, "g")->add_in_place();
          pair->set_input(0);
          pair->set_output(1);
+         RegOf(p, "x_sum")->set_arena_offset(RegOf(p, "z")->arena_offset());
        },
        "output 1 cannot lie over input 0"},
       {"collectives of a group on two streams",

@@ -33,10 +33,8 @@ class FakeCommunicator : public Communicator {
                          absl::Span<const ReduceBuffer> buffers) override {
     call = op == ReduceOp::kMax ? "max" : "sum";
     counts.clear();
-    for (const ReduceBuffer& buffer : buffers) {
-      last_in = buffer.in, last_out = buffer.out;
-      counts.push_back(buffer.count);
-    }
+    reduced.assign(buffers.begin(), buffers.end());
+    for (const ReduceBuffer& buffer : buffers) counts.push_back(buffer.count);
     return absl::OkStatus();
   }
   absl::Status AllGather(ops::DataType, const void*, void*,
@@ -62,8 +60,7 @@ class FakeCommunicator : public Communicator {
   void Abort(absl::Status) override {}
 
   std::string call;
-  const void* last_in = nullptr;
-  const void* last_out = nullptr;
+  std::vector<ReduceBuffer> reduced;
   std::vector<int64_t> counts;
 };
 
@@ -117,9 +114,20 @@ TEST_F(TaskRunnerTest, CollectivesGetTheirRegistersAndCounts) {
   };
   ASSERT_TRUE(run(placement::Collective::ALL_REDUCE).ok());
   EXPECT_EQ(communicator_.call, "sum");
-  EXPECT_EQ(communicator_.last_in, At("z"));
-  EXPECT_EQ(communicator_.last_out, At("g"));
+  ASSERT_EQ(communicator_.reduced.size(), 1u);
+  EXPECT_EQ(communicator_.reduced[0].in, At("z"));
+  EXPECT_EQ(communicator_.reduced[0].out, At("g"));
   EXPECT_THAT(communicator_.counts, testing::ElementsAre(16));
+  // Of several tensors: input i to output i.
+  Task("g")->add_inputs(placement::RegisterNamed(plan_, "y", 0));
+  Task("g")->add_outputs(placement::RegisterNamed(plan_, "h", 0));
+  ASSERT_TRUE(run(placement::Collective::ALL_REDUCE).ok());
+  ASSERT_EQ(communicator_.reduced.size(), 2u);
+  EXPECT_EQ(communicator_.reduced[0].out, At("g"));
+  EXPECT_EQ(communicator_.reduced[1].in, At("y"));
+  EXPECT_EQ(communicator_.reduced[1].out, At("h"));
+  Task("g")->mutable_inputs()->RemoveLast();
+  Task("g")->mutable_outputs()->RemoveLast();
   collective->set_reduce(placement::Collective::MAX);
   ASSERT_TRUE(run(placement::Collective::ALL_REDUCE).ok());
   EXPECT_EQ(communicator_.call, "max");

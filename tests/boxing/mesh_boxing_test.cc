@@ -224,5 +224,32 @@ TEST(BoxingRoutesTest, StepsThatWouldTearBoxesAreRefused) {
             absl::string_view::npos);
 }
 
+// However long it takes to begin: an all-reduce of gradients shares that with
+// others, but what is split is gathered, not padded and reduced.
+TEST(BoxingRoutesTest, NothingIsPaddedToBeReduced) {
+  Cluster cluster = MeshOfTwo(2, 4);
+  for (MeshAxis& axis : cluster.mesh) axis.latency_seconds = 1e-3;
+  const TensorType type{DataType::kFloat32, {64, 48}};
+  const std::vector<NdSbp> all = AllSbps(type.shape, MeshOf(cluster));
+  for (bool compute_waits : {false, true}) {
+    BoxingRoutes routes(type, cluster, compute_waits);
+    for (const NdSbp& from : all) {
+      for (const NdSbp& to : all) {
+        if (to.any_partial() || from == to) continue;
+        NdSbp at = from;
+        for (const NdSbp& next : routes.Route(from, to)) {
+          for (int a = 0; a < next.num_axes(); ++a) {
+            const bool reduces = at[a].is_partial() && next[a].is_broadcast();
+            EXPECT_TRUE(!reduces || from[a].is_partial())
+                << from.ToString() << " -> " << to.ToString() << " by "
+                << at.ToString() << " -> " << next.ToString();
+          }
+          at = next;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace facet::placement

@@ -277,6 +277,23 @@ TEST(AssignSbpTest, AMeshOfTwoAxesIsAboutAsGoodAsARow) {
   EXPECT_EQ(mesh->seconds, mesh->lower_bound);
 }
 
+// Too many choices to search them all: those alike along the axes are left, and
+// a bound that holds for all.
+TEST(AssignSbpTest, ThreeAxesAreSearchedAsOne) {
+  const ops::Graph graph = TrainGraph("r18", 5000, 64, 8);
+  const auto found =
+      AssignSbp(graph, Arranged(Devices(8), {{"a", 2}, {"b", 2}, {"c", 2}}), {},
+                ops::FindOp);
+  ASSERT_TRUE(found.ok()) << found.status();
+  for (const ops::NdSignature& chosen : found->chosen) {
+    for (const ops::NdSbp& sbp : chosen.outputs) {
+      EXPECT_EQ(sbp, ops::NdSbp::Uniform(3, sbp[0]));
+    }
+  }
+  EXPECT_GT(found->lower_bound, 0);
+  EXPECT_LT(found->lower_bound, found->seconds);
+}
+
 TEST(AssignSbpTest, PinsNameAnSbpForEveryAxis) {
   const ops::Graph graph = TrainGraph("r18", 5000, 64, 4);
   const Cluster cluster = Arranged(Devices(4), {{"node", 2}, {"device", 2}});
