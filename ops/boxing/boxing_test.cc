@@ -7,6 +7,7 @@
 #include "ops/cpu_kernels.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/interpreter.h"
 
 namespace facet::ops {
@@ -33,27 +34,38 @@ Doubles Count(int64_t n) {
   return values;
 }
 
+// What the CPU's kernel makes; CUDA's, where they can run, make the same.
+Doubles RunOnAll(const std::string& op, const Attributes& attributes,
+                 const std::vector<HostValue>& inputs, const TensorType& type) {
+  auto run = [&](const KernelLibrary& kernels) {
+    return RunOp(*FindOp(op), attributes, inputs,
+                 {HostValue::Whole(type).slice()}, {}, kernels)
+        .value()[0]
+        .ToDoubles();
+  };
+  const Doubles result = run(CpuKernels());
+  if (CudaUnavailable().empty()) {
+    EXPECT_EQ(run(CudaKernelsOnHost()), result) << op;
+  }
+  return result;
+}
+
 Doubles Pack(const HostValue& x, const Ints& regions, int64_t n) {
-  const TensorType packed = {x.slice().dtype, {n}};
-  return RunOp(*FindOp("pack_regions"), {{"regions", regions}}, {x},
-               {HostValue::Whole(packed).slice()}, {}, CpuKernels())
-      .value()[0]
-      .ToDoubles();
+  return RunOnAll("pack_regions", {{"regions", regions}}, {x},
+                  {x.slice().dtype, {n}});
 }
 
 Doubles Unpack(const std::vector<HostValue>& inputs, const TensorType& type,
                const Ints& regions, const std::string& fill,
                const std::string& combine) {
-  return RunOp(*FindOp("unpack_regions"),
-               {{"shape",
-                 Ints(type.shape.dims().begin(), type.shape.dims().end())},
-                {"dtype", std::string(DataTypeName(type.dtype))},
-                {"regions", regions},
-                {"fill", fill},
-                {"combine", combine}},
-               inputs, {HostValue::Whole(type).slice()}, {}, CpuKernels())
-      .value()[0]
-      .ToDoubles();
+  return RunOnAll(
+      "unpack_regions",
+      {{"shape", Ints(type.shape.dims().begin(), type.shape.dims().end())},
+       {"dtype", std::string(DataTypeName(type.dtype))},
+       {"regions", regions},
+       {"fill", fill},
+       {"combine", combine}},
+      inputs, type);
 }
 
 TEST(PackRegionsTest, BoxesOneAfterTheOther) {

@@ -7,6 +7,7 @@
 #include "ops/fetch_sink.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/interpreter.h"
 
 namespace facet::ops {
@@ -27,7 +28,14 @@ struct RecordingSink : FetchSink {
   absl::Status status;
 };
 
-absl::Status Fetch(const Sbp& sbp, int rank, int num_ranks, FetchSink* sink) {
+class FetchTest : public testing::TestWithParam<const KernelLibrary*> {
+ protected:
+  static absl::Status Fetch(const Sbp& sbp, int rank, int num_ranks,
+                            FetchSink* sink);
+};
+
+absl::Status FetchTest::Fetch(const Sbp& sbp, int rank, int num_ranks,
+                              FetchSink* sink) {
   HostValue x = HostValue::Whole({DataType::kFloat32, {4, 2}});
   x.FromDoubles({0, 1, 2, 3, 4, 5, 6, 7});
   RunOptions options;
@@ -36,11 +44,11 @@ absl::Status Fetch(const Sbp& sbp, int rank, int num_ranks, FetchSink* sink) {
   options.num_ranks = num_ranks;
   options.fetch_sink = sink;
   return RunOp(*FindOp("fetch"), {{"name", std::string("loss")}},
-               {TakeShare(x, sbp, num_ranks, rank)}, {}, options, CpuKernels())
+               {TakeShare(x, sbp, num_ranks, rank)}, {}, options, *GetParam())
       .status();
 }
 
-TEST(FetchTest, EveryShardIsReported) {
+TEST_P(FetchTest, EveryShardIsReported) {
   RecordingSink sink;
   EXPECT_TRUE(Fetch(Sbp::S(0), 0, 2, &sink).ok());
   EXPECT_TRUE(Fetch(Sbp::S(0), 1, 2, &sink).ok());
@@ -48,7 +56,7 @@ TEST(FetchTest, EveryShardIsReported) {
               ElementsAre("3 loss 0 [0, 0] 0.0", "3 loss 1 [2, 0] 4.0"));
 }
 
-TEST(FetchTest, OneOfManyCopiesIsReported) {
+TEST_P(FetchTest, OneOfManyCopiesIsReported) {
   RecordingSink sink;
   EXPECT_TRUE(Fetch(Sbp::B(), 1, 2, &sink).ok());
   EXPECT_TRUE(Fetch(Sbp::B(), 0, 2, &sink).ok());
@@ -57,17 +65,28 @@ TEST(FetchTest, OneOfManyCopiesIsReported) {
               ElementsAre("3 loss 0 [0, 0] 0.0", "3 loss 0 [0, 0] 0.0"));
 }
 
-TEST(FetchTest, ErrorsOfTheSinkStopTheRun) {
+TEST_P(FetchTest, ErrorsOfTheSinkStopTheRun) {
   RecordingSink sink;
   sink.status = absl::ResourceExhaustedError("disk full");
   EXPECT_EQ(Fetch(Sbp::B(), 0, 1, &sink), sink.status);
 }
 
-TEST(FetchTest, NobodyListens) {
+TEST_P(FetchTest, NobodyListens) {
   EXPECT_TRUE(Fetch(Sbp::B(), 0, 1, nullptr).ok());
 }
 
-TEST(FetchTest, NeedsAName) {
+std::vector<const KernelLibrary*> Libraries() {
+  std::vector<const KernelLibrary*> libraries = {&CpuKernels()};
+  if (CudaUnavailable().empty()) libraries.push_back(&CudaKernelsOnHost());
+  return libraries;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, FetchTest, testing::ValuesIn(Libraries()),
+                         [](const auto& info) {
+                           return std::string(info.param->device_kind);
+                         });
+
+TEST(FetchGraphTest, NeedsAName) {
   Graph graph;
   GraphBuilder builder(&graph, FindOp);
   const TensorId x =

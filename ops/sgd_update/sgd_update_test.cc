@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
 #include "ops/testing/rounded.h"
@@ -118,7 +119,7 @@ RunOptions AtStep(int64_t step) {
   return options;
 }
 
-TEST(SgdUpdateTest, BFloat16StateIsTheFloat32StepRounded) {
+void ExpectBFloat16StateRounded(const KernelLibrary& kernels) {
   const Attributes attributes = {{"key", kKey}};
   for (const Shape& shape : {Shape{13}, Shape{150, 333}, Shape{5, 6, 3, 3}}) {
     const TensorType half = {DataType::kBFloat16, shape};
@@ -129,7 +130,7 @@ TEST(SgdUpdateTest, BFloat16StateIsTheFloat32StepRounded) {
     auto run = [&](const HostValue& weight, const HostValue& momentum) {
       return RunOp(*FindOp("sgd_update"), attributes,
                    {weight, momentum, gradient, Scalar(0.1)}, {}, AtStep(kStep),
-                   CpuKernels())
+                   kernels)
           .status();
     };
     const HostValue exact_w = WithType(w, DataType::kFloat32);
@@ -147,6 +148,15 @@ TEST(SgdUpdateTest, BFloat16StateIsTheFloat32StepRounded) {
       }
     }
   }
+}
+
+TEST(SgdUpdateTest, BFloat16StateIsTheFloat32StepRounded) {
+  ExpectBFloat16StateRounded(CpuKernels());
+}
+
+TEST(SgdUpdateTest, BFloat16StateIsTheFloat32StepRoundedByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  ExpectBFloat16StateRounded(CudaKernelsOnHost());
 }
 
 // Whatever the devices: the rounding is of the element of the whole tensor.

@@ -400,6 +400,7 @@ std::vector<std::string> CheckSignatures(const OpDef& def,
 std::vector<std::string> CheckInPlace(const OpDef& def,
                                       const ops::KernelLibrary& kernels) {
   Errors errors(def);
+  std::vector<bool> tried(def.in_place.size(), false);
   for (const Variant& variant : MakeVariants(def, errors.list())) {
     const absl::StatusOr<Results> plain = RunWhole(def, variant, {}, kernels);
     const absl::StatusOr<Results> again = RunWhole(def, variant, {}, kernels);
@@ -410,7 +411,8 @@ std::vector<std::string> CheckInPlace(const OpDef& def,
     }
     CompareBits(absl::StrCat(variant.name, ", run again"), *plain, *again,
                 &errors);
-    for (const ops::InPlacePair& pair : def.in_place) {
+    for (size_t p = 0; p < def.in_place.size(); ++p) {
+      const ops::InPlacePair& pair = def.in_place[p];
       if (pair.input >= static_cast<int>(variant.inputs.size())) continue;
       const std::string place =
           absl::StrCat(variant.name, ", output ", pair.output,
@@ -420,6 +422,7 @@ std::vector<std::string> CheckInPlace(const OpDef& def,
           variant.outputs[pair.output].size_bytes()) {
         continue;
       }
+      tried[p] = true;
       const absl::StatusOr<Results> in_place =
           RunWhole(def, variant, {pair}, kernels);
       if (!in_place.ok()) {
@@ -428,6 +431,12 @@ std::vector<std::string> CheckInPlace(const OpDef& def,
       }
       CompareBits(place, *plain, *in_place, &errors);
     }
+  }
+  for (size_t p = 0; p < tried.size(); ++p) {
+    if (tried[p]) continue;
+    errors.Add("output ", def.in_place[p].output, " over input ",
+               def.in_place[p].input,
+               ": no example has both, of the same size");
   }
   return errors.Take();
 }
