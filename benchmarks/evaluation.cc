@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "benchmarks/hardware.h"
 #include "glog/logging.h"
 #include "models/train_graph.h"
 #include "ops/data_source.h"
@@ -113,8 +112,8 @@ std::vector<float> Floats(const runtime::HostTensor& tensor) {
 absl::StatusOr<Embeddings> Embed(
     const std::string& network, int64_t embedding,
     const std::vector<runtime::Photograph>& photographs,
-    const std::vector<runtime::Device*>& devices, runtime::Session& trained) {
-  const int count = static_cast<int>(devices.size());
+    const LocalDevices& local, runtime::Session& trained) {
+  const int count = static_cast<int>(local.devices.size());
   models::EmbedConfig config;
   config.network = network;
   config.embedding = embedding;
@@ -122,7 +121,7 @@ absl::StatusOr<Embeddings> Embed(
   ASSIGN_OR_RETURN(const ops::Graph graph,
                    models::BuildEmbedGraph(config, ops::FindOp));
   ASSIGN_OR_RETURN(const placement::Plan plan,
-                   placement::Compile(graph, LocalCpuCluster(count), {}));
+                   placement::Compile(graph, local.cluster, {}));
   const int64_t images = 2 * static_cast<int64_t>(photographs.size());
   const int64_t steps = (images + config.batch_size - 1) / config.batch_size;
   MirroredSource source(photographs, config.batch_size);
@@ -131,7 +130,7 @@ absl::StatusOr<Embeddings> Embed(
   options.data_source = &source;
   options.fetch_sink = &sink;
   ASSIGN_OR_RETURN(std::unique_ptr<runtime::Session> session,
-                   runtime::Session::Create(plan, devices, options));
+                   runtime::Session::Create(plan, local.devices, options));
   RETURN_IF_ERROR(CopyWeights(trained, *session));
   RETURN_IF_ERROR(session->Run(steps));
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "benchmarks/local_devices.h"
 #include "runtime/data/image_folder.h"
-#include "runtime/device/device.h"
 #include "runtime/session.h"
 
 namespace facet::benchmarks {
@@ -30,7 +30,7 @@ struct Embeddings {
 absl::StatusOr<Embeddings> Embed(
     const std::string& network, int64_t embedding,
     const std::vector<runtime::Photograph>& photographs,
-    const std::vector<runtime::Device*>& devices, runtime::Session& trained);
+    const LocalDevices& local, runtime::Session& trained);
 
 // Share of the photographs whose nearest of the first `people` rows of
 // `centres` (any length) by cosine is that of their person.

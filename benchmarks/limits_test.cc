@@ -67,9 +67,9 @@ runtime::Timeline SmallTimeline(const placement::Plan& plan) {
   runtime::Timeline timeline(plan, 4);
   for (int64_t step = 0; step < 3; ++step) {
     const int64_t t = step * 100 * kSecond;
-    timeline.Record({0, step, t, t, t + 40 * kSecond});
-    timeline.Record({1, step, t, t + 40 * kSecond, t + 60 * kSecond});
-    timeline.Record({2, step, t, t + 60 * kSecond, t + 61 * kSecond});
+    timeline.Record({0, step, t, t + 40 * kSecond});
+    timeline.Record({1, step, t + 40 * kSecond, t + 60 * kSecond});
+    timeline.Record({2, step, t + 60 * kSecond, t + 61 * kSecond});
   }
   return timeline;
 }
@@ -128,7 +128,7 @@ TEST(LimitsTest, DevicesShareTheMachine) {
   runtime::Timeline timeline(two, 4);
   for (int task = 0; task < 6; ++task) {
     const int64_t t = task % 3 * 10 * kSecond;
-    timeline.Record({task, 0, t, t, t + 10 * kSecond});
+    timeline.Record({task, 0, t, t + 10 * kSecond});
   }
   const auto both = FindWork(two, timeline, 0, 1, Rates(), ops::FindOp);
   const auto alone =

@@ -44,13 +44,13 @@ TEST(StepTimesTest, StepsEndWithTheirLastTaskAndPhasesAreMeansOverDevices) {
     for (int device = 0; device < 2; ++device) {
       const int first = 5 * device;
       // The data lane is a step ahead and does not count.
-      timeline.Record({first, step, t, t - 9 * kSecond, t - 8 * kSecond});
-      timeline.Record({first + 1, step, t, t, t + 2 * kSecond});
-      timeline.Record({first + 2, step, t, t + 2 * kSecond, t + 5 * kSecond});
+      timeline.Record({first, step, t - 9 * kSecond, t - 8 * kSecond});
+      timeline.Record({first + 1, step, t, t + 2 * kSecond});
+      timeline.Record({first + 2, step, t + 2 * kSecond, t + 5 * kSecond});
       timeline.Record(
-          {first + 3, step, t, t + 5 * kSecond, t + (5 + device) * kSecond});
-      timeline.Record({first + 4, step, t, t + 6 * kSecond,
-                       t + (6 + 4 * device) * kSecond});
+          {first + 3, step, t + 5 * kSecond, t + (5 + device) * kSecond});
+      timeline.Record(
+          {first + 4, step, t + 6 * kSecond, t + (6 + 4 * device) * kSecond});
     }
   }
   EXPECT_EQ(StepSeconds(plan, timeline), (std::vector<double>{10, 10, 10}));
@@ -83,12 +83,12 @@ TEST(StepTimesTest, WaitingForAnotherStreamIsNotTheRuntimes) {
   plan.mutable_tasks(0)->add_outputs(0);
   plan.mutable_tasks(1)->add_inputs(0);
   runtime::Timeline timeline(plan, 10);
-  timeline.Record({0, 0, 0, 0, 100});
-  timeline.Record({1, 0, 0, 110, 200});   // 10 after its data.
-  timeline.Record({2, 0, 0, 230, 300});   // 30 after the task before.
-  timeline.Record({0, 1, 0, 100, 1000});  // Slow data.
-  timeline.Record({1, 1, 0, 1005, 1100});
-  timeline.Record({2, 1, 0, 1100, 1200});
+  timeline.Record({0, 0, 0, 100});
+  timeline.Record({1, 0, 110, 200});   // 10 after its data.
+  timeline.Record({2, 0, 230, 300});   // 30 after the task before.
+  timeline.Record({0, 1, 100, 1000});  // Slow data.
+  timeline.Record({1, 1, 1005, 1100});
+  timeline.Record({2, 1, 1100, 1200});
   EXPECT_NEAR(RuntimeSeconds(plan, timeline, 0, 1), 40e-9, 1e-15);
   EXPECT_NEAR(RuntimeSeconds(plan, timeline, 1, 2), 5e-9, 1e-15);
   EXPECT_NEAR(RuntimeSeconds(plan, timeline, 0, 2), 45e-9 / 2, 1e-15);
@@ -100,10 +100,10 @@ TEST(StepTimesTest, TimeBeforeTheLastMemberOfACollectiveIsWaiting) {
   constexpr int64_t kSecond = 1'000'000'000;
   // The collective of device 0 starts at 2 s, that of device 1 at 6 s; both
   // end at 7 s. Before, device 0 computes from 0 s to 2 s, device 1 to 5 s.
-  timeline.Record({1, 0, 0, 0, 2 * kSecond});
-  timeline.Record({3, 0, 0, 2 * kSecond, 7 * kSecond});
-  timeline.Record({6, 0, 0, 0, 5 * kSecond});
-  timeline.Record({8, 0, 0, 6 * kSecond, 7 * kSecond});
+  timeline.Record({1, 0, 0, 2 * kSecond});
+  timeline.Record({3, 0, 2 * kSecond, 7 * kSecond});
+  timeline.Record({6, 0, 0, 5 * kSecond});
+  timeline.Record({8, 0, 6 * kSecond, 7 * kSecond});
   const auto phases = PhaseSeconds(plan, timeline, 0, 1);
   const std::map<std::string, double> by_name(phases.begin(), phases.end());
   EXPECT_NEAR(by_name.at("communication"), 1, 1e-9);

@@ -79,6 +79,12 @@ namespace {
 // Of the computation.
 std::string ArithmeticText(const Settings& settings) {
   if (!settings.half.has_value()) return "float32";
+  if (settings.device_kind == "cuda") {
+    const bool is_float16 = *settings.half == ops::DataType::kFloat16;
+    return absl::StrCat(ops::DataTypeName(*settings.half),
+                        " on tensor cores, float32 master weights",
+                        is_float16 ? ", dynamic loss scaling" : "");
+  }
   const bool native = CpuMultipliesBFloat16();
   if (*settings.half == ops::DataType::kBFloat16) {
     return absl::StrCat(

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "benchmarks/local_devices.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "ops/status_macros.h"
 #include "placement/tool/flag_values.h"
-#include "runtime/device/cpu_device.h"
 
 DEFINE_int64(steps, -1, "Steps that are measured.");
 DEFINE_int64(warmup, -1, "Steps before them that are not measured.");
@@ -121,13 +121,12 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
 
   Settings s;
   s.program = preset.program;
-  ASSIGN_OR_RETURN(
-      static_cast<placement::Request&>(s),
-      placement::RequestFromFlags(std::clamp(runtime::AvailableCores(), 2, 8)));
+  ASSIGN_OR_RETURN(static_cast<placement::Request&>(s),
+                   placement::RequestFromFlags(AutoDevices()));
   if (!s.hardware.empty()) {
     return InvalidFlag("devices", absl::StrCat(s.hardware, ":", s.devices),
                        "is hardware that plans can be made for (`plan show`), "
-                       "but nothing runs on here; use auto or cpu:N");
+                       "but nothing runs on here; use auto, cpu:N or cuda:N");
   }
   s.steps = FLAGS_steps;
   s.warmup = FLAGS_warmup;
@@ -146,6 +145,13 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   s.max_shift = FLAGS_max_shift;
   s.keep_going = FLAGS_keep_going;
   s.limits = FLAGS_limits;
+  if (s.limits && s.device_kind != "cpu") {
+    return InvalidFlag(
+        "limits", "true",
+        absl::StrCat("what ", s.device_kind,
+                     " devices do in isolation is not measured "
+                     "yet; leave it out, or use --devices=cpu:N"));
+  }
   s.held_out = FLAGS_held_out;
   ASSIGN_OR_RETURN(s.plan_out, placement::PlanOutputPath(FLAGS_plan_out));
   ASSIGN_OR_RETURN(s.trace_out, OutputPath("trace_out", FLAGS_trace_out));

@@ -48,7 +48,7 @@ absl::Status Evaluate(const Split& split, int64_t people, TrainingRun& run,
                       Results* results) {
   ASSIGN_OR_RETURN(const Embeddings embeddings,
                    Embed(run.settings().network, kEmbedding, split.held_out,
-                         run.devices(), run.session()));
+                         run.local_devices(), run.session()));
   ASSIGN_OR_RETURN(const runtime::HostTensor centres,
                    run.session().ReadVariable("head.weight"));
   results->measures.emplace_back(

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "benchmarks/hardware.h"
 #include "benchmarks/limits.h"
 #include "benchmarks/primitives.h"
 #include "benchmarks/published.h"
@@ -22,7 +21,6 @@
 #include "placement/plan/plan_text.h"
 #include "placement/simulate/simulator.h"
 #include "runtime/data/synthetic.h"
-#include "runtime/device/cpu_device.h"
 #include "runtime/device/host_memory.h"
 
 namespace facet::benchmarks {
@@ -48,20 +46,10 @@ TrainingRun::TrainingRun(const Settings& settings)
 absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
     const Settings& s, std::vector<runtime::Photograph> photographs) {
   std::unique_ptr<TrainingRun> run(new TrainingRun(s));
-  std::printf("%s, %d cores, %.1f GiB free; %d CPU devices; %s\n",
-              CpuDescription().c_str(), runtime::AvailableCores(),
-              runtime::AvailableHostMemoryBytes() / double{1 << 30}, s.devices,
+  ASSIGN_OR_RETURN(run->local_, UseLocalDevices(placement::LocalDevicesOf(s)));
+  std::printf("%s; %s\n", run->local_.description.c_str(),
               PrecisionText(s).c_str());
   std::fflush(stdout);
-  if (s.devices > runtime::AvailableCores()) {
-    LOG(WARNING) << s.devices << " devices share " << runtime::AvailableCores()
-                 << " cores: this is right for trying things out, not for "
-                    "speed";
-  }
-  ASSIGN_OR_RETURN(run->owned_devices_, runtime::CreateCpuDevices(s.devices));
-  for (const auto& device : run->owned_devices_) {
-    run->devices_.push_back(device.get());
-  }
 
   if (photographs.empty()) {
     ASSIGN_OR_RETURN(run->data_, runtime::CreateSyntheticSource(
@@ -88,12 +76,11 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
                        ": cannot make the folder: ", error.message()));
     }
   }
-  ASSIGN_OR_RETURN(
-      run->plan_,
-      placement::Compile(
-          model.graph,
-          placement::Arranged(LocalCpuCluster(s.devices), placement::AxesOf(s)),
-          ToCompileOptions(s, model.loss)));
+  ASSIGN_OR_RETURN(run->plan_,
+                   placement::Compile(model.graph,
+                                      placement::Arranged(run->local_.cluster,
+                                                          placement::AxesOf(s)),
+                                      ToCompileOptions(s, model.loss)));
   run->compile_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
@@ -112,8 +99,9 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   options.data_source = run->data_.get();
   options.fetch_sink = &run->progress_;
   options.timeline = run->timeline_.get();
-  ASSIGN_OR_RETURN(run->session_, runtime::Session::Create(
-                                      run->plan_, run->devices_, options));
+  ASSIGN_OR_RETURN(
+      run->session_,
+      runtime::Session::Create(run->plan_, run->local_.devices, options));
   run->progress_.set_first_non_finite(
       [session = run->session_.get()] { return session->FirstNonFinite(); });
   return run;
@@ -125,7 +113,7 @@ absl::StatusOr<Results> TrainingRun::Train() {
   RETURN_IF_ERROR(status);
 
   Results r;
-  r.hardware = CpuDescription();
+  r.hardware = local_.hardware;
   r.precision = settings_.half.has_value()
                     ? std::string(ops::DataTypeName(*settings_.half))
                     : "float32";
@@ -146,7 +134,9 @@ absl::StatusOr<Results> TrainingRun::Train() {
     r.device_bytes.push_back({plan_.devices(static_cast<int>(d)).name(),
                               memory[d].planned_bytes,
                               memory[d].resident_bytes});
-    r.predicted_peak_bytes += memory[d].planned_bytes;
+    if (local_.devices[d]->host_accessible()) {
+      r.predicted_peak_bytes += memory[d].planned_bytes;
+    }
   }
   r.process_peak_bytes = runtime::ProcessPeakBytes();
   r.predicted_step_seconds = plan_.predicted_step_seconds();
@@ -168,9 +158,10 @@ TrainingRun::Steps TrainingRun::MeasuredSteps() const {
 }
 
 absl::StatusOr<std::string> TrainingRun::Limits() const {
-  ASSIGN_OR_RETURN(const PrimitiveRates rates,
-                   MeasurePrimitives(devices_, settings_.half.value_or(
-                                                   ops::DataType::kFloat32)));
+  ASSIGN_OR_RETURN(
+      const PrimitiveRates rates,
+      MeasurePrimitives(local_.devices,
+                        settings_.half.value_or(ops::DataType::kFloat32)));
   const Steps steps = MeasuredSteps();
   return LimitsText(
       FindWork(plan_, *timeline_, steps.first, steps.end, rates, ops::FindOp),

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "benchmarks/local_devices.h"
 #include "benchmarks/progress.h"
 #include "benchmarks/report.h"
 #include "benchmarks/settings.h"
@@ -36,7 +37,7 @@ class TrainingRun {
   absl::Status WriteTrace() const;
 
   runtime::Session& session() { return *session_; }
-  const std::vector<runtime::Device*>& devices() const { return devices_; }
+  const LocalDevices& local_devices() const { return local_; }
   const Settings& settings() const { return settings_; }
   const placement::Plan& plan() const { return plan_; }
   const runtime::Timeline& timeline() const { return *timeline_; }
@@ -53,8 +54,7 @@ class TrainingRun {
   explicit TrainingRun(const Settings& settings);
 
   const Settings settings_;
-  std::vector<std::unique_ptr<runtime::Device>> owned_devices_;
-  std::vector<runtime::Device*> devices_;
+  LocalDevices local_;
   std::unique_ptr<ops::DataSource> data_;
   placement::Plan plan_;
   double compile_seconds_ = 0;

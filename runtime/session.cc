@@ -19,7 +19,6 @@
 #include "placement/plan/firing.h"
 #include "placement/plan/validate.h"
 #include "runtime/actor/lane.h"
-#include "runtime/collectives/shared_memory.h"
 #include "runtime/device/host_memory.h"
 
 namespace facet::runtime {
@@ -81,8 +80,8 @@ class PlanSession : public Session {
   using Shares = std::vector<int>;
 
   absl::Status AllocateArenas();
-  void CreateCommunicators();
-  void CreateLanes();
+  absl::Status CreateCommunicators();
+  absl::Status CreateLanes();
   // Brings variables up to date that the steps leave behind.
   absl::Status Settle();
   // Waits until every lane has done `steps` steps, or the first error.
@@ -92,8 +91,10 @@ class PlanSession : public Session {
   void Stop(absl::Status status);
   absl::StatusOr<const Shares*> FindVariable(absl::string_view name) const;
   char* Address(const placement::Register& reg) const {
-    return static_cast<char*>(arenas_[reg.device()]->data()) +
-           reg.arena_offset();
+    return ArenaOf(reg.device()) + reg.arena_offset();
+  }
+  char* ArenaOf(int device) const {
+    return static_cast<char*>(arenas_[device]->data());
   }
 
   const placement::Plan plan_;
@@ -116,9 +117,11 @@ class PlanSession : public Session {
 };
 
 absl::Status PlanSession::AllocateArenas() {
-  int64_t total_bytes = 0;
-  for (const placement::Device& device : plan_.devices()) {
-    total_bytes += device.arena_bytes();
+  int64_t total_bytes = 0;  // Of the host.
+  for (int d = 0; d < plan_.devices_size(); ++d) {
+    if (devices_[d]->host_accessible()) {
+      total_bytes += plan_.devices(d).arena_bytes();
+    }
   }
   const int64_t available = AvailableHostMemoryBytes();
   if (available > 0 && total_bytes > available) {
@@ -136,19 +139,30 @@ absl::Status PlanSession::AllocateArenas() {
   return absl::OkStatus();
 }
 
-void PlanSession::CreateCommunicators() {
+absl::Status PlanSession::CreateCommunicators() {
   for (const placement::Group& group : plan_.groups()) {
+    std::vector<Device*> members;
+    for (int device : group.devices()) {
+      members.push_back(devices_[device]);
+      const absl::string_view kind = members.back()->kernels().device_kind;
+      if (kind != members[0]->kernels().device_kind) {
+        return absl::UnimplementedError(
+            absl::StrCat("collectives between ", members[0]->name(), " and ",
+                         members.back()->name(), ": only devices of one kind"));
+      }
+    }
+    ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Communicator>> by_rank,
+                     members[0]->CreateCommunicators(members));
     std::vector<std::unique_ptr<Communicator>> by_device(devices_.size());
-    std::vector<std::unique_ptr<Communicator>> by_rank =
-        CreateSharedMemoryCommunicators(group.devices_size());
     for (int rank = 0; rank < group.devices_size(); ++rank) {
       by_device[group.devices(rank)] = std::move(by_rank[rank]);
     }
     communicators_.push_back(std::move(by_device));
   }
+  return absl::OkStatus();
 }
 
-void PlanSession::CreateLanes() {
+absl::Status PlanSession::CreateLanes() {
   shared_.plan = &plan_;
   shared_.edges = placement::FiringEdges(plan_);
   shared_.firing = std::make_unique<placement::FiringState>(shared_.edges,
@@ -191,25 +205,20 @@ void PlanSession::CreateLanes() {
           ops::StreamKind::kData, ops::StreamKind::kHost}) {
       if (ops::StreamKindName(candidate) == first.stream()) kind = candidate;
     }
-    auto prepare = [this, device, environment](
-                       int task, std::vector<TaskRunner>* runners) {
+    auto prepare = [this, device, environment](int task, Stream* stream) {
       const placement::Task& t = plan_.tasks(task);
       Communicator* communicator =
           t.has_collective()
               ? communicators_[t.collective().group()][device].get()
               : nullptr;
-      ASSIGN_OR_RETURN(
-          TaskRunner runner,
-          TaskRunner::Create(plan_, t, *devices_[device],
-                             static_cast<char*>(arenas_[device]->data()),
-                             communicator, environment));
-      runners->push_back(std::move(runner));
-      return absl::OkStatus();
+      return TaskRunner::Create(plan_, t, *devices_[device], stream,
+                                ArenaOf(device), communicator, environment);
     };
     lanes_.push_back(std::make_unique<Lane>(&shared_, devices_[device], kind,
                                             tasks, std::move(prepare)));
     for (int task : tasks) shared_.lane_of_task[task] = lanes_.back().get();
   }
+  return CreateTaskEvents(devices_, &shared_);
 }
 
 absl::Status PlanSession::Start() {
@@ -232,8 +241,8 @@ absl::Status PlanSession::Start() {
     variables_[plan_.tensors(reg.tensor()).name()].push_back(r);
   }
   RETURN_IF_ERROR(AllocateArenas());
-  CreateCommunicators();
-  CreateLanes();
+  RETURN_IF_ERROR(CreateCommunicators());
+  RETURN_IF_ERROR(CreateLanes());
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->Start();
   return WaitForLanes(0);
 }
@@ -330,14 +339,21 @@ absl::Status PlanSession::Settle() {
     std::lock_guard<std::mutex> lock(mutex_);
     if (settled_steps_ == steps_done_ || !status_.ok()) return absl::OkStatus();
   }
+  std::map<int, std::unique_ptr<Stream>> streams;  // By device.
   for (const placement::Task& task : plan_.settle_tasks()) {
     const int device = task.device();
+    std::unique_ptr<Stream>& stream = streams[device];
+    if (stream == nullptr) {
+      ASSIGN_OR_RETURN(
+          stream, devices_[device]->CreateStream(ops::StreamKind::kCompute));
+    }
     ASSIGN_OR_RETURN(
         TaskRunner runner,
-        TaskRunner::Create(plan_, task, *devices_[device],
-                           static_cast<char*>(arenas_[device]->data()),
-                           /*communicator=*/nullptr, {options_.seed}));
+        TaskRunner::Create(plan_, task, *devices_[device], stream.get(),
+                           ArenaOf(device), /*communicator=*/nullptr,
+                           {options_.seed}));
     RETURN_IF_ERROR(runner.Run(steps_done_));
+    RETURN_IF_ERROR(stream->Synchronize());
   }
   settled_steps_ = steps_done_;
   return absl::OkStatus();
@@ -411,8 +427,7 @@ std::string PlanSession::FirstNonFinite() const {
 std::vector<Session::DeviceMemory> PlanSession::memory() const {
   std::vector<DeviceMemory> memory;
   for (const std::unique_ptr<Arena>& arena : arenas_) {
-    memory.push_back({arena->size_bytes(),
-                      ResidentBytes(arena->data(), arena->size_bytes())});
+    memory.push_back({arena->size_bytes(), arena->resident_bytes()});
   }
   return memory;
 }

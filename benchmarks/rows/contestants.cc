@@ -23,7 +23,7 @@ void AppendRow(const Contestants& c, const Row& row, const std::string& json,
 std::vector<std::string> TrainingCommand(const Contestants& c, const Row& row,
                                          int devices, const std::string& json) {
   std::vector<std::string> command = c.training;
-  command.push_back(absl::StrCat("--devices=cpu:", devices));
+  command.push_back(absl::StrCat("--devices=", c.device_kind, ":", devices));
   if (row.half_state) {
     command.push_back("--weight_type=bfloat16");
     command.push_back("--momentum_type=bfloat16");

@@ -16,7 +16,8 @@ struct Contestants {
   std::string peer_script;            // tools/peer/train_speed.py.
   std::string peer;                   // Folder arcface_torch; empty: none.
   int cores = 1;
-  int devices = 1;  // Ours.
+  std::string device_kind = "cpu";  // Ours, as is the next.
+  int devices = 1;
   int64_t steps = 1;
   int64_t warmup = 0;
 };

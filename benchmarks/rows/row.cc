@@ -54,6 +54,8 @@ int64_t AutomaticBatchScale(int cores) {
   return scale;
 }
 
+int64_t GpuBatchScale(int gpus) { return std::max(1, 8 / gpus); }
+
 std::vector<Row> RowsOfPublishedTables(int64_t batch_scale) {
   std::vector<Row> rows;
   for (const PublishedRow& published : PublishedRows()) {

@@ -74,6 +74,9 @@ TEST(RowTest, ACoreGetsEightImagesOfTheSmallestPublishedBatch) {
     }
   }
   EXPECT_EQ(AutomaticBatchScale(2), 32);
+  EXPECT_EQ(GpuBatchScale(1), 8);
+  EXPECT_EQ(GpuBatchScale(8), 1);
+  EXPECT_EQ(GpuBatchScale(16), 1);
 }
 
 TEST(RowTest, RowsAreSelectedByNameInTheOrderGiven) {
@@ -131,6 +134,8 @@ TEST(ContestantsTest, BothGetTheRowAsItIs) {
   const auto one = OpponentCommand(c, row, "/out.json");
   EXPECT_THAT(one, Contains("--devices=cpu:1"));
   EXPECT_EQ(one[0], "/facet");
+  c.device_kind = "cuda";
+  EXPECT_THAT(OurCommand(c, row, "/out.json"), Contains("--devices=cuda:2"));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "benchmarks/hardware.h"
+#include "benchmarks/local_devices.h"
 #include "benchmarks/rows/contestants.h"
 #include "benchmarks/rows/results_chart.h"
 #include "benchmarks/rows/results_table.h"
@@ -37,7 +37,8 @@ DEFINE_string(rows, "published",
 DEFINE_bool(list, false, "List the rows and run nothing.");
 DEFINE_int64(batch_scale, 0,
              "Published batch sizes are divided by this (classes never are). "
-             "0: so that a core gets 8 images where 512 were published.");
+             "0: so that a core gets 8 images where 512 were published, and a "
+             "GPU what one of the published 8 got.");
 DEFINE_int64(rounds, 1,
              "How often each row is measured, ours and the other alternating; "
              "the median counts.");
@@ -92,6 +93,7 @@ void CatchInterrupts() {
 }
 
 struct Request {
+  std::string hardware;  // Of the devices.
   std::vector<Row> rows;
   int64_t batch_scale = 1;
   int64_t rounds = 1;
@@ -129,18 +131,21 @@ absl::Status CheckCounts() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> Devices(int cores) {
-  if (FLAGS_devices == "auto") return std::clamp(cores, 2, 8);
-  absl::string_view rest = FLAGS_devices;
-  int count = 0;
-  if (absl::ConsumePrefix(&rest, "cpu:") && absl::SimpleAtoi(rest, &count) &&
-      count >= 1) {
-    return count;
+absl::StatusOr<placement::DeviceChoice> Devices() {
+  if (FLAGS_devices == "auto") return AutoDevices();
+  for (const char* kind : {"cpu", "cuda"}) {
+    absl::string_view rest = FLAGS_devices;
+    placement::DeviceChoice choice{kind};
+    if (absl::ConsumePrefix(&rest, absl::StrCat(kind, ":")) &&
+        absl::SimpleAtoi(rest, &choice.count) && choice.count >= 1) {
+      return choice;
+    }
   }
-  return InvalidFlag("devices", FLAGS_devices, "use auto or cpu:N");
+  return InvalidFlag("devices", FLAGS_devices, "use auto, cpu:N or cuda:N");
 }
 
-absl::StatusOr<Contestants> ContestantsFromFlags(const char* train_argument) {
+absl::StatusOr<Contestants> ContestantsFromFlags(
+    const char* train_argument, const placement::DeviceChoice& devices) {
   Contestants c;
   ASSIGN_OR_RETURN(const std::string self, OwnPath());
   c.training = {self, train_argument};
@@ -149,10 +154,16 @@ absl::StatusOr<Contestants> ContestantsFromFlags(const char* train_argument) {
       absl::StrCat(self, ".runfiles/facet/tools/peer/train_speed.py");
   c.peer = placement::UserPath(FLAGS_peer);
   c.cores = runtime::AvailableCores();
-  ASSIGN_OR_RETURN(c.devices, Devices(c.cores));
+  c.device_kind = devices.kind;
+  c.devices = devices.count;
   c.steps = FLAGS_steps;
   c.warmup = FLAGS_warmup;
   if (c.peer.empty()) return c;
+  if (c.device_kind != "cpu") {
+    return InvalidFlag(
+        "peer", FLAGS_peer,
+        "the peer is measured on CPUs only; use --devices=cpu:N");
+  }
   std::error_code error;
   if (!std::filesystem::exists(c.peer + "/partial_fc_v2.py", error)) {
     return InvalidFlag("peer", FLAGS_peer,
@@ -170,10 +181,14 @@ absl::StatusOr<Contestants> ContestantsFromFlags(const char* train_argument) {
 absl::StatusOr<Request> RequestFromFlags(const char* train_argument) {
   Request r;
   RETURN_IF_ERROR(CheckCounts());
-  ASSIGN_OR_RETURN(r.contestants, ContestantsFromFlags(train_argument));
-  r.batch_scale = FLAGS_batch_scale > 0
-                      ? FLAGS_batch_scale
-                      : AutomaticBatchScale(r.contestants.cores);
+  ASSIGN_OR_RETURN(const placement::DeviceChoice choice, Devices());
+  ASSIGN_OR_RETURN(const LocalDevices local, UseLocalDevices(choice));
+  r.hardware = local.hardware;
+  ASSIGN_OR_RETURN(r.contestants, ContestantsFromFlags(train_argument, choice));
+  const Contestants& c = r.contestants;
+  r.batch_scale = c.device_kind == "cuda" ? GpuBatchScale(c.devices)
+                                          : AutomaticBatchScale(c.cores);
+  if (FLAGS_batch_scale > 0) r.batch_scale = FLAGS_batch_scale;
   r.rounds = FLAGS_rounds;
   ASSIGN_OR_RETURN(r.rows, SelectRows(FLAGS_rows, r.batch_scale));
   ASSIGN_OR_RETURN(r.json, placement::OutputPath("json", FLAGS_json));
@@ -190,7 +205,7 @@ absl::StatusOr<Request> RequestFromFlags(const char* train_argument) {
 // What the run begins with: nothing, or the rows of the file appended to.
 absl::StatusOr<RunResults> InitialResults(const Request& r) {
   RunResults results;
-  results.hardware = CpuDescription();
+  results.hardware = r.hardware;
   results.cores = r.contestants.cores;
   results.peer = r.contestants.peer.empty() ? "" : "arcface_torch";
   results.batch_scale = r.batch_scale;

@@ -26,7 +26,7 @@ std::string Trace(const Plan& plan, int steps, int last_tasks) {
         continue;
       }
       const int64_t start = (1000 * step + 10 * t + step) * int64_t{1000};
-      timeline.Record({t, step, start, start, start + 3000});
+      timeline.Record({t, step, start, start + 3000});
     }
   }
   const std::string path = absl::StrCat(testing::TempDir(), "/trace.json");

@@ -1,25 +1,23 @@
 #include "placement/tool/plan_source.h"
 
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "benchmarks/hardware.h"
+#include "benchmarks/local_devices.h"
 #include "models/train_graph.h"
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/simulate/hardware.h"
 #include "placement/tool/flag_values.h"
-#include "runtime/device/cpu_device.h"
 
 namespace facet::placement {
 
 absl::StatusOr<Compiled> CompileFromFlags() {
   Compiled compiled;
-  ASSIGN_OR_RETURN(compiled.request, RequestFromFlags(std::clamp(
-                                         runtime::AvailableCores(), 2, 8)));
+  ASSIGN_OR_RETURN(compiled.request,
+                   RequestFromFlags(benchmarks::AutoDevices()));
   if (compiled.request.classes == 0) {
     return InvalidFlag("classes", "0", "a plan needs a number of classes");
   }
@@ -33,9 +31,10 @@ absl::StatusOr<Compiled> CompileFromFlags() {
     }
   }
   if (compiled.request.hardware.empty()) {
-    compiled.cluster =
-        Arranged(benchmarks::LocalCpuCluster(compiled.request.devices),
-                 AxesOf(compiled.request));
+    ASSIGN_OR_RETURN(
+        const benchmarks::LocalDevices local,
+        benchmarks::UseLocalDevices(LocalDevicesOf(compiled.request)));
+    compiled.cluster = Arranged(local.cluster, AxesOf(compiled.request));
   } else {
     ASSIGN_OR_RETURN(const Hardware hardware,
                      ReadHardware(compiled.request.hardware));

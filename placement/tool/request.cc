@@ -84,32 +84,30 @@ DEFINE_string(dump_passes, "",
 namespace facet::placement {
 namespace {
 
-absl::Status ParseDevices(const std::string& text, int auto_devices,
-                          Request* request) {
+absl::Status ParseDevices(const std::string& text,
+                          const DeviceChoice& auto_devices, Request* request) {
   if (text == "auto") {
-    request->devices = auto_devices;
+    request->device_kind = auto_devices.kind;
+    request->devices = auto_devices.count;
     return absl::OkStatus();
   }
   const std::vector<std::string> parts =
       absl::StrSplit(text, absl::MaxSplits(':', 1));
-  if (parts[0] == "cuda") {
-    return InvalidFlag("devices", text,
-                       "this build runs on CPUs only; use cpu:N");
-  }
+  const bool is_local = parts[0] == "cpu" || parts[0] == "cuda";
   std::vector<std::string> names = HardwareNames();
   names.erase(std::remove(names.begin(), names.end(), "cpu"), names.end());
-  const bool known = parts[0] == "cpu" || std::find(names.begin(), names.end(),
-                                                    parts[0]) != names.end();
+  const bool known = is_local || std::find(names.begin(), names.end(),
+                                           parts[0]) != names.end();
   if (!known || parts.size() < 2 ||
       !absl::SimpleAtoi(parts[1], &request->devices) || request->devices < 1 ||
       request->devices > 1024) {
     return InvalidFlag(
         "devices", text,
-        absl::StrCat("use auto, cpu:N or, to make plans only, one of ",
+        absl::StrCat("use auto, cpu:N, cuda:N or, to make plans only, one of ",
                      absl::StrJoin(names, ", "),
                      " as NAME:N, with N from 1 to 1024 devices"));
   }
-  if (parts[0] != "cpu") request->hardware = parts[0];
+  (is_local ? request->device_kind : request->hardware) = parts[0];
   return absl::OkStatus();
 }
 
@@ -257,12 +255,16 @@ std::vector<AxisSize> AxesOf(const Request& request) {
   return {{"device", request.devices}};
 }
 
-absl::StatusOr<Request> RequestFromFlags(int auto_devices) {
+DeviceChoice LocalDevicesOf(const Request& request) {
+  return {request.device_kind, request.devices};
+}
+
+absl::StatusOr<Request> RequestFromFlags(const DeviceChoice& auto_devices) {
   Request r;
   RETURN_IF_ERROR(ParseDevices(FLAGS_devices, auto_devices, &r));
   RETURN_IF_ERROR(ArrangeDevices(FLAGS_mesh, FLAGS_devices == "auto", &r));
-  ASSIGN_OR_RETURN(r.half,
-                   ParseHalf(FLAGS_fp16, FLAGS_half_type, !r.hardware.empty()));
+  const bool on_gpu = !r.hardware.empty() || r.device_kind == "cuda";
+  ASSIGN_OR_RETURN(r.half, ParseHalf(FLAGS_fp16, FLAGS_half_type, on_gpu));
   r.network = FLAGS_network;
   if (absl::Status known = models::IResNetLayers(r.network).status();
       !known.ok()) {

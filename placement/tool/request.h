@@ -20,13 +20,20 @@
 
 namespace facet::placement {
 
+// Devices of this machine.
+struct DeviceChoice {
+  std::string kind;  // "cpu" or "cuda".
+  int count = 0;
+};
+
 struct Request {
+  std::string device_kind = "cpu";  // Or "cuda".
   int devices = 0;
   // How they are arranged, outermost first; sizes multiply to `devices`. Empty:
   // in a row. AxesOf says it for both.
   std::vector<AxisSize> mesh;
   // A profile (simulate/hardware.h) to compile for but not to run on; empty:
-  // CPU devices.
+  // devices of this machine.
   std::string hardware;
   // Empty: float32.
   std::optional<ops::DataType> half;
@@ -52,10 +59,12 @@ struct Request {
 };
 
 std::vector<AxisSize> AxesOf(const Request& request);
+// Where the request does not name a profile.
+DeviceChoice LocalDevicesOf(const Request& request);
 
 // Of the flags as they are now. `auto_devices`: what --devices=auto means here.
 // InvalidArgument names the flag, its value and what was allowed.
-absl::StatusOr<Request> RequestFromFlags(int auto_devices);
+absl::StatusOr<Request> RequestFromFlags(const DeviceChoice& auto_devices);
 
 // The names of the flags that describe a request.
 std::vector<std::string> RequestFlags();

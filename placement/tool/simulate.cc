@@ -70,12 +70,7 @@ absl::StatusOr<Machine> MachineFromFlag() {
 
 // The flags' request for this machine: half precision is float16 on GPUs.
 absl::StatusOr<Request> RequestFor(const Machine& machine) {
-  ASSIGN_OR_RETURN(Request request, RequestFromFlags(machine.devices));
-  if (request.half.has_value() && FLAGS_half_type == "auto" &&
-      machine.hardware.kind() != "cpu") {
-    request.half = ops::DataType::kFloat16;
-  }
-  return request;
+  return RequestFromFlags({machine.hardware.kind(), machine.devices});
 }
 
 absl::StatusOr<std::string> SimulateModel(const Machine& machine, Json* json) {

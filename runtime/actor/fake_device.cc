@@ -1,18 +1,14 @@
 #include "runtime/actor/fake_device.h"
 
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 #include "ops/data_source.h"
 #include "ops/fetch_sink.h"
+#include "runtime/collectives/shared_memory.h"
 
 namespace facet::runtime {
 namespace {
@@ -81,69 +77,16 @@ class HeapArena : public Arena {
   ~HeapArena() override { std::free(data_); }
   void* data() const override { return data_; }
   int64_t size_bytes() const override { return size_bytes_; }
+  int64_t resident_bytes() const override { return size_bytes_; }
 
  private:
   void* data_;
   int64_t size_bytes_;
 };
 
-class SynchronousStream : public Stream {
- public:
-  void Run(const std::function<absl::Status()>& work,
-           const std::function<void(absl::Status)>& done) override {
-    done(work());
-  }
-};
-
-class AsynchronousStream : public Stream {
- public:
-  AsynchronousStream() : thread_([this] { Main(); }) {}
-  ~AsynchronousStream() override {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      ends_ = true;
-    }
-    changed_.notify_one();
-    thread_.join();
-  }
-  void Run(const std::function<absl::Status()>& work,
-           const std::function<void(absl::Status)>& done) override {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      queue_.emplace_back(work, done);
-    }
-    changed_.notify_one();
-  }
-
- private:
-  void Main() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      changed_.wait(lock, [&] { return ends_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      auto [work, done] = std::move(queue_.front());
-      queue_.pop_front();
-      lock.unlock();
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-      done(work());
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_, as is the next.
-  std::deque<std::pair<std::function<absl::Status()>,
-                       std::function<void(absl::Status)>>>
-      queue_;
-  bool ends_ = false;
-  std::thread thread_;
-};
-
 class FakeDevice : public Device {
  public:
-  FakeDevice(std::string name, bool asynchronous)
-      : name_(std::move(name)), asynchronous_(asynchronous) {}
+  explicit FakeDevice(std::string name) : name_(std::move(name)) {}
 
   const std::string& name() const override { return name_; }
   const ops::KernelLibrary& kernels() const override {
@@ -159,8 +102,11 @@ class FakeDevice : public Device {
   }
   absl::StatusOr<std::unique_ptr<Stream>> CreateStream(
       ops::StreamKind) override {
-    if (asynchronous_) return std::make_unique<AsynchronousStream>();
-    return std::make_unique<SynchronousStream>();
+    return std::make_unique<Stream>();
+  }
+  absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
+  CreateCommunicators(absl::Span<Device* const> group) override {
+    return CreateSharedMemoryCommunicators(static_cast<int>(group.size()));
   }
   absl::Status CopyToHost(const void* device, void* host,
                           int64_t size_bytes) override {
@@ -175,13 +121,12 @@ class FakeDevice : public Device {
 
  private:
   const std::string name_;
-  const bool asynchronous_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> CreateFakeDevice(std::string name, bool asynchronous) {
-  return std::make_unique<FakeDevice>(std::move(name), asynchronous);
+std::unique_ptr<Device> CreateFakeDevice(std::string name) {
+  return std::make_unique<FakeDevice>(std::move(name));
 }
 
 }  // namespace facet::runtime

@@ -1,5 +1,5 @@
 // For tests: a device that knows the ops of placement/plan/small_plan.h, by
-// plain arithmetic, and whose streams may be asynchronous as a GPU's are.
+// plain arithmetic.
 #ifndef FACET_RUNTIME_ACTOR_FAKE_DEVICE_H_
 #define FACET_RUNTIME_ACTOR_FAKE_DEVICE_H_
 
@@ -12,9 +12,8 @@ namespace facet::runtime {
 
 // Kernels: state = 0; source = what the data source reads for "images" 0 to
 // 16; work = the sum of its inputs (spoils its workspace); update adds; report
-// gives its input to the fetch sink. Asynchronous: Run returns at once, and
-// `done` is called from a thread of the stream a little later.
-std::unique_ptr<Device> CreateFakeDevice(std::string name, bool asynchronous);
+// gives its input to the fetch sink.
+std::unique_ptr<Device> CreateFakeDevice(std::string name);
 
 }  // namespace facet::runtime
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,12 +18,6 @@ using placement::FiringEdge;
 
 // The lane whose thread this is.
 thread_local Lane* current_lane = nullptr;
-
-int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 // Most tokens that can wait in the mailbox of a lane: an edge never carries
 // more than the tokens of a cycle through it, at most those at the start of
@@ -53,35 +48,25 @@ absl::Status WithTask(const absl::Status& status, const placement::Plan& plan,
                    status.message()));
 }
 
-// The end of a task, which an asynchronous device tells from a thread of its
-// own.
-class Completion {
- public:
-  void Set(absl::Status status) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    status_ = std::move(status);
-    is_set_ = true;
-    // Under the lock: the one who waits may destroy this when it is free.
-    changed_.notify_one();
-  }
-  absl::Status Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return is_set_; });
-    return std::move(status_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  absl::Status status_;  // Guarded by mutex_, as is the next.
-  bool is_set_ = false;
-};
-
 }  // namespace
 
+absl::Status CreateTaskEvents(const std::vector<Device*>& devices,
+                              LaneShared* shared) {
+  shared->task_events.resize(shared->plan->tasks_size());
+  for (const FiringEdge& edge : shared->edges) {
+    if (shared->lane_of_task[edge.from] == shared->lane_of_task[edge.to] ||
+        shared->task_events[edge.from] != nullptr) {
+      continue;
+    }
+    Device* device = devices[shared->plan->tasks(edge.from).device()];
+    ASSIGN_OR_RETURN(shared->task_events[edge.from],
+                     device->CreateEvent(/*timed=*/false));
+  }
+  return absl::OkStatus();
+}
+
 Lane::Lane(LaneShared* shared, Device* device, ops::StreamKind kind,
-           std::vector<int> tasks,
-           std::function<absl::Status(int, std::vector<TaskRunner>*)> prepare)
+           std::vector<int> tasks, Prepare prepare)
     : shared_(shared),
       device_(device),
       kind_(kind),
@@ -119,20 +104,47 @@ void Lane::Main() {
   shared_->on_progress();
 }
 
-absl::Status Lane::RunSteps() {
+absl::Status Lane::PrepareTasks() {
   RETURN_IF_ERROR(device_->EnterStream(kind_));
   ASSIGN_OR_RETURN(stream_, device_->CreateStream(kind_));
+  for (std::unique_ptr<Event>& event : step_events_) {
+    ASSIGN_OR_RETURN(event, device_->CreateEvent(/*timed=*/false));
+  }
   const placement::Plan& plan = *shared_->plan;
   for (int task : tasks_) {
     if (shared_->stop.load()) return absl::OkStatus();
-    RETURN_IF_ERROR(WithTask(prepare_(task, &runners_), plan, task, -1));
+    absl::StatusOr<TaskRunner> runner = prepare_(task, stream_.get());
+    RETURN_IF_ERROR(WithTask(runner.status(), plan, task, -1));
+    runners_.push_back(*std::move(runner));
+    waits_.emplace_back();
+    for (int edge : shared_->firing->in_edges(task)) {
+      const int from = shared_->edges[edge].from;
+      const Event* event = shared_->task_events[from].get();
+      if (event == nullptr || shared_->lane_of_task[from] == this) continue;
+      std::vector<const Event*>& waits = waits_.back();
+      if (std::find(waits.begin(), waits.end(), event) == waits.end()) {
+        waits.push_back(event);
+      }
+    }
   }
   for (size_t i = 0; i < tasks_.size(); ++i) {
     if (!plan.tasks(tasks_[i]).once()) continue;
     if (shared_->stop.load()) return absl::OkStatus();
-    RETURN_IF_ERROR(Fire(static_cast<int>(i), -1, NowNs()));
+    RETURN_IF_ERROR(Fire(static_cast<int>(i), -1));
   }
+  if (device_->asynchronous() && shared_->timeline != nullptr) {
+    ASSIGN_OR_RETURN(clock_, DeviceClock::Create(device_, stream_.get(),
+                                                 tasks_.size(), kStepsAhead));
+  }
+  return EndStep(-1);
+}
+
+absl::Status Lane::RunSteps() {
+  RETURN_IF_ERROR(PrepareTasks());
   for (int64_t step = 0;; ++step) {
+    if (step >= target_.load(std::memory_order_acquire)) {
+      RETURN_IF_ERROR(AwaitDevice(step - 1));
+    }
     steps_done_.store(step, std::memory_order_release);
     if (step >= target_.load(std::memory_order_acquire)) {
       current_task_.store(-1);
@@ -142,14 +154,61 @@ absl::Status Lane::RunSteps() {
       if (shared_->stop.load()) return absl::OkStatus();
       Receive();
     }
-    for (size_t i = 0; i < tasks_.size(); ++i) {
-      const int task = tasks_[i];
-      if (plan.tasks(task).once()) continue;
-      if (!Await(task)) return absl::OkStatus();
-      shared_->firing->Begin(task);
-      RETURN_IF_ERROR(Fire(static_cast<int>(i), step, NowNs()));
-    }
+    if (step >= kStepsAhead) RETURN_IF_ERROR(AwaitDevice(step - kStepsAhead));
+    RETURN_IF_ERROR(RunStep(step));
+    if (shared_->stop.load()) return absl::OkStatus();
   }
+}
+
+absl::Status Lane::RunStep(int64_t step) {
+  for (size_t i = 0; i < tasks_.size(); ++i) {
+    const int task = tasks_[i];
+    if (shared_->plan->tasks(task).once()) continue;
+    if (!Await(task)) return absl::OkStatus();
+    shared_->firing->Begin(task);
+    RETURN_IF_ERROR(Fire(static_cast<int>(i), step));
+  }
+  return EndStep(step);
+}
+
+absl::Status Lane::EndStep(int64_t step) {
+  if (!device_->asynchronous()) return absl::OkStatus();
+  return stream_->Record(StepEvent(step));
+}
+
+absl::Status Lane::AwaitDevice(int64_t step) {
+  if (!device_->asynchronous()) return absl::OkStatus();
+  current_since_ns_.store(NowNs());
+  awaits_device_.store(true);
+  // Asks instead of sleeping in the driver: a session that stops must not wait
+  // for a device that hangs.
+  while (!shared_->stop.load()) {
+    absl::StatusOr<bool> passed = StepEvent(step).HasPassed();
+    if (!passed.ok()) {
+      return absl::Status(
+          passed.status().code(),
+          absl::StrCat(device_->name(), ", stream ", ops::StreamKindName(kind_),
+                       ", step ", step, ": ", passed.status().message()));
+    }
+    if (*passed) break;
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  awaits_device_.store(false);
+  if (shared_->stop.load()) return absl::OkStatus();
+  while (first_unrecorded_step_ <= step) {
+    RETURN_IF_ERROR(RecordStep(first_unrecorded_step_++));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Lane::RecordStep(int64_t step) {
+  if (!IsTimed(step)) return absl::OkStatus();
+  for (size_t i = 0; i < tasks_.size(); ++i) {
+    if (shared_->plan->tasks(tasks_[i]).once()) continue;
+    ASSIGN_OR_RETURN(const DeviceClock::Interval when, clock_->When(i, step));
+    shared_->timeline->Record({tasks_[i], step, when.start_ns, when.end_ns});
+  }
+  return absl::OkStatus();
 }
 
 bool Lane::Await(int task) {
@@ -177,33 +236,36 @@ void Lane::Receive() {
   report_ready_.notify_one();
 }
 
-absl::Status Lane::Fire(int position, int64_t step, int64_t ready_ns) {
+absl::Status Lane::Fire(int position, int64_t step) {
   const int task = tasks_[position];
-  TaskRunner& runner = runners_[position];
   const int64_t start_ns = NowNs();
   current_since_ns_.store(start_ns, std::memory_order_relaxed);
   current_task_.store(task, std::memory_order_relaxed);
-  Completion completion;
-  // Small enough for std::function's own storage: nothing is allocated.
-  struct Call {
-    TaskRunner* runner;
-    int64_t step;
-  } call{&runner, step};
-  stream_->Run([&call] { return call.runner->Run(call.step); },
-               [&completion](absl::Status status) {
-                 completion.Set(std::move(status));
-               });
-  // Tokens are this thread's, so it sends them on, and not the thread that an
-  // asynchronous device calls back from.
-  const absl::Status status = completion.Wait();
+  const absl::Status status = RunTask(position, step);
   // Before the tokens leave: sending them is the runtime's work, not the
   // task's.
   const int64_t end_ns = NowNs();
   if (status.ok()) Finish(position, step);
-  if (shared_->timeline != nullptr && step >= 0) {
-    shared_->timeline->Record({task, step, ready_ns, start_ns, end_ns});
+  if (shared_->timeline != nullptr && step >= 0 && !device_->asynchronous()) {
+    shared_->timeline->Record({task, step, start_ns, end_ns});
   }
   return WithTask(status, *shared_->plan, task, step);
+}
+
+absl::Status Lane::RunTask(int position, int64_t step) {
+  for (const Event* event : waits_[position]) {
+    RETURN_IF_ERROR(stream_->Wait(*event));
+  }
+  const bool is_timed = IsTimed(step);
+  if (is_timed) RETURN_IF_ERROR(clock_->Begin(position, step));
+  RETURN_IF_ERROR(runners_[position].Run(step));
+  if (is_timed) RETURN_IF_ERROR(clock_->End(position, step));
+  Event* event = shared_->task_events[tasks_[position]].get();
+  return event == nullptr ? absl::OkStatus() : stream_->Record(*event);
+}
+
+bool Lane::IsTimed(int64_t step) const {
+  return clock_ != nullptr && step >= 0 && step < shared_->timeline->steps();
 }
 
 void Lane::Finish(int position, int64_t step) {
@@ -255,11 +317,15 @@ std::string Lane::MissingTokens(int task) const {
 
 std::string Lane::Describe() {
   const int task = current_task_.load();
-  if (stopped() || task < 0) return "";
+  if (stopped()) return "";
   const double seconds = (NowNs() - current_since_ns_.load()) * 1e-9;
   const placement::Plan& plan = *shared_->plan;
   const std::string where =
       absl::StrCat(device_->name(), "/", ops::StreamKindName(kind_));
+  if (awaits_device_.load()) {
+    return absl::StrFormat("%s: waits %.1f s for the device", where, seconds);
+  }
+  if (task < 0) return "";
   const std::string& name = plan.tasks(task).name();
   if (!waiting_.load()) {
     const bool collective = plan.tasks(task).has_collective();

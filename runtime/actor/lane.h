@@ -4,9 +4,14 @@
 // An actor is a task with its tokens (placement/plan/firing.h). A lane runs
 // its actors in the plan's order, each when its tokens have come, and sends
 // tokens on: directly to actors of its own, through the mailbox to others.
+//
+// On an asynchronous device a token says that the work it stands for is in the
+// sender's stream, with an event behind it; the receiver's stream waits for
+// that event. So the thread runs ahead of the device: by kStepsAhead at most.
 #ifndef FACET_RUNTIME_ACTOR_LANE_H_
 #define FACET_RUNTIME_ACTOR_LANE_H_
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -20,6 +25,7 @@
 #include "absl/status/status.h"
 #include "placement/plan/firing.h"
 #include "placement/plan/plan.pb.h"
+#include "runtime/actor/device_clock.h"
 #include "runtime/actor/mailbox.h"
 #include "runtime/actor/task_runner.h"
 #include "runtime/device/device.h"
@@ -36,6 +42,9 @@ struct LaneShared {
   // Every task's tokens are touched by the thread of its lane only.
   std::unique_ptr<placement::FiringState> firing;
   std::vector<Lane*> lane_of_task;
+  // By task: recorded when its work is in the stream. Null for tasks that no
+  // other lane waits for, and on synchronous devices.
+  std::vector<std::unique_ptr<Event>> task_events;
   Timeline* timeline = nullptr;
   // Called once by each lane that fails; stops the others.
   std::function<void(absl::Status)> fail;
@@ -49,14 +58,27 @@ struct LaneShared {
   std::atomic<int64_t> finished{0};
 };
 
+// Makes LaneShared::task_events, from plan, edges and lane_of_task. `devices`
+// by plan device id.
+absl::Status CreateTaskEvents(const std::vector<Device*>& devices,
+                              LaneShared* shared);
+
 class Lane {
  public:
+  // Makes the runner of a task.
+  using Prepare =
+      std::function<absl::StatusOr<TaskRunner>(int task, Stream* stream)>;
+
+  // Steps that a lane of an asynchronous device begins before it waits for the
+  // end of an earlier one: enough to keep the device busy, few enough that an
+  // error is found soon.
+  static constexpr int64_t kStepsAhead = 2;
+
   // `tasks`: of this lane, in plan order, `once` tasks among them. `prepare`
-  // makes their runners (by position in `tasks`); it is called on the lane's
-  // thread, pinned and with its OpenMP team, since kernels are made for a team.
+  // is called on the lane's thread, pinned and with its OpenMP team, since
+  // kernels are made for a team.
   Lane(LaneShared* shared, Device* device, ops::StreamKind kind,
-       std::vector<int> tasks,
-       std::function<absl::Status(int task, std::vector<TaskRunner>*)> prepare);
+       std::vector<int> tasks, Prepare prepare);
   ~Lane();  // Its thread must not run: see Join.
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -69,7 +91,8 @@ class Lane {
   // Runs until `steps` steps are done since the start.
   void Advance(int64_t steps);
   // Steps done since the start; -1 until it is prepared and the `once` tasks
-  // have run.
+  // have run. On an asynchronous device those that are in its stream count,
+  // except the last one that Advance asked for.
   int64_t steps_done() const {
     return steps_done_.load(std::memory_order_acquire);
   }
@@ -88,20 +111,42 @@ class Lane {
  private:
   void Main();
   absl::Status RunSteps();
+  // Makes the tasks ready and runs those that are `once`.
+  absl::Status PrepareTasks();
+  absl::Status RunStep(int64_t step);
+  absl::Status EndStep(int64_t step);
+  Event& StepEvent(int64_t step) const {
+    return *step_events_[(step + kStepsAhead) % kStepsAhead];
+  }
   // Waits until the task may fire; false if the session stops.
   bool Await(int task);
+  // Waits until the device has done `step` (-1: the `once` tasks), or the
+  // session stops.
+  absl::Status AwaitDevice(int64_t step);
   void Receive();
-  absl::Status Fire(int position, int64_t step, int64_t ready_ns);
+  absl::Status Fire(int position, int64_t step);
+  // The task's work, with the events that stand before and behind it.
+  absl::Status RunTask(int position, int64_t step);
   void Finish(int position, int64_t step);
+  bool IsTimed(int64_t step) const;
+  // Into the timeline: a step that the device has done.
+  absl::Status RecordStep(int64_t step);
   std::string MissingTokens(int task) const;
 
   LaneShared* shared_;
   Device* device_;
   ops::StreamKind kind_;
   std::vector<int> tasks_;
-  std::function<absl::Status(int, std::vector<TaskRunner>*)> prepare_;
+  Prepare prepare_;
   std::vector<TaskRunner> runners_;
   std::unique_ptr<Stream> stream_;
+  // Of other lanes' tasks, by position: what the task's work waits for. Empty
+  // on synchronous devices, which have none of what follows, too.
+  std::vector<std::vector<const Event*>> waits_;
+  // Recorded at the end of a step, in turns. The `once` tasks are step -1.
+  std::array<std::unique_ptr<Event>, kStepsAhead> step_events_;
+  std::unique_ptr<DeviceClock> clock_;  // Only with a timeline.
+  int64_t first_unrecorded_step_ = 0;   // Of the timeline.
   Mailbox mailbox_;
   std::vector<int> received_;
   std::atomic<int64_t> target_{0};
@@ -112,6 +157,7 @@ class Lane {
   std::atomic<int> current_task_{-1};
   std::atomic<int64_t> current_since_ns_{0};
   std::atomic<bool> waiting_{false};
+  std::atomic<bool> awaits_device_{false};
   std::mutex report_mutex_;
   std::condition_variable report_ready_;
   bool report_wanted_ = false;  // Guarded by report_mutex_, and the next.

@@ -1,5 +1,5 @@
-// Actors on the small plan: values over many steps, on devices that finish a
-// task within Run and on ones that finish it later; errors; stalls.
+// Actors on the small plan: values over many steps; errors; stalls. Lanes of
+// asynchronous devices: tests/session.
 
 #include "runtime/actor/lane.h"
 
@@ -27,11 +27,10 @@ using testing::HasSubstr;
 // Lanes of the small plan on two fake devices, and the world around them.
 class Machine : public ops::DataSource, public ops::FetchSink {
  public:
-  explicit Machine(bool asynchronous) : plan_(placement::SmallPlan()) {
+  Machine() : plan_(placement::SmallPlan()) {
     communicators_ = CreateSharedMemoryCommunicators(2);
     for (int d = 0; d < 2; ++d) {
-      devices_.push_back(
-          CreateFakeDevice(plan_.devices(d).name(), asynchronous));
+      devices_.push_back(CreateFakeDevice(plan_.devices(d).name()));
       arenas_.push_back(*devices_[d]->Allocate(plan_.devices(d).arena_bytes()));
     }
     shared_.plan = &plan_;
@@ -56,22 +55,22 @@ class Machine : public ops::DataSource, public ops::FetchSink {
     }
     for (const auto& [key, of_lane] : tasks) {
       const int device = key.first;
-      auto prepare = [this, device](int task,
-                                    std::vector<TaskRunner>* runners) {
-        absl::StatusOr<TaskRunner> runner = TaskRunner::Create(
-            plan_, plan_.tasks(task), *devices_[device],
+      auto prepare = [this, device](int task, Stream* stream) {
+        return TaskRunner::Create(
+            plan_, plan_.tasks(task), *devices_[device], stream,
             static_cast<char*>(arenas_[device]->data()),
             plan_.tasks(task).has_collective() ? communicators_[device].get()
                                                : nullptr,
             {0, this, this});
-        if (runner.ok()) runners->push_back(*std::move(runner));
-        return runner.status();
       };
       lanes_.push_back(std::make_unique<Lane>(&shared_, devices_[device].get(),
                                               ops::StreamKind::kCompute,
                                               of_lane, prepare));
       for (int task : of_lane) shared_.lane_of_task[task] = lanes_.back().get();
     }
+    EXPECT_TRUE(
+        CreateTaskEvents({devices_[0].get(), devices_[1].get()}, &shared_)
+            .ok());
     for (const auto& lane : lanes_) lane->Start();
     EXPECT_TRUE(Wait(0).ok());
   }
@@ -164,18 +163,10 @@ class Machine : public ops::DataSource, public ops::FetchSink {
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 
-class LaneTest : public testing::TestWithParam<bool> {};
-
-INSTANTIATE_TEST_SUITE_P(Streams, LaneTest, testing::Bool(),
-                         [](const testing::TestParamInfo<bool>& info) {
-                           return std::string(info.param ? "Asynchronous"
-                                                         : "Synchronous");
-                         });
-
 // h = x + w and then w += 2 (x + w), with x = step + 1 on both devices: any
 // task that runs too early, late or twice changes all that follow.
-TEST_P(LaneTest, EveryTaskRunsOncePerStepAfterWhatItReads) {
-  Machine machine(GetParam());
+TEST(LaneTest, EveryTaskRunsOncePerStepAfterWhatItReads) {
+  Machine machine;
   constexpr int64_t kSteps = 12;
   ASSERT_TRUE(machine.Run(5).ok());
   EXPECT_EQ(machine.reports().size(), 5u);  // No further than asked.
@@ -194,8 +185,8 @@ TEST_P(LaneTest, EveryTaskRunsOncePerStepAfterWhatItReads) {
   EXPECT_EQ(machine.non_finite(), "");
 }
 
-TEST_P(LaneTest, AnErrorNamesDeviceTaskAndStepAndStopsAllLanes) {
-  Machine machine(GetParam());
+TEST(LaneTest, AnErrorNamesDeviceTaskAndStepAndStopsAllLanes) {
+  Machine machine;
   machine.fail_at = 2;
   const absl::Status status = machine.Run(10);
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
@@ -205,8 +196,8 @@ TEST_P(LaneTest, AnErrorNamesDeviceTaskAndStepAndStopsAllLanes) {
   EXPECT_LE(machine.reports().size(), 2u);
 }
 
-TEST_P(LaneTest, SaysWhoWaitsForWhat) {
-  Machine machine(GetParam());
+TEST(LaneTest, SaysWhoWaitsForWhat) {
+  Machine machine;
   machine.hold_from = 1;
   std::thread run([&] { EXPECT_TRUE(machine.Run(3).ok()); });
   // Until step 0 is through and all wait for the images of step 1.
@@ -224,8 +215,8 @@ TEST_P(LaneTest, SaysWhoWaitsForWhat) {
 }
 
 // w doubles and more in every step, so it leaves float32 in the end.
-TEST_P(LaneTest, ReportsTheFirstValueThatIsNotFinite) {
-  Machine machine(GetParam());
+TEST(LaneTest, ReportsTheFirstValueThatIsNotFinite) {
+  Machine machine;
   ASSERT_TRUE(machine.Run(100).ok());
   // g = 2 h is the first to overflow, in the collective.
   EXPECT_THAT(machine.non_finite(), testing::StartsWith("g g "));

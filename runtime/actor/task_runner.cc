@@ -37,9 +37,10 @@ ops::TensorSlice RegisterSlice(const placement::Register& reg) {
 
 absl::StatusOr<TaskRunner> TaskRunner::Create(
     const placement::Plan& plan, const placement::Task& task,
-    const Device& device, char* arena, Communicator* communicator,
-    const TaskEnvironment& environment) {
+    const Device& device, Stream* stream, char* arena,
+    Communicator* communicator, const TaskEnvironment& environment) {
   TaskRunner runner;
+  runner.stream_ = stream;
   runner.outputs_readable_ = device.host_accessible();
   auto add = [&](int register_id, bool is_input) {
     const placement::Register& reg = plan.registers(register_id);
@@ -60,6 +61,7 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
   runner.context_.seed = environment.seed;
   runner.context_.data_source = environment.data_source;
   runner.context_.fetch_sink = environment.fetch_sink;
+  runner.context_.cuda = stream->cuda();
 
   if (task.has_collective()) {
     CHECK(communicator != nullptr) << task.name();
@@ -108,6 +110,7 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
           task.name(), needed, task.workspace_bytes()));
     }
   }
+  spec.cuda = stream->cuda();
   ASSIGN_OR_RETURN(runner.kernel_, def->create(spec));
   return runner;
 }
@@ -151,13 +154,15 @@ absl::Status TaskRunner::RunCollective() {
         buffers_[i] = {inputs_[i].dtype(), inputs_[i].data, outputs_[i].data,
                        inputs_[i].slice.num_elements()};
       }
-      return communicator_->AllReduce(reduce_, buffers_);
+      return communicator_->AllReduce(*stream_, reduce_, buffers_);
     case placement::Collective::ALL_GATHER:
-      return communicator_->AllGather(dtype_, in, out, counts_);
+      return communicator_->AllGather(*stream_, dtype_, in, out, counts_);
     case placement::Collective::REDUCE_SCATTER:
-      return communicator_->ReduceScatter(reduce_, dtype_, in, out, counts_);
+      return communicator_->ReduceScatter(*stream_, reduce_, dtype_, in, out,
+                                          counts_);
     case placement::Collective::ALL_TO_ALL:
-      return communicator_->AllToAll(dtype_, in, out, counts_, receive_counts_);
+      return communicator_->AllToAll(*stream_, dtype_, in, out, counts_,
+                                     receive_counts_);
     default:
       LOG(FATAL) << "collective kind " << collective_;
       return absl::OkStatus();

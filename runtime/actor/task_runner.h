@@ -27,18 +27,20 @@ struct TaskEnvironment {
 
 class TaskRunner {
  public:
-  // Of a validated plan, of which `task` is one. `arena` is the task's
-  // device's; `communicator` that of the collective's group on this device,
-  // null for a kernel. Call on a thread with the team that will run it
-  // (Device::EnterStream). FailedPrecondition if this machine's kernel needs
-  // more workspace than was planned: the plan was compiled for another one.
+  // Of a validated plan, of which `task` is one. `stream` and `arena` are the
+  // task's device's; `communicator` that of the collective's group on this
+  // device, null for a kernel. Call on the stream's thread. FailedPrecondition
+  // if this machine's kernel needs more workspace than was planned: the plan
+  // was compiled for another one.
   static absl::StatusOr<TaskRunner> Create(const placement::Plan& plan,
                                            const placement::Task& task,
-                                           const Device& device, char* arena,
+                                           const Device& device, Stream* stream,
+                                           char* arena,
                                            Communicator* communicator,
                                            const TaskEnvironment& environment);
 
-  // Allocates nothing, if the kernel does not. `step` selects the slots.
+  // Runs the task, or puts its work into the stream (see Stream). Allocates
+  // nothing, if the kernel does not. `step` selects the slots.
   absl::Status Run(int64_t step);
 
   // After Run: the first float32 output that holds a value that is not finite,
@@ -62,6 +64,7 @@ class TaskRunner {
 
   absl::Status RunCollective();
 
+  Stream* stream_ = nullptr;
   std::vector<ops::TensorView> inputs_;
   std::vector<ops::TensorView> outputs_;
   bool outputs_readable_ = false;  // By host code.

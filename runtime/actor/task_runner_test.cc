@@ -29,7 +29,7 @@ class FakeCommunicator : public Communicator {
  public:
   int rank() const override { return 0; }
   int size() const override { return 2; }
-  absl::Status AllReduce(ReduceOp op,
+  absl::Status AllReduce(Stream&, ReduceOp op,
                          absl::Span<const ReduceBuffer> buffers) override {
     call = op == ReduceOp::kMax ? "max" : "sum";
     counts.clear();
@@ -37,19 +37,19 @@ class FakeCommunicator : public Communicator {
     for (const ReduceBuffer& buffer : buffers) counts.push_back(buffer.count);
     return absl::OkStatus();
   }
-  absl::Status AllGather(ops::DataType, const void*, void*,
+  absl::Status AllGather(Stream&, ops::DataType, const void*, void*,
                          absl::Span<const int64_t> c) override {
     call = "gather";
     counts.assign(c.begin(), c.end());
     return absl::OkStatus();
   }
-  absl::Status ReduceScatter(ReduceOp, ops::DataType, const void*, void*,
-                             absl::Span<const int64_t> c) override {
+  absl::Status ReduceScatter(Stream&, ReduceOp, ops::DataType, const void*,
+                             void*, absl::Span<const int64_t> c) override {
     call = "scatter";
     counts.assign(c.begin(), c.end());
     return absl::OkStatus();
   }
-  absl::Status AllToAll(ops::DataType, const void*, void*,
+  absl::Status AllToAll(Stream&, ops::DataType, const void*, void*,
                         absl::Span<const int64_t> s,
                         absl::Span<const int64_t> r) override {
     call = "all_to_all";
@@ -69,7 +69,7 @@ class TaskRunnerTest : public testing::Test {
   absl::StatusOr<TaskRunner> Make(const char* task) {
     return TaskRunner::Create(
         plan_, plan_.tasks(placement::TaskNamed(plan_, task, 0)), *device_,
-        data(), &communicator_, {0, &source_, nullptr});
+        &stream_, data(), &communicator_, {0, &source_, nullptr});
   }
   char* data() const { return static_cast<char*>(arena_->data()); }
   float* At(const char* reg, int slot = 0) const {
@@ -83,9 +83,10 @@ class TaskRunnerTest : public testing::Test {
   }
 
   placement::Plan plan_ = placement::SmallPlan();
-  std::unique_ptr<Device> device_ = CreateFakeDevice("cpu:0", false);
+  std::unique_ptr<Device> device_ = CreateFakeDevice("cpu:0");
   std::unique_ptr<Arena> arena_ =
       *device_->Allocate(plan_.devices(0).arena_bytes());
+  Stream stream_;
   Steps source_;
   FakeCommunicator communicator_;
 };

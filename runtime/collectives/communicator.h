@@ -1,7 +1,7 @@
 // Communicator: one rank's end of a group of devices that compute collectives
 // together. On contiguous memory of the device; the compiler packs what is
-// not. Implementations: shared_memory.h (CPU devices of one process); MPI and
-// NCCL ones have the same shape.
+// not. Implementations: shared_memory.h (CPU devices of one process), nccl.h
+// (CUDA devices of one process).
 #ifndef FACET_RUNTIME_COLLECTIVES_COMMUNICATOR_H_
 #define FACET_RUNTIME_COLLECTIVES_COMMUNICATOR_H_
 
@@ -13,6 +13,8 @@
 
 namespace facet::runtime {
 
+class Stream;  // runtime/device/device.h
+
 enum class ReduceOp { kSum, kMax };
 
 // One tensor of an all-reduce.
@@ -23,11 +25,12 @@ struct ReduceBuffer {
   int64_t count = 0;    // Elements.
 };
 
-// Every rank calls the same collectives in the same order, each from one
-// thread at a time. A call returns when this rank's output is complete and its
-// input may be overwritten. Reductions add in rank order, the same on every
-// rank: same inputs, same bits, on all ranks. 16-bit types are reduced in
-// float32 and rounded once.
+// Every rank calls the same collectives in the same order, each from the
+// thread of its stream. A collective is work of that stream, as a kernel is: on
+// a synchronous device a call returns when this rank's output is complete and
+// its input may be overwritten. Same inputs and group, same bits, on all ranks.
+// How a sum is rounded is the implementation's; shared_memory.h adds in rank
+// order, 16-bit types in float32, and rounds once.
 //
 // After Abort (by anybody, any thread) calls that wait, and all later ones,
 // return its status: a failure elsewhere ends the job instead of hanging it.
@@ -41,18 +44,21 @@ class Communicator {
 
   // Each buffer by itself, all in one go: the ranks wait for each other once.
   // Types and counts are the same on all ranks.
-  virtual absl::Status AllReduce(ReduceOp op,
+  virtual absl::Status AllReduce(Stream& stream, ReduceOp op,
                                  absl::Span<const ReduceBuffer> buffers) = 0;
   // out: the ranks' inputs in rank order, counts[r] elements each.
-  virtual absl::Status AllGather(ops::DataType dtype, const void* in, void* out,
+  virtual absl::Status AllGather(Stream& stream, ops::DataType dtype,
+                                 const void* in, void* out,
                                  absl::Span<const int64_t> counts) = 0;
   // in: one piece per rank in rank order; out: the reduced piece of this rank.
-  virtual absl::Status ReduceScatter(ReduceOp op, ops::DataType dtype,
-                                     const void* in, void* out,
+  virtual absl::Status ReduceScatter(Stream& stream, ReduceOp op,
+                                     ops::DataType dtype, const void* in,
+                                     void* out,
                                      absl::Span<const int64_t> counts) = 0;
   // in: by destination, send_counts[r] each; out: by source. Zero counts are
   // fine, and `in` or `out` may be null if all of its counts are zero.
-  virtual absl::Status AllToAll(ops::DataType dtype, const void* in, void* out,
+  virtual absl::Status AllToAll(Stream& stream, ops::DataType dtype,
+                                const void* in, void* out,
                                 absl::Span<const int64_t> send_counts,
                                 absl::Span<const int64_t> receive_counts) = 0;
 

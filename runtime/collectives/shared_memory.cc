@@ -78,7 +78,7 @@ class SharedMemoryCommunicator : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
 
-  absl::Status AllReduce(ReduceOp op,
+  absl::Status AllReduce(Stream&, ReduceOp op,
                          absl::Span<const ReduceBuffer> buffers) override {
     group_->buffers[rank_] = buffers;
     RETURN_IF_ERROR(group_->Meet());
@@ -99,8 +99,8 @@ class SharedMemoryCommunicator : public Communicator {
     return group_->Meet();
   }
 
-  absl::Status AllGather(ops::DataType dtype, const void* in, void* out,
-                         absl::Span<const int64_t> counts) override {
+  absl::Status AllGather(Stream&, ops::DataType dtype, const void* in,
+                         void* out, absl::Span<const int64_t> counts) override {
     CHECK_EQ(static_cast<int>(counts.size()), size());
     RETURN_IF_ERROR(Publish(in, {}));
     char* to = static_cast<char*>(out);
@@ -112,8 +112,8 @@ class SharedMemoryCommunicator : public Communicator {
     return group_->Meet();
   }
 
-  absl::Status ReduceScatter(ReduceOp op, ops::DataType dtype, const void* in,
-                             void* out,
+  absl::Status ReduceScatter(Stream&, ReduceOp op, ops::DataType dtype,
+                             const void* in, void* out,
                              absl::Span<const int64_t> counts) override {
     CHECK_EQ(static_cast<int>(counts.size()), size());
     RETURN_IF_ERROR(Publish(in, {}));
@@ -126,7 +126,7 @@ class SharedMemoryCommunicator : public Communicator {
     return group_->Meet();
   }
 
-  absl::Status AllToAll(ops::DataType dtype, const void* in, void* out,
+  absl::Status AllToAll(Stream&, ops::DataType dtype, const void* in, void* out,
                         absl::Span<const int64_t> send_counts,
                         absl::Span<const int64_t> receive_counts) override {
     CHECK_EQ(static_cast<int>(send_counts.size()), size());

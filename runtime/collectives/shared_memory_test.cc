@@ -9,11 +9,14 @@
 
 #include "gtest/gtest.h"
 #include "ops/half.h"
+#include "runtime/device/device.h"
 
 namespace facet::runtime {
 namespace {
 
 using ops::DataType;
+
+Stream stream;  // Has no state.
 
 // Runs `body(communicator)` on one thread per rank.
 void OnAllRanks(int size, const std::function<void(Communicator&)>& body) {
@@ -48,7 +51,7 @@ TEST_P(SharedMemoryTest, AllReduceAddsInRankOrderWithTheSameBitsEverywhere) {
       for (int repeat = 0; repeat < 3; ++repeat) {
         ASSERT_TRUE(
             communicator
-                .AllReduce(ReduceOp::kSum,
+                .AllReduce(stream, ReduceOp::kSum,
                            {{DataType::kFloat32, in.data(), out.data(), count}})
                 .ok());
       }
@@ -69,10 +72,11 @@ TEST_P(SharedMemoryTest, AllReduceInPlaceAndMax) {
     for (int64_t i = 0; i < kCount; ++i) {
       data[i] = (i + communicator.rank()) % size * 10 + i;
     }
-    ASSERT_TRUE(communicator
-                    .AllReduce(ReduceOp::kMax, {{DataType::kInt64, data.data(),
-                                                 data.data(), kCount}})
-                    .ok());
+    ASSERT_TRUE(
+        communicator
+            .AllReduce(stream, ReduceOp::kMax,
+                       {{DataType::kInt64, data.data(), data.data(), kCount}})
+            .ok());
     for (int64_t i = 0; i < kCount; ++i) {
       ASSERT_EQ(data[i], (size - 1) * 10 + i);
     }
@@ -93,7 +97,7 @@ TEST_P(SharedMemoryTest, AllReduceOfSeveralBuffersAtOnce) {
         {DataType::kInt64, b.data(), b_sum.data(), 3},
         {DataType::kFloat32, nullptr, nullptr, 0},
         {DataType::kFloat32, &c, &c, 1}};
-    ASSERT_TRUE(communicator.AllReduce(ReduceOp::kSum, buffers).ok());
+    ASSERT_TRUE(communicator.AllReduce(stream, ReduceOp::kSum, buffers).ok());
     for (int64_t i = 0; i < 1001; ++i) {
       float expected = Value(0, i);
       for (int r = 1; r < size; ++r) expected += Value(r, i);
@@ -112,10 +116,10 @@ TEST_P(SharedMemoryTest, MaximumKeepsNan) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const float in = communicator.rank() == communicator.size() / 2 ? nan : 1;
     float out = 0;
-    ASSERT_TRUE(
-        communicator
-            .AllReduce(ReduceOp::kMax, {{DataType::kFloat32, &in, &out, 1}})
-            .ok());
+    ASSERT_TRUE(communicator
+                    .AllReduce(stream, ReduceOp::kMax,
+                               {{DataType::kFloat32, &in, &out, 1}})
+                    .ok());
     EXPECT_TRUE(out != out);
   });
 }
@@ -126,10 +130,10 @@ TEST_P(SharedMemoryTest, HalfIsAddedInFloatAndRoundedOnce) {
     // 1 + size * 2^-8: each single addition would be lost in bfloat16.
     const ops::BFloat16 in(communicator.rank() == 0 ? 1.0f : 1.0f / 256);
     ops::BFloat16 out(0.0f);
-    ASSERT_TRUE(
-        communicator
-            .AllReduce(ReduceOp::kSum, {{DataType::kBFloat16, &in, &out, 1}})
-            .ok());
+    ASSERT_TRUE(communicator
+                    .AllReduce(stream, ReduceOp::kSum,
+                               {{DataType::kBFloat16, &in, &out, 1}})
+                    .ok());
     const float sum = 1.0f + (size - 1) / 256.0f;
     EXPECT_EQ(static_cast<float>(out), static_cast<float>(ops::BFloat16(sum)));
   });
@@ -144,10 +148,10 @@ TEST_P(SharedMemoryTest, AllGatherAndReduceScatterOfUnevenShards) {
     const int rank = communicator.rank();
     const std::vector<float> in = Values(rank, counts[rank]);
     std::vector<float> gathered(total, -1);
-    ASSERT_TRUE(
-        communicator
-            .AllGather(DataType::kFloat32, in.data(), gathered.data(), counts)
-            .ok());
+    ASSERT_TRUE(communicator
+                    .AllGather(stream, DataType::kFloat32, in.data(),
+                               gathered.data(), counts)
+                    .ok());
     int64_t position = 0;
     for (int r = 0; r < size; ++r) {
       for (int64_t i = 0; i < counts[r]; ++i, ++position) {
@@ -157,7 +161,7 @@ TEST_P(SharedMemoryTest, AllGatherAndReduceScatterOfUnevenShards) {
     const std::vector<float> whole = Values(rank, total);
     std::vector<float> piece(counts[rank], -1);
     ASSERT_TRUE(communicator
-                    .ReduceScatter(ReduceOp::kSum, DataType::kFloat32,
+                    .ReduceScatter(stream, ReduceOp::kSum, DataType::kFloat32,
                                    whole.data(), piece.data(), counts)
                     .ok());
     const int64_t begin =
@@ -186,7 +190,8 @@ TEST_P(SharedMemoryTest, AllToAllWithZeroCounts) {
     }
     std::vector<int32_t> out(expected.size(), -1);
     ASSERT_TRUE(communicator
-                    .AllToAll(DataType::kInt32, in.empty() ? nullptr : &in[0],
+                    .AllToAll(stream, DataType::kInt32,
+                              in.empty() ? nullptr : &in[0],
                               out.empty() ? nullptr : &out[0], send, receive)
                     .ok());
     EXPECT_EQ(out, expected);
@@ -204,7 +209,7 @@ TEST_P(SharedMemoryTest, AbortWakesWhoWaitsAndRefusesLaterCalls) {
     }
     float x = 0;
     absl::Status status = communicator.AllReduce(
-        ReduceOp::kSum, {{DataType::kFloat32, &x, &x, 1}});
+        stream, ReduceOp::kSum, {{DataType::kFloat32, &x, &x, 1}});
     if (status.code() == absl::StatusCode::kDataLoss) ++failed;
   });
   EXPECT_EQ(failed, size);

@@ -15,6 +15,7 @@
 #include "glog/logging.h"
 #include "ops/cpu_kernels.h"
 #include "ops/graph/shard.h"
+#include "runtime/collectives/shared_memory.h"
 #include "runtime/device/host_memory.h"
 
 namespace facet::runtime {
@@ -70,18 +71,13 @@ class MappedArena : public Arena {
   }
   void* data() const override { return data_; }
   int64_t size_bytes() const override { return size_bytes_; }
+  int64_t resident_bytes() const override {
+    return ResidentBytes(data_, size_bytes_);
+  }
 
  private:
   void* data_;
   int64_t size_bytes_;
-};
-
-class CpuStream : public Stream {
- public:
-  void Run(const std::function<absl::Status()>& work,
-           const std::function<void(absl::Status)>& done) override {
-    done(work());
-  }
 };
 
 class CpuDevice : public Device {
@@ -146,7 +142,12 @@ class CpuDevice : public Device {
 
   absl::StatusOr<std::unique_ptr<Stream>> CreateStream(
       ops::StreamKind) override {
-    return std::make_unique<CpuStream>();
+    return std::make_unique<Stream>();
+  }
+
+  absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
+  CreateCommunicators(absl::Span<Device* const> group) override {
+    return CreateSharedMemoryCommunicators(static_cast<int>(group.size()));
   }
 
   absl::Status CopyToHost(const void* device, void* host,

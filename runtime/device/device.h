@@ -1,17 +1,19 @@
 // Device: memory and threads to run a plan's tasks on. Implementations:
-// cpu_device.h; a CUDA device has the same shape.
+// cpu_device.h, cuda_device.h.
 #ifndef FACET_RUNTIME_DEVICE_DEVICE_H_
 #define FACET_RUNTIME_DEVICE_DEVICE_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "ops/kernel.h"
 #include "ops/op_def.h"
+#include "runtime/collectives/communicator.h"
 
 namespace facet::runtime {
 
@@ -21,21 +23,43 @@ class Arena {
   virtual ~Arena() = default;
   virtual void* data() const = 0;  // 64-byte aligned at least.
   virtual int64_t size_bytes() const = 0;
+  // Those that take memory: pages of the host that were touched, or all.
+  virtual int64_t resident_bytes() const = 0;
 };
 
-// An in-order queue of work of a device. Run and the callbacks of one stream
-// are called from one thread, the stream's own (the one that
-// Device::EnterStream prepared).
+// A mark in the work of a stream. Thread-safe, but recorded by one thread.
+class Event {
+ public:
+  virtual ~Event() = default;
+
+  // True if all work before the mark is done, or it was never recorded. The
+  // error of that work if it failed.
+  virtual absl::StatusOr<bool> HasPassed() const = 0;
+  // Of two timed events that have passed.
+  virtual absl::StatusOr<double> SecondsSince(const Event& earlier) const = 0;
+};
+
+// An in-order queue of work of a device. Used by one thread, its own (the one
+// that Device::EnterStream prepared).
+//
+// This class is the stream of a synchronous device: what a task does is done
+// when the task returns, and nobody asks for events. On an asynchronous one a
+// task returns when its work is in the stream; who needs its result puts a
+// wait for an event into a stream, and the host waits for none.
 class Stream {
  public:
   virtual ~Stream() = default;
 
-  // Starts `work` after everything before it on this stream; `done` is called
-  // with its status when it has finished. On a CPU both happen before Run
-  // returns, on the calling thread; an asynchronous device returns earlier and
-  // calls `done` from a thread of its own.
-  virtual void Run(const std::function<absl::Status()>& work,
-                   const std::function<void(absl::Status)>& done) = 0;
+  // What CUDA kernels run on, owned by the stream; null on other devices.
+  virtual ops::CudaContext* cuda() { return nullptr; }
+
+  // Moves the mark behind all work that is in this stream.
+  virtual absl::Status Record(Event&) { return absl::OkStatus(); }
+  // What comes into this stream from now on waits for the event, as it is now;
+  // not at all if it was never recorded. Of any stream of the device.
+  virtual absl::Status Wait(const Event&) { return absl::OkStatus(); }
+  // The calling thread waits for all work in this stream.
+  virtual absl::Status Synchronize() { return absl::OkStatus(); }
 };
 
 // Thread-safe, except where said.
@@ -49,6 +73,13 @@ class Device {
   // True if host code may read and write the device's memory directly.
   virtual bool host_accessible() const = 0;
 
+  // True: its streams need events (see Stream).
+  virtual bool asynchronous() const { return false; }
+  // Null on a synchronous device. `timed` costs a little more.
+  virtual absl::StatusOr<std::unique_ptr<Event>> CreateEvent(bool /*timed*/) {
+    return nullptr;
+  }
+
   // ResourceExhausted with the size asked for and what was there.
   virtual absl::StatusOr<std::unique_ptr<Arena>> Allocate(
       int64_t size_bytes) = 0;
@@ -59,7 +90,13 @@ class Device {
   virtual absl::StatusOr<std::unique_ptr<Stream>> CreateStream(
       ops::StreamKind kind) = 0;
 
-  // Copies between host memory and this device's, and waits.
+  // By rank, the ends of a communicator among `group`: devices of this one's
+  // kind, in one process.
+  virtual absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
+  CreateCommunicators(absl::Span<Device* const> group) = 0;
+
+  // Copies between host memory and this device's, and waits. No stream is at
+  // work on that memory.
   virtual absl::Status CopyToHost(const void* device, void* host,
                                   int64_t size_bytes) = 0;
   virtual absl::Status CopyFromHost(const void* host, void* device,

@@ -16,7 +16,6 @@ namespace facet::runtime {
 struct TimelineEvent {
   int32_t task = 0;  // Index in the plan.
   int64_t step = 0;
-  int64_t ready_ns = 0;  // Its inputs were there.
   int64_t start_ns = 0;
   int64_t end_ns = 0;
 };
@@ -30,6 +29,7 @@ class Timeline {
   // order of first appearance among its tasks.
   Timeline(const placement::Plan& plan, int64_t steps);
 
+  int64_t steps() const { return steps_; }
   int LaneOfTask(int task) const { return lane_of_task_[task]; }
   void Record(const TimelineEvent& event);  // By the lane's thread.
 

@@ -11,6 +11,7 @@
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "runtime/collectives/shared_memory.h"
+#include "runtime/device/device.h"
 
 namespace facet::placement {
 namespace {
@@ -38,15 +39,18 @@ absl::Status RunCollective(const BoxingProgram& program, const BoxingTask& task,
                            DataType dtype, int64_t elements, const void* in,
                            void* out, runtime::Communicator* communicator) {
   const runtime::ReduceOp reduce = ToReduceOp(program.reduce);
+  runtime::Stream stream;
   switch (program.kind) {
     case CollectiveKind::kAllReduce:
-      return communicator->AllReduce(reduce, {{dtype, in, out, elements}});
+      return communicator->AllReduce(stream, reduce,
+                                     {{dtype, in, out, elements}});
     case CollectiveKind::kAllGather:
-      return communicator->AllGather(dtype, in, out, task.counts);
+      return communicator->AllGather(stream, dtype, in, out, task.counts);
     case CollectiveKind::kReduceScatter:
-      return communicator->ReduceScatter(reduce, dtype, in, out, task.counts);
+      return communicator->ReduceScatter(stream, reduce, dtype, in, out,
+                                         task.counts);
     case CollectiveKind::kAllToAll:
-      return communicator->AllToAll(dtype, in, out, task.counts,
+      return communicator->AllToAll(stream, dtype, in, out, task.counts,
                                     task.receive_counts);
     case CollectiveKind::kNone:
       break;

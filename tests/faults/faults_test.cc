@@ -91,7 +91,7 @@ TEST(FaultsTest, ImpossibleFlagsSayWhatIsAllowed) {
       {"--steps=0", {"--steps=0", "1 to"}},
       {"--devices=cpu:0", {"--devices=cpu:0", "cpu:N"}},
       {"--devices=two", {"--devices=two", "cpu:N"}},
-      {"--devices=cuda:1", {"--devices=cuda:1", "CPU"}},
+      {"--devices=cuda:1", {"--devices=cuda:1", "CUDA"}},
       {"--batch_size=2 --devices=cpu:4", {"--batch_size=2", "4 devices"}},
       {"--classes=1", {"--classes=1", "2 or more"}},
       {"--classes=3 --devices=cpu:4 --batch_size=8", {"--classes=3", "4"}},

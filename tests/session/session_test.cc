@@ -1,5 +1,6 @@
 // Sessions: what runs ahead, what stops them, what they allocate, what can be
-// read from them.
+// read from them. On CPU devices and on CUDA ones, emulated where there is
+// none.
 
 #include "runtime/session.h"
 
@@ -15,10 +16,12 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
+#include "ops/cuda_kernels.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
 #include "placement/compile.h"
 #include "runtime/device/cpu_device.h"
+#include "runtime/device/cuda_device.h"
 
 namespace {
 // Allocations of all threads, while counting is on.
@@ -62,7 +65,8 @@ constexpr int64_t kPixels = int64_t{3} * 112 * 112;
 
 // images -> flatten -> matmul with a variable -> loss-like sum, fetched. No
 // convolution: oneDNN allocates a little whenever one runs.
-placement::Plan SmallPlan(int devices, bool split_weight) {
+placement::Plan SmallPlan(int devices, bool split_weight,
+                          const std::string& kind = "cpu") {
   ops::Graph graph;
   graph.name = "session_test";
   ops::GraphBuilder b(&graph, ops::FindOp);
@@ -79,8 +83,10 @@ placement::Plan SmallPlan(int devices, bool split_weight) {
   const TensorId square = b.Add1("square_norm", "square", {y});
   b.Add1("fetch", "fetch", {square}, {{"name", std::string("square")}});
   EXPECT_TRUE(b.status().ok()) << b.status();
-  placement::Cluster cluster = placement::UniformCluster(devices, {}, {});
-  cluster.kernels = &ops::CpuKernels();
+  placement::DeviceSpec device;
+  device.kind = kind;
+  placement::Cluster cluster = placement::UniformCluster(devices, device, {});
+  cluster.kernels = kind == "cpu" ? &ops::CpuKernels() : &ops::CudaKernels();
   placement::CompileOptions options;
   if (devices > 1) {
     options.pins["images"] = ops::Sbp::S(0);
@@ -159,7 +165,11 @@ struct Running {
 absl::StatusOr<Running> Start(const placement::Plan& plan, World* world,
                               absl::Duration stall = absl::Minutes(1)) {
   Running running;
-  running.devices = *CreateCpuDevices(plan.devices_size());
+  const int count = plan.devices_size();
+  auto created = plan.devices(0).kind() == "cpu" ? CreateCpuDevices(count)
+                                                 : CreateCudaDevices(count);
+  if (!created.ok()) return created.status();
+  running.devices = *std::move(created);
   std::vector<Device*> devices;
   for (const auto& device : running.devices) devices.push_back(device.get());
   SessionOptions options;
@@ -172,11 +182,27 @@ absl::StatusOr<Running> Start(const placement::Plan& plan, World* world,
   return running;
 }
 
-TEST(SessionTest, TheSameValueOnAnyNumberOfDevices) {
+class SessionTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (kind() != "cuda") return;
+    const auto devices = CudaDevices();
+    ASSERT_TRUE(devices.ok()) << devices.status();
+    if (devices->size() < 3) {
+      GTEST_SKIP() << "needs 3 CUDA devices, here are " << devices->size();
+    }
+  }
+  std::string kind() const { return GetParam(); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, SessionTest, testing::Values("cpu", "cuda"),
+                         testing::PrintToStringParamName());
+
+TEST_P(SessionTest, TheSameValueOnAnyNumberOfDevices) {
   float expected = 0;
   for (int devices : {1, 2, 3}) {
     World world;
-    auto running = Start(SmallPlan(devices, false), &world);
+    auto running = Start(SmallPlan(devices, false, kind()), &world);
     ASSERT_TRUE(running.ok()) << running.status();
     ASSERT_TRUE(running->session->Run(3).ok());
     EXPECT_EQ(running->session->steps_done(), 3);
@@ -186,11 +212,11 @@ TEST(SessionTest, TheSameValueOnAnyNumberOfDevices) {
   }
 }
 
-TEST(SessionTest, VariablesAreReadAndWrittenWhole) {
+TEST_P(SessionTest, VariablesAreReadAndWrittenWhole) {
   HostTensor initial;
   for (bool split : {false, true}) {
     World world;
-    auto running = Start(SmallPlan(3, split), &world);
+    auto running = Start(SmallPlan(3, split, kind()), &world);
     ASSERT_TRUE(running.ok()) << running.status();
     Session& session = *running->session;
     auto weight = session.ReadVariable("weight");
@@ -223,10 +249,10 @@ TEST(SessionTest, VariablesAreReadAndWrittenWhole) {
   }
 }
 
-TEST(SessionTest, DataIsReadAheadButNoFurtherThanTheCredits) {
+TEST_P(SessionTest, DataIsReadAheadButNoFurtherThanTheCredits) {
   World world;
   world.wait_for_read_of = 3;
-  auto running = Start(SmallPlan(1, false), &world);
+  auto running = Start(SmallPlan(1, false, kind()), &world);
   ASSERT_TRUE(running.ok()) << running.status();
   ASSERT_TRUE(running->session->Run(12).ok());
   EXPECT_TRUE(world.saw_work_ahead);
@@ -236,11 +262,11 @@ TEST(SessionTest, DataIsReadAheadButNoFurtherThanTheCredits) {
   EXPECT_EQ(world.last_read, 11);
 }
 
-TEST(SessionTest, TheFirstErrorStopsAllAndStays) {
+TEST_P(SessionTest, TheFirstErrorStopsAllAndStays) {
   for (int devices : {1, 3}) {
     World world;
     world.fail_read_at = 4;
-    auto running = Start(SmallPlan(devices, false), &world);
+    auto running = Start(SmallPlan(devices, false, kind()), &world);
     ASSERT_TRUE(running.ok()) << running.status();
     const absl::Status status = running->session->Run(10);
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
@@ -251,7 +277,7 @@ TEST(SessionTest, TheFirstErrorStopsAllAndStays) {
   }
   World world;
   world.fail_fetch_at = 2;
-  auto running = Start(SmallPlan(2, false), &world);
+  auto running = Start(SmallPlan(2, false, kind()), &world);
   ASSERT_TRUE(running.ok());
   const absl::Status status = running->session->Run(5);
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
@@ -260,28 +286,28 @@ TEST(SessionTest, TheFirstErrorStopsAllAndStays) {
 }
 
 // The devices that have their images wait for the others in a collective.
-TEST(SessionTest, AnErrorOnOneDeviceFreesTheOthersAtOnce) {
+TEST_P(SessionTest, AnErrorOnOneDeviceFreesTheOthersAtOnce) {
   World world;
   world.fail_read_at = 3;
   world.fail_from_image = 4;  // Images 4 and 5: the last device.
-  auto running = Start(SmallPlan(3, false), &world);
+  auto running = Start(SmallPlan(3, false, kind()), &world);
   ASSERT_TRUE(running.ok()) << running.status();
   const auto start = std::chrono::steady_clock::now();
   const absl::Status status = running->session->Run(100);
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
-  EXPECT_THAT(status.message(), HasSubstr("cpu:2"));
+  EXPECT_THAT(status.message(), HasSubstr(kind() + ":2"));
   running->session.reset();
   // Long before the minute after which a run counts as stalled.
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
-TEST(SessionTest, EndsIdleUnusedOrBesideOthers) {
+TEST_P(SessionTest, EndsIdleUnusedOrBesideOthers) {
   World first_world, second_world;
-  auto unused = Start(SmallPlan(2, false), &first_world);
+  auto unused = Start(SmallPlan(2, false, kind()), &first_world);
   ASSERT_TRUE(unused.ok());
   unused->session.reset();
-  auto first = Start(SmallPlan(2, false), &first_world);
-  auto second = Start(SmallPlan(3, true), &second_world);
+  auto first = Start(SmallPlan(2, false, kind()), &first_world);
+  auto second = Start(SmallPlan(3, true, kind()), &second_world);
   ASSERT_TRUE(first.ok() && second.ok());
   ASSERT_TRUE(first->session->Run(2).ok());
   ASSERT_TRUE(second->session->Run(1).ok());
@@ -297,10 +323,11 @@ TEST(SessionTest, EndsIdleUnusedOrBesideOthers) {
   }
 }
 
-TEST(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
+TEST_P(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
   World world;
   world.block_at = 1;
-  auto running = Start(SmallPlan(2, false), &world, absl::Milliseconds(300));
+  auto running =
+      Start(SmallPlan(2, false, kind()), &world, absl::Milliseconds(300));
   ASSERT_TRUE(running.ok());
   // Nobody releases the blocked task before Run is back.
   const absl::Status status = running->session->Run(3);
@@ -311,10 +338,11 @@ TEST(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
   EXPECT_THAT(status.message(), HasSubstr("register"));
 }
 
-TEST(SessionTest, ASlowStepIsNoStallForThePatient) {
+TEST_P(SessionTest, ASlowStepIsNoStallForThePatient) {
   World world;
   world.block_at = 1;
-  auto running = Start(SmallPlan(2, false), &world, absl::InfiniteDuration());
+  auto running =
+      Start(SmallPlan(2, false, kind()), &world, absl::InfiniteDuration());
   ASSERT_TRUE(running.ok());
   std::thread releaser([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -324,7 +352,7 @@ TEST(SessionTest, ASlowStepIsNoStallForThePatient) {
   releaser.join();
 }
 
-TEST(SessionTest, RefusesWhatItCannotRun) {
+TEST(CpuSessionTest, RefusesWhatItCannotRun) {
   World world;
   const placement::Plan plan = SmallPlan(2, false);
   auto devices = *CreateCpuDevices(1);
@@ -347,7 +375,7 @@ TEST(SessionTest, RefusesWhatItCannotRun) {
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST(SessionTest, ASteadyStepAllocatesNothing) {
+TEST(CpuSessionTest, ASteadyStepAllocatesNothing) {
   World world;
   auto running = Start(SmallPlan(2, false), &world);
   ASSERT_TRUE(running.ok());

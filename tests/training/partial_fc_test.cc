@@ -380,7 +380,9 @@ TEST(PartialFcTest, ReadingAndWritingVariablesInBetweenChangesNothing) {
     training.devices = 2;
     const TrainingResult want = MustTrain(training);
     training.read_after = 3;
-    ExpectEqualTraining(want, MustTrain(training), 1e-5);
+    // Dense: rows are caught up in two goes instead of one, which rounds twice.
+    ExpectEqualTraining(want, MustTrain(training),
+                        row_update == "sampled" ? 0 : 1e-4);
   }
 }
 

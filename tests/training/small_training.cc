@@ -150,7 +150,7 @@ class Losses : public ops::FetchSink {
 
 placement::Cluster SmallCluster(const SmallTraining& t) {
   placement::DeviceSpec device;
-  device.kind = "cpu";
+  device.kind = t.backend.kind;
   placement::Cluster cluster =
       placement::UniformCluster(t.devices, device, placement::MeshAxis{});
   if (!t.mesh.empty()) {
@@ -158,7 +158,7 @@ placement::Cluster SmallCluster(const SmallTraining& t) {
     // Slower outside, so that the placements of the axes differ.
     cluster.mesh[0].bytes_per_second /= 10;
   }
-  cluster.kernels = &ops::CpuKernels();
+  cluster.kernels = t.backend.kernels;
   return cluster;
 }
 
@@ -181,7 +181,7 @@ absl::StatusOr<TrainingResult> Train(const SmallTraining& t) {
 absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
                                        const placement::Plan& plan) {
   TrainingResult result;
-  ASSIGN_OR_RETURN(const auto owned, runtime::CreateCpuDevices(t.devices));
+  ASSIGN_OR_RETURN(const auto owned, t.backend.create_devices(t.devices));
   std::vector<runtime::Device*> devices;
   for (const auto& device : owned) devices.push_back(device.get());
   Source source(t);

@@ -1,23 +1,38 @@
-// A small face network, compiled and trained on any number of CPU devices: what
-// the whole-step tests run.
+// A small face network, compiled and trained on any number of devices: what the
+// whole-step tests run.
 #ifndef FACET_TESTS_TRAINING_SMALL_TRAINING_H_
 #define FACET_TESTS_TRAINING_SMALL_TRAINING_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "models/layers.h"
+#include "ops/cpu_kernels.h"
+#include "ops/kernel.h"
 #include "placement/cluster.h"
 #include "placement/compile.h"
+#include "runtime/device/cpu_device.h"
 #include "runtime/session.h"
 
 namespace facet::tests {
 
+// The kind of devices.
+struct Backend {
+  std::string kind = "cpu";
+  const ops::KernelLibrary* kernels = &ops::CpuKernels();
+  std::function<absl::StatusOr<std::vector<std::unique_ptr<runtime::Device>>>(
+      int count)>
+      create_devices = runtime::CreateCpuDevices;
+};
+
 struct SmallTraining {
+  Backend backend;
   int devices = 1;
   // How they are arranged; empty: in a row.
   std::vector<placement::AxisSize> mesh;

@@ -1,9 +1,12 @@
-"""cuda_library: one set of sources, two libraries.
+"""cuda_library: one set of sources, two libraries, and a name for tests.
 
   <name>           for GPUs: nvcc compiles the .cu files; links the toolkit's
                    libraries. Built with --config=cuda only.
   <name>_emulated  for tests on the host: the same files, compiled by the C++
                    compiler against //third_party/cuda_emulation.
+
+  <name>_tested    what tests link: the first with --config=cuda, else the
+                   second.
 
 cuda_deps are the libraries that come in two kinds, by the first's name;
 deps those that do not care."""
@@ -35,4 +38,13 @@ def cuda_library(name, srcs = [], hdrs = [], deps = [], cuda_deps = [], visibili
         copts = ["-x", "c++"] if is_cu else [],
         visibility = visibility,
         deps = deps + [_emulated(label) for label in cuda_deps],
+    )
+    native.alias(
+        name = name + "_tested",
+        testonly = True,
+        actual = select({
+            "//third_party/cuda:enabled": ":" + name,
+            "//conditions:default": ":" + name + "_emulated",
+        }),
+        visibility = visibility,
     )

@@ -437,6 +437,21 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return Return(cuda_emulation::State());
 }
 
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute,
+                                   int /*device*/) {
+  // Those of a small GPU.
+  switch (attribute) {
+    case cudaDevAttrClockRate:
+    case cudaDevAttrMemoryClockRate:
+      *value = 1'000'000;
+      break;
+    case cudaDevAttrGlobalMemoryBusWidth:
+      *value = 256;
+      break;
+  }
+  return Return(cuda_emulation::State());
+}
+
 cudaError_t cudaDeviceSynchronize() {
   cuda_emulation::DrainDevice(cuda_emulation::current_device);
   return Return(cuda_emulation::State());

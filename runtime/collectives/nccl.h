@@ -1,0 +1,24 @@
+// Collectives between CUDA devices of one process, by NCCL.
+#ifndef FACET_RUNTIME_COLLECTIVES_NCCL_H_
+#define FACET_RUNTIME_COLLECTIVES_NCCL_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "runtime/collectives/communicator.h"
+
+namespace facet::runtime {
+
+// One communicator per device (CUDA's numbers, all different), by rank. Each
+// runs on the CUDA stream that it is given. Uneven shards go as one broadcast
+// or reduction per rank, all in one group; NCCL adds in the order of its rings
+// and trees, the same in every run of one machine. Abort ends what waits on the
+// devices, too.
+absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
+CreateNcclCommunicators(absl::Span<const int> devices);
+
+}  // namespace facet::runtime
+
+#endif  // FACET_RUNTIME_COLLECTIVES_NCCL_H_
