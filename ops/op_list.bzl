@@ -48,8 +48,6 @@ OPS = [
 WITHOUT_CUDA_KERNELS = [
     "conv2d",
     "matmul",
-    "cosine_linear",
-    "cosine_linear_rows",
 ]
 
 def _camel(name):
