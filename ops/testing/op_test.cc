@@ -131,11 +131,13 @@ struct TestedKernels {
 };
 
 std::vector<TestedKernels> KernelsToTest(absl::string_view op) {
-  std::vector<TestedKernels> tested = {
-      {&CpuKernels(), {Layout::kBlocked8, Layout::kBlocked16}}};
-  const KernelLibrary& cuda = CudaKernelsOnHost();
-  if (cuda.find(op) != nullptr && CudaUnavailable().empty()) {
-    tested.push_back({&cuda, {Layout::kChannelsLast}});
+  std::vector<TestedKernels> tested;
+  for (const KernelLibrary* library : LibrariesToTest(op)) {
+    if (library == &CpuKernels()) {
+      tested.push_back({library, {Layout::kBlocked8, Layout::kBlocked16}});
+    } else {
+      tested.push_back({library, {Layout::kChannelsLast}});
+    }
   }
   return tested;
 }
@@ -261,6 +263,15 @@ double WeightedSum(const std::vector<Values>& outputs,
 }
 
 }  // namespace
+
+std::vector<const KernelLibrary*> LibrariesToTest(absl::string_view op) {
+  std::vector<const KernelLibrary*> libraries = {&CpuKernels()};
+  const KernelLibrary& cuda = CudaKernelsOnHost();
+  if (cuda.find(op) != nullptr && CudaUnavailable().empty()) {
+    libraries.push_back(&cuda);
+  }
+  return libraries;
+}
 
 namespace {
 

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "ops/graph/graph.h"
+#include "ops/kernel.h"
 #include "ops/op_def.h"
 
 namespace facet::ops {
@@ -38,10 +40,13 @@ struct OpCase {
 Values RandomValues(const TensorType& type, const InputDomain& domain,
                     int64_t seed);
 
-// Runs the CPU kernel, and the CUDA kernel where there is one and a device
-// (emulated, there always is), on random inputs of the case and compares every
-// output with the reference. Then repeats it with the inputs that the op's
-// precision rule allows in half as float16 and as bfloat16 (inputs rounded
+// What has a kernel of the op that can run here: the CPU, and CUDA where there
+// is a device (emulated, there always is).
+std::vector<const KernelLibrary*> LibrariesToTest(absl::string_view op);
+
+// Runs the kernels of LibrariesToTest on random inputs of the case and compares
+// every output with the reference. Then repeats it with the inputs that the
+// op's precision rule allows in half as float16 and as bfloat16 (inputs rounded
 // first, so that the tolerance is the output's rounding: 2^-9 and 2^-6 relative
 // to the largest value; float32 outputs keep the case's), and, for rank-4
 // operands that may be in other layouts, in those of the device: nChw8c and

@@ -1,0 +1,84 @@
+// What CUDA kernels that update class weights have in common: the gradient of a
+// tile of classes, dy^T x, by Gemm, and the step of one class. On CPUs:
+// gradient_tiles.h.
+#ifndef FACET_OPS_COSINE_LINEAR_DEVICE_UPDATE_H_
+#define FACET_OPS_COSINE_LINEAR_DEVICE_UPDATE_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "ops/cosine_linear/device_tiles.h"
+#include "ops/cuda/gemm.h"
+#include "ops/cuda/reduce.h"
+#include "ops/cuda/warp_per_row.h"
+#include "ops/kernel.h"
+#include "ops/l2_normalize/normalize.h"
+#include "ops/sgd_update/device_state.h"
+#include "ops/sgd_update/sgd.h"
+
+namespace facet::ops {
+
+// For all tiles of the columns of dy, in order: body(classes, products), which
+// returns a Status, gets the rows of dy^T x of the tile's classes. x [N, D], dy
+// [N, C]; `workspace` is that of DeviceTiles(C, D).
+template <typename Body>
+absl::Status ForGradientTiles(cublasContext* cublas, const TensorView& x,
+                              const TensorView& dy, void* workspace,
+                              const Body& body) {
+  const int64_t c = dy.shape()[1], d = x.shape()[1];
+  const DeviceTiles tiles(c, d);
+  return tiles.ForEach([&](Range classes) -> absl::Status {
+    const DeviceSpan<float> products = tiles.Matrix(workspace, classes.size());
+    GemmCall call;
+    call.m = classes.size();
+    call.n = d;
+    call.k = x.shape()[0];
+    call.a = {dy.as<float>() + classes.begin, dy.dtype(), c, true};
+    call.b = {x.data, x.dtype(), d};
+    call.c = {products.data(), DataType::kFloat32, d};
+    RETURN_IF_ERROR(Gemm(cublas, call, tiles.OfGemm(workspace)));
+    return body(classes, DeviceSpan<const float>(products));
+  });
+}
+
+// A warp takes the step of a row of w [D], which has its momentum and its
+// product, (dy^T x)_j: the gradient by the normalised row. catch_up(&weight,
+// &momentum) makes what is stored the row that the product belongs to.
+// `element`: the row's first, of the logical w. The row is read twice, once
+// from memory; 15 operations per weight.
+template <int kWidth, typename W, typename M, typename CatchUp>
+__device__ inline void UpdateClass(const SgdStep& step, float eps,
+                                   const DeviceSpan<const float>& product,
+                                   const DeviceSpan<W>& weight,
+                                   const DeviceSpan<M>& momentum,
+                                   const RandomStream& rounding,
+                                   int64_t element, const CatchUp& catch_up) {
+  float square = 0, dot = 0;
+  ForRowVectors<kWidth>(product.size(), [&](int64_t i) {
+    const Vector<float, kWidth> p = product.LoadVector<kWidth>(i);
+    const Vector<W, kWidth> stored = weight.template LoadVector<kWidth>(i);
+    const Vector<M, kWidth> m = momentum.template LoadVector<kWidth>(i);
+    for (int k = 0; k < kWidth; ++k) {
+      float w = ToFloat(stored.element[k]), velocity = ToFloat(m.element[k]);
+      catch_up(&w, &velocity);
+      square += w * w;
+      dot += w * p.element[k];
+    }
+  });
+  const RowNorm norm = RowNormOf(ReduceWarp(square, Sum{}), eps);
+  const float projection = Projection(norm, ReduceWarp(dot, Sum{}));
+  ForRowVectors<kWidth>(product.size(), [&](int64_t i) {
+    const Vector<float, kWidth> p = product.LoadVector<kWidth>(i);
+    UpdateState<kWidth>(
+        weight, momentum, i, rounding, element + i,
+        [&](float* w, float* velocity, int k) {
+          catch_up(w, velocity);
+          step(w, velocity,
+               NormalizeGradient(p.element[k], *w, norm, projection));
+        });
+  });
+}
+
+}  // namespace facet::ops
+
+#endif  // FACET_OPS_COSINE_LINEAR_DEVICE_UPDATE_H_
