@@ -29,7 +29,7 @@ def op(
         cpu_srcs = ["cpu.cc"],
         cpu_hdrs = [],
         cpu_deps = [],
-        # Formulas that both kinds of kernels use.
+        # What both kinds of kernels use, formulas above all.
         kernel_hdrs = [],
         kernel_deps = [],
         cuda_srcs = ["cuda.cu"],
@@ -44,7 +44,8 @@ def op(
         visibility = ["//ops:__pkg__", "//ops:__subpackages__"],
         deps = _DEF_DEPS + deps,
     )
-    if kernel_hdrs:
+    has_formulas = kernel_hdrs or kernel_deps
+    if has_formulas:
         cc_library(
             name = "formulas",
             hdrs = kernel_hdrs,
@@ -54,7 +55,7 @@ def op(
                 "//ops:kernel",
             ] + kernel_deps,
         )
-    formulas = [":formulas"] if kernel_hdrs else []
+    formulas = [":formulas"] if has_formulas else []
     cc_library(
         name = "cpu",
         srcs = cpu_srcs,

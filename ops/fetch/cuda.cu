@@ -1,5 +1,5 @@
-// The only kernel that waits for the device: it runs on the host stream, whose
-// thread is there to hand values to the caller.
+// The kernel waits for the device: it runs on the host stream, whose thread is
+// there to hand values to the caller.
 #include <memory>
 #include <utility>
 

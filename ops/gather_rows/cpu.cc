@@ -5,7 +5,7 @@
 #include "ops/parallel_status.h"
 #include "ops/row_list_view.h"
 #include "ops/sgd_update/stored_state.h"
-#include "ops/sgd_update_rows/decay_history.h"
+#include "ops/sgd_update_rows/decay_history_view.h"
 #include "ops/status_macros.h"
 #include "ops/visit_stored.h"
 
@@ -88,7 +88,7 @@ absl::Status GatherRowsLazily(const KernelContext& context) {
   const W* weight = context.inputs[0].as<W>();
   const M* momentum = context.inputs[2].as<M>();
   const int32_t* updated = context.inputs[3].as<int32_t>();
-  const DecayHistory history(context.inputs[4], context.step);
+  const DecayHistoryView history(context.inputs[4], context.step);
   const int64_t columns = context.inputs[0].shape()[1];
   auto prefetch = [&](int64_t row) {
     PrefetchRow(weight + row * columns, columns);

@@ -1,5 +1,6 @@
 // gather_rows_lazily: ops/sgd_update_rows/sgd_update_rows_test.cc.
 #include <algorithm>
+#include <cmath>
 
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
@@ -7,6 +8,7 @@
 #include "ops/graph/shard.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/given_op.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
@@ -55,8 +57,8 @@ TEST(GatherRowsTest, MatchesReference) {
 }
 
 // What is stored as bfloat16 comes out as the same float32 numbers.
-TEST(GatherRowsTest, GathersBFloat16Rows) {
-  const TensorType half = {DataType::kBFloat16, {30, 21}};
+void ExpectBFloat16RowsGathered(const KernelLibrary& kernels, int64_t columns) {
+  const TensorType half = {DataType::kBFloat16, {30, columns}};
   const TensorType list_type = {DataType::kInt32, {2, 9}};
   const TensorType updated_type = {DataType::kInt32, {30}};
   const TensorType history_type = {DataType::kFloat32, {4, 6}};
@@ -79,8 +81,8 @@ TEST(GatherRowsTest, GathersBFloat16Rows) {
     }
     const auto y =
         RunOp(*FindOp(op), {}, inputs,
-              {HostValue::Whole({DataType::kFloat32, {18, 21}}).slice()},
-              options, CpuKernels());
+              {HostValue::Whole({DataType::kFloat32, {18, columns}}).slice()},
+              options, kernels);
     EXPECT_TRUE(y.ok()) << y.status();
     return y.ok() ? (*y)[0].ToDoubles() : Values();
   };
@@ -96,6 +98,16 @@ TEST(GatherRowsTest, GathersBFloat16Rows) {
       }
     }
   }
+}
+
+TEST(GatherRowsTest, GathersBFloat16Rows) {
+  ExpectBFloat16RowsGathered(CpuKernels(), 21);
+}
+
+TEST(GatherRowsTest, GathersBFloat16RowsByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  ExpectBFloat16RowsGathered(CudaKernelsOnHost(), 21);
+  ExpectBFloat16RowsGathered(CudaKernelsOnHost(), 140);
 }
 
 // What is larger than the caches is written in another way.
@@ -143,29 +155,62 @@ TEST(GatherRowsTest, RowsThatAreNotThereAreErrors) {
   }
 }
 
+// The host does not see the list.
+TEST(GatherRowsTest, RowsThatAreNotThereAreNaNByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  HostValue weight = HostValue::Whole({DataType::kFloat32, {5, 2}});
+  weight.FromDoubles({0, 1, 10, 11, 20, 21, 30, 31, 40, 41});
+  HostValue rows = HostValue::Whole({DataType::kInt32, {2, 2}});
+  for (const double row : {-2.0, 2.0, 1e9}) {
+    rows.FromDoubles({0, 2, 1, row});
+    const auto y =
+        RunOp(*FindOp("gather_rows"), {}, {weight, rows},
+              {HostValue::Whole({DataType::kFloat32, {4, 2}}).slice()},
+              RunOptions(), CudaKernelsOnHost());
+    ASSERT_TRUE(y.ok()) << y.status();
+    const Values got = (*y)[0].ToDoubles();
+    EXPECT_EQ(Values(got.begin(), got.begin() + 6),
+              (Values{0, 1, 20, 21, 40, 41}));
+    EXPECT_TRUE(std::isnan(got[6]) && std::isnan(got[7])) << row;
+  }
+}
+
 TEST(GatherRowsTest, StepsThatNeverWereAreErrors) {
   constexpr int64_t kSteps = 16;
-  const HostValue weight = HostValue::Whole({DataType::kFloat32, {5, 8}});
-  const HostValue momentum = HostValue::Whole({DataType::kFloat32, {5, 8}});
-  const HostValue history = HostValue::Whole({DataType::kFloat32, {4, kSteps}});
+  auto zeros = [](const Shape& shape) {
+    HostValue value = HostValue::Whole({DataType::kFloat32, shape});
+    value.FromDoubles(Values(shape.num_elements(), 0));
+    return value;
+  };
+  const HostValue weight = zeros({5, 8}), momentum = zeros({5, 8});
+  const HostValue history = zeros({4, kSteps});
   HostValue rows = HostValue::Whole({DataType::kInt32, {1, 1}});
   rows.FromDoubles({3});
   HostValue updated = HostValue::Whole({DataType::kInt32, {5}});
   RunOptions options;
   options.step = 10;
-  auto code = [&](double since) {
+  auto gather = [&](double since, const KernelLibrary& kernels) {
     updated.FromDoubles({10, 10, 10, since, 10});
     return RunOp(*FindOp("gather_rows_lazily"), {},
                  {weight, rows, momentum, updated, history},
                  {HostValue::Whole({DataType::kFloat32, {1, 8}}).slice()},
-                 options, CpuKernels())
-        .status()
-        .code();
+                 options, kernels);
+  };
+  auto code = [&](double since) {
+    return gather(since, CpuKernels()).status().code();
   };
   EXPECT_EQ(code(10), absl::StatusCode::kOk);
   EXPECT_EQ(code(0), absl::StatusCode::kOk);
   for (double since : {11.0, -1.0, -5.0, -1e9}) {
     EXPECT_EQ(code(since), absl::StatusCode::kInvalidArgument) << since;
+  }
+  // A GPU cannot say so.
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  for (double since : {10.0, 0.0, 11.0, -1.0, -5.0, -1e9}) {
+    const auto y = gather(since, CudaKernelsOnHost());
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_EQ(std::isnan((*y)[0].ToDoubles()[7]), since < 0 || since > 10)
+        << since;
   }
 }
 

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -6,26 +8,39 @@
 #include "ops/data_source.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/interpreter.h"
 
 namespace facet::ops {
 namespace {
 
-// The first pixel of image i of step s is 100 s + i, its label i.
+constexpr int64_t kPixels = 3 * 112 * 112;
+
+// The first pixel of image i of step s is 100 s + i, the others are 7, its
+// label is i.
 class CountingSource : public DataSource {
  public:
   absl::Status Read(int64_t step, int64_t begin, int64_t end, float* images,
                     int32_t* labels) override {
     for (int64_t i = begin; i < end; ++i) {
-      images[(i - begin) * 3 * 112 * 112] = static_cast<float>(100 * step + i);
+      float* image = images + (i - begin) * kPixels;
+      std::fill(image, image + kPixels, 7.0f);
+      image[0] = static_cast<float>(100 * step + i);
       labels[i - begin] = static_cast<int32_t>(i);
     }
     return step == 9 ? absl::DataLossError("torn file") : absl::OkStatus();
   }
 };
 
-absl::StatusOr<std::vector<HostValue>> Read(const Range& range, int64_t step,
-                                            DataSource* source) {
+class ImageSourceTest : public testing::TestWithParam<const KernelLibrary*> {
+ protected:
+  static absl::StatusOr<std::vector<HostValue>> Read(const Range& range,
+                                                     int64_t step,
+                                                     DataSource* source);
+};
+
+absl::StatusOr<std::vector<HostValue>> ImageSourceTest::Read(
+    const Range& range, int64_t step, DataSource* source) {
   RunOptions options;
   options.step = step;
   options.data_source = source;
@@ -40,35 +55,47 @@ absl::StatusOr<std::vector<HostValue>> Read(const Range& range, int64_t step,
                  {range.size()},
                  {7},
                  {range.begin}}},
-               options, CpuKernels());
+               options, *GetParam());
 }
 
-TEST(ImageSourceTest, EveryDeviceReadsItsRange) {
+TEST_P(ImageSourceTest, EveryDeviceReadsItsRange) {
   CountingSource source;
   for (const Range& range : {Range{0, 7}, Range{0, 4}, Range{4, 7}}) {
     const absl::StatusOr<std::vector<HostValue>> outputs =
         Read(range, 2, &source);
     ASSERT_TRUE(outputs.ok()) << outputs.status();
     for (int64_t i = 0; i < range.size(); ++i) {
-      EXPECT_EQ((*outputs)[0].as<float>()[i * 3 * 112 * 112],
-                200 + range.begin + i);
+      const float* image = (*outputs)[0].as<float>() + i * kPixels;
+      EXPECT_EQ(image[0], 200 + range.begin + i);
+      EXPECT_EQ(image[kPixels - 1], 7);
       EXPECT_EQ((*outputs)[1].as<int32_t>()[i], range.begin + i);
     }
   }
 }
 
-TEST(ImageSourceTest, PassesOnWhatTheSourceSays) {
+TEST_P(ImageSourceTest, PassesOnWhatTheSourceSays) {
   CountingSource source;
   EXPECT_EQ(Read({0, 7}, 9, &source).status(),
             absl::DataLossError("torn file"));
 }
 
-TEST(ImageSourceTest, NeedsASource) {
+TEST_P(ImageSourceTest, NeedsASource) {
   EXPECT_EQ(Read({0, 7}, 0, nullptr).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
-TEST(ImageSourceTest, Types) {
+std::vector<const KernelLibrary*> Libraries() {
+  std::vector<const KernelLibrary*> libraries = {&CpuKernels()};
+  if (CudaUnavailable().empty()) libraries.push_back(&CudaKernelsOnHost());
+  return libraries;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, ImageSourceTest,
+                         testing::ValuesIn(Libraries()), [](const auto& info) {
+                           return std::string(info.param->device_kind);
+                         });
+
+TEST(ImageSourceDefTest, Types) {
   Graph graph;
   GraphBuilder builder(&graph, FindOp);
   const absl::StatusOr<std::vector<TensorId>> outputs =

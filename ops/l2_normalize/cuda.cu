@@ -3,21 +3,12 @@
 #include "ops/cuda/cuda_context.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/reduce.h"
+#include "ops/cuda/warp_per_row.h"
 #include "ops/kernel.h"
 #include "ops/l2_normalize/normalize.h"
 
 namespace facet::ops {
 namespace {
-
-constexpr int kWarps = kBlockThreads / 32;
-
-LaunchShape WarpPerRow(int64_t rows) {
-  return {dim3((rows + kWarps - 1) / kWarps)};
-}
-
-__device__ int64_t RowOfWarp() {
-  return int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
-}
 
 // X: how x is stored, float or BHalf. Moves every element twice, once from
 // memory; 3 operations.

@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
 
@@ -41,17 +42,26 @@ TEST(MaskColumnsTest, GradientMatches) {
   ExpectGradientMatches(Case(4, 2, 5), Zeros);
 }
 
-TEST(MaskColumnsTest, LowestIsMinusInfinity) {
+void ExpectLowestIsMinusInfinity(const KernelLibrary& kernels) {
   const TensorType type = {DataType::kFloat32, {3, 6}};
   HostValue x = HostValue::Whole(type);
   x.FromDoubles(RandomValues(type, {}, 1));
   HostValue rows = HostValue::Whole({DataType::kInt32, {2, 3}});
   rows.FromDoubles({0, 4, -1, -1, -1, -1});
   const auto y = RunOp(*FindOp("mask_columns"), {}, {x, rows}, {x.slice()},
-                       RunOptions(), CpuKernels());
+                       RunOptions(), kernels);
   ASSERT_TRUE(y.ok()) << y.status();
   EXPECT_EQ((*y)[0].ToDoubles(),
             Masked(x.ToDoubles(), rows.ToDoubles(), -INFINITY));
+}
+
+TEST(MaskColumnsTest, LowestIsMinusInfinity) {
+  ExpectLowestIsMinusInfinity(CpuKernels());
+}
+
+TEST(MaskColumnsTest, LowestIsMinusInfinityByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  ExpectLowestIsMinusInfinity(CudaKernelsOnHost());
 }
 
 }  // namespace

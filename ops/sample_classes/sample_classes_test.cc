@@ -11,6 +11,7 @@
 #include "ops/op_table.h"
 #include "ops/random.h"
 #include "ops/sample_classes/sampling.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
 
@@ -53,7 +54,8 @@ struct Sample {
   Values rows, positions;
 };
 
-absl::StatusOr<Sample> Draw(const Case& c) {
+absl::StatusOr<Sample> Draw(const Case& c,
+                            const KernelLibrary& kernels = CpuKernels()) {
   HostValue labels = HostValue::Whole(
       {DataType::kInt32, {static_cast<int64_t>(c.labels.size())}});
   labels.FromDoubles(c.labels);
@@ -70,7 +72,7 @@ absl::StatusOr<Sample> Draw(const Case& c) {
             {labels},
             {HostValue::Whole({DataType::kInt32, {c.groups, c.room()}}).slice(),
              labels.slice()},
-            options, CpuKernels());
+            options, kernels);
   if (!outputs.ok()) return outputs.status();
   return Sample{(*outputs)[0].ToDoubles(), (*outputs)[1].ToDoubles()};
 }
@@ -86,7 +88,7 @@ bool IsSampled(const Case& c, int64_t number) {
   return static_cast<double>(word) < std::floor(c.rate * 0x1p32);
 }
 
-TEST(SampleClassesTest, IsAFunctionOfSeedStepAndClass) {
+void ExpectAFunctionOfSeedStepAndClass(const KernelLibrary& kernels) {
   for (Case c : {Case{13, 2, 0.3, {0, 12, 5}}, Case{101, 3, 0.5, {33, 34, 33}},
                  Case{9001, 4, 0.1, {0, 9000, 4095, 4096}},
                  Case{20000, 1, 0.9, {128, 127}}, Case{64, 8, 0.99, {63}},
@@ -95,7 +97,7 @@ TEST(SampleClassesTest, IsAFunctionOfSeedStepAndClass) {
       SCOPED_TRACE(testing::Message()
                    << c.classes << " classes, step " << step);
       c.step = step;
-      const absl::StatusOr<Sample> sample = Draw(c);
+      const absl::StatusOr<Sample> sample = Draw(c, kernels);
       ASSERT_TRUE(sample.ok()) << sample.status();
       Values rows, positions(c.labels.size(), -1);
       for (int64_t g = 0; g < c.groups; ++g) {
@@ -114,6 +116,27 @@ TEST(SampleClassesTest, IsAFunctionOfSeedStepAndClass) {
       EXPECT_EQ(sample->positions, positions);
     }
   }
+}
+
+TEST(SampleClassesTest, IsAFunctionOfSeedStepAndClass) {
+  ExpectAFunctionOfSeedStepAndClass(CpuKernels());
+}
+
+TEST(SampleClassesTest, IsAFunctionOfSeedStepAndClassByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  ExpectAFunctionOfSeedStepAndClass(CudaKernelsOnHost());
+}
+
+// More pieces than a block has threads.
+TEST(SampleClassesTest, CudaSamplesManyClassesAsTheCpuDoes) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  const Case c{2'500'001, 1, 0.002, {2'500'000, 2'097'151, 2'097'152, 0}};
+  const absl::StatusOr<Sample> cpu = Draw(c);
+  const absl::StatusOr<Sample> cuda = Draw(c, CudaKernelsOnHost());
+  ASSERT_TRUE(cpu.ok()) << cpu.status();
+  ASSERT_TRUE(cuda.ok()) << cuda.status();
+  EXPECT_EQ(cpu->rows, cuda->rows);
+  EXPECT_EQ(cpu->positions, cuda->positions);
 }
 
 std::set<int64_t> SampledClasses(const Case& c) {
@@ -162,13 +185,22 @@ TEST(SampleClassesTest, EveryClassIsSampledAtTheRate) {
   }
 }
 
-TEST(SampleClassesTest, RateZeroIsThePositivesAlone) {
+void ExpectThePositivesAlone(const KernelLibrary& kernels) {
   const Case c{100, 4, 0, {3, 60, 3}};  // Groups 1 and 3 have none.
-  const absl::StatusOr<Sample> sample = Draw(c);
+  const absl::StatusOr<Sample> sample = Draw(c, kernels);
   ASSERT_TRUE(sample.ok()) << sample.status();
   EXPECT_EQ(sample->rows,
             (Values{3, -1, -1, -1, -1, -1, 10, -1, -1, -1, -1, -1}));
   EXPECT_EQ(sample->positions, (Values{0, 6, 0}));
+}
+
+TEST(SampleClassesTest, RateZeroIsThePositivesAlone) {
+  ExpectThePositivesAlone(CpuKernels());
+}
+
+TEST(SampleClassesTest, RateZeroIsThePositivesAloneByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  ExpectThePositivesAlone(CudaKernelsOnHost());
 }
 
 TEST(SampleClassesTest, MoreThanThereIsRoomForIsAnError) {
@@ -182,6 +214,25 @@ TEST(SampleClassesTest, MoreThanThereIsRoomForIsAnError) {
 TEST(SampleClassesTest, LabelsAreChecked) {
   EXPECT_THAT(std::string(Draw({100, 2, 0.5, {3, 100}}).status().message()),
               HasSubstr("label 100 of row 1"));
+}
+
+// A negative position makes the loss NaN, and stays so when the positions of
+// other groups' classes are added.
+TEST(SampleClassesTest, WhatTheCpuRefusesHasNoPositionByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  Case c{100, 2, 0, {3, 100, -1, 60}};
+  const absl::StatusOr<Sample> labels = Draw(c, CudaKernelsOnHost());
+  ASSERT_TRUE(labels.ok()) << labels.status();
+  EXPECT_EQ(labels->positions, (Values{0, -1, -1, 4}));
+  for (int64_t groups : {1, 2}) {
+    c = {100, groups, 0.5, {3, 99}};
+    c.capacity = 10;  // Some 50 are sampled.
+    const absl::StatusOr<Sample> sample = Draw(c, CudaKernelsOnHost());
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    for (double position : sample->positions) EXPECT_LT(position, 0);
+    // The list is as full as it can be.
+    for (double row : sample->rows) EXPECT_GE(row, 0);
+  }
 }
 
 // All classes are looked at, but nothing is allocated for them: a bit each is

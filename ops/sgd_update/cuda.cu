@@ -1,11 +1,11 @@
-#include <type_traits>
-
 #include "ops/cuda/cuda_context.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/slice_index.h"
 #include "ops/kernel.h"
 #include "ops/random.h"
 #include "ops/sgd_update/device_sgd.h"
+#include "ops/sgd_update/device_state.h"
+#include "ops/sgd_update/rounding_stream.h"
 #include "ops/sgd_update/sgd_scalars.h"
 #include "ops/stochastic_rounding.h"
 
@@ -39,16 +39,6 @@ __global__ void __launch_bounds__(kBlockThreads)
   velocity.Store(i, m);
 }
 
-template <typename T>
-__device__ void StoreRounded(const DeviceSpan<T>& span, int64_t i, float value,
-                             uint32_t random) {
-  if constexpr (std::is_same_v<T, BHalf>) {
-    span.Store(i, {RoundStochastically(value, random)});
-  } else {
-    span.Store(i, value);
-  }
-}
-
 // With a weight or a momentum of 16 bits: 2 bytes less to read and to write for
 // each, and a random word per element.
 template <typename W, typename M>
@@ -62,22 +52,20 @@ __global__ void __launch_bounds__(kBlockThreads)
     float w = weight.LoadFloat(i), m = velocity.LoadFloat(i);
     step(&w, &m, gradient.Load(i));
     const uint32_t word = RoundingWord(rounding, index.Global(i));
-    StoreRounded(weight, i, w, RandomOfWeight(word));
-    StoreRounded(velocity, i, m, RandomOfMomentum(word));
+    weight.Store(i, RoundedTo<W>(w, RandomOfWeight(word)));
+    velocity.Store(i, RoundedTo<M>(m, RandomOfMomentum(word)));
   }
 }
 
 template <typename W, typename M>
 absl::Status UpdateRounded(const KernelContext& context, const SgdStep& step,
-                           uint32_t key) {
+                           int64_t key) {
   const TensorView& weight = context.inputs[0];
-  const RandomStream rounding = {static_cast<uint64_t>(context.seed), key,
-                                 static_cast<uint32_t>(context.step)};
   return Launch(RoundedSgdKernel<W, M>,
                 {dim3(context.cuda->BlocksFor(weight.slice.num_elements()))},
                 context.cuda->stream(), step, SgdScalarsOf(context, 3),
-                rounding, SliceIndex(weight.slice), DeviceSpan<W>(weight),
-                DeviceSpan<M>(context.inputs[1]),
+                RoundingStream(context, key), SliceIndex(weight.slice),
+                DeviceSpan<W>(weight), DeviceSpan<M>(context.inputs[1]),
                 DeviceSpan<const float>(context.inputs[2]));
 }
 
@@ -95,7 +83,7 @@ KernelDef SgdUpdateCudaKernel() {
   KernelDef def;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([step = SgdConstants(spec.attributes),
-                   key = static_cast<uint32_t>(spec.attributes.Int("key"))](
+                   key = spec.attributes.Int("key")](
                       const KernelContext& context) -> absl::Status {
       if (context.inputs[0].slice.num_elements() == 0) return absl::OkStatus();
       const bool half_weight = context.inputs[0].dtype() == DataType::kBFloat16;

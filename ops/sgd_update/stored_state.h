@@ -14,6 +14,7 @@
 #include "ops/elementwise.h"
 #include "ops/half.h"
 #include "ops/kernel.h"
+#include "ops/sgd_update/rounding_stream.h"
 #include "ops/stochastic_rounding.h"
 #include "ops/visit_stored.h"
 
@@ -27,12 +28,6 @@ decltype(auto) VisitState(const TensorView& weight, const TensorView& momentum,
     return VisitStored(momentum.dtype(),
                        [&](auto m) -> decltype(auto) { return f(w, m); });
   });
-}
-
-// The random numbers of the rounding in this run of an op.
-inline RandomStream RoundingStream(const KernelContext& context, int64_t key) {
-  return {static_cast<uint64_t>(context.seed), static_cast<uint32_t>(key),
-          static_cast<uint32_t>(context.step)};
 }
 
 // Stores a weight, or a momentum, rounded by the words of its elements where it

@@ -3,6 +3,7 @@
 #include "ops/parallel_status.h"
 #include "ops/row_list_view.h"
 #include "ops/sgd_update/sgd_scalars.h"
+#include "ops/sgd_update_rows/decay_history.h"
 #include "ops/sgd_update_rows/row_state.h"
 #include "ops/status_macros.h"
 
@@ -114,9 +115,7 @@ KernelDef DecayHistoryUpdateCpuKernel() {
 KernelDef CatchUpRowsCpuKernel() {
   KernelDef def;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    // It comes between two steps, has the number of the second, and must not
-    // round by the same random numbers.
-    const int64_t key = spec.attributes.Int("key") ^ 0x80000000;
+    const int64_t key = CatchUpRoundingKey(spec.attributes.Int("key"));
     return Kernel([key](const KernelContext& context) {
       return VisitState(
           context.inputs[0], context.inputs[1], [&](auto w, auto m) {

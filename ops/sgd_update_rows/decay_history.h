@@ -18,38 +18,35 @@
 // is. The learning rate may be another in each step; a skipped step is the
 // identity.
 //
-// R steps are enough for rows of any age: each step also catches up the rows
-// with row % SweepSteps(R) == step % SweepSteps(R) (1 in R/2 rows), so none is
-// older than that.
+// R steps are enough for rows of any age: each step also catches up 1 in R/2
+// rows (SweptRows), so none is older than that.
+//
+// The history is a tensor float32 [4, R]: lines a, b, c, d; what belongs to
+// steps since s is in column s % R. How kernels read it: decay_history_view.h
+// on CPUs, device_row_state.h on GPUs.
 #ifndef FACET_OPS_SGD_UPDATE_ROWS_DECAY_HISTORY_H_
 #define FACET_OPS_SGD_UPDATE_ROWS_DECAY_HISTORY_H_
 
 #include <algorithm>
 #include <cstdint>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
-#include "ops/float8.h"
-#include "ops/kernel.h"
+#include "ops/host_device.h"
 
 namespace facet::ops {
-
-inline int64_t SweepSteps(int64_t history_steps) {
-  return std::max<int64_t>(1, history_steps / 2);
-}
 
 // V: float, or a vector of floats.
 template <typename V>
 struct Decay {
   V a = {}, b = {}, c = {}, d = V{} + 1.0f;
 
-  void Apply(V* weight, V* velocity) const {
+  FACET_HOST_DEVICE void Apply(V* weight, V* velocity) const {
     const V w = *weight;
     *weight = w - (a * w + b * *velocity);
     *velocity = c * w + d * *velocity;
   }
   // This, and then one step more.
-  Decay Then(float learning_rate, float momentum, float weight_decay) const {
+  FACET_HOST_DEVICE Decay Then(float learning_rate, float momentum,
+                               float weight_decay) const {
     Decay next;
     next.c = c * momentum + (1.0f - a) * weight_decay;
     next.d = d * momentum - b * weight_decay;
@@ -59,42 +56,33 @@ struct Decay {
   }
 };
 
-template <typename V>
-Decay<V> Widen(const Decay<float>& decay) {
-  return {Broadcast<V>(decay.a), Broadcast<V>(decay.b), Broadcast<V>(decay.c),
-          Broadcast<V>(decay.d)};
+// Whether a history of `steps` steps knows, at the beginning of step `now`,
+// what steps since ... now-1 did. The kernels keep it so for all rows, but
+// variables can be written to.
+FACET_HOST_DEVICE inline bool HistoryReaches(int64_t since, int64_t now,
+                                             int64_t steps) {
+  return since >= 0 && since <= now && now - since <= steps;
 }
 
-// A tensor float32 [4, R]: lines a, b, c, d; what belongs to steps since s is
-// in column s % R.
-class DecayHistory {
- public:
-  // At the beginning of step `now`.
-  DecayHistory(const TensorView& history, int64_t now)
-      : values_(history.as<float>()), steps_(history.shape()[1]), now_(now) {}
+// catch_up_rows comes between two steps, has the number of the second, and must
+// not round by the same random numbers: its key, from the attribute.
+inline int64_t CatchUpRoundingKey(int64_t key) { return key ^ 0x80000000; }
 
-  int64_t steps() const { return steps_; }
-  int64_t now() const { return now_; }
-
-  // Of steps since ... now-1. InvalidArgument unless `since` is one of the last
-  // R, or now: the kernels keep it so, but variables can be written to.
-  absl::StatusOr<Decay<float>> Since(int64_t since) const {
-    if (since == now_) return Decay<float>();
-    if (since < 0 || since > now_ || now_ - since > steps_) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "a row was last updated in step ", since, ", it is step ", now_,
-          " and the history has ", steps_, " steps: was a variable written?"));
-    }
-    const float* column = values_ + since % steps_;
-    return Decay<float>{column[0], column[steps_], column[2 * steps_],
-                        column[3 * steps_]};
-  }
-
- private:
-  const float* const values_;
-  const int64_t steps_;
-  const int64_t now_;
+// Rows first, first + period, ... of a share.
+struct RowStride {
+  int64_t first = 0;
+  int64_t period = 1;
+  int64_t count = 0;
 };
+
+// Those that step `now` catches up, listed or not: which are `now` modulo the
+// period in the whole matrix. The share has `rows` rows, `offset` is its first.
+inline RowStride SweptRows(int64_t now, int64_t history_steps, int64_t offset,
+                           int64_t rows) {
+  const int64_t period = std::max<int64_t>(1, history_steps / 2);
+  const int64_t first = ((now - offset) % period + period) % period;
+  return {first, period, first < rows ? (rows - first - 1) / period + 1 : 0};
+}
 
 }  // namespace facet::ops
 

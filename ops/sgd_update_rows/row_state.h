@@ -18,6 +18,7 @@
 #include "ops/row_list_view.h"
 #include "ops/sgd_update/stored_state.h"
 #include "ops/sgd_update_rows/decay_history.h"
+#include "ops/sgd_update_rows/decay_history_view.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
@@ -65,7 +66,7 @@ class RowState {
 
   // The row takes this step: take_step(run, rounding, catch_up) does it, with
   // NothingMissed or MissedSteps to be applied to what it loads. Errors: as
-  // DecayHistory::Since.
+  // DecayHistoryView::Since.
   template <typename TakeStep>
   absl::Status Update(int64_t row, const TakeStep& take_step) const {
     if (updated_ == nullptr) {
@@ -83,13 +84,10 @@ class RowState {
   absl::Status Sweep() const {
     if (updated_ == nullptr) return absl::OkStatus();
     const int64_t now = history_->now();
-    const int64_t period = SweepSteps(history_->steps());
-    // The first row of the share that is `now` modulo the period.
-    const int64_t first = ((now - slice_.offset[0]) % period + period) % period;
-    const int64_t rows = slice_.shape[0];
-    const int64_t count = first < rows ? (rows - first - 1) / period + 1 : 0;
-    return ForRows(count, [&](int64_t i) {
-      const int64_t row = first + i * period;
+    const RowStride swept =
+        SweptRows(now, history_->steps(), slice_.offset[0], slice_.shape[0]);
+    return ForRows(swept.count, [&](int64_t i) {
+      const int64_t row = swept.first + i * swept.period;
       // It may have taken this step.
       return updated_[row] == now + 1 ? absl::OkStatus() : CatchUp(row);
     });
@@ -134,8 +132,8 @@ class RowState {
   W* const weight_;
   M* const momentum_;
   const RandomStream rounding_;
-  int32_t* updated_ = nullptr;           // Null: not lazy.
-  std::optional<DecayHistory> history_;  // If lazy.
+  int32_t* updated_ = nullptr;               // Null: not lazy.
+  std::optional<DecayHistoryView> history_;  // If lazy.
 };
 
 }  // namespace facet::ops

@@ -7,6 +7,7 @@
 #include "ops/graph/shard.h"
 #include "ops/op_table.h"
 #include "ops/sgd_update_rows/decay_history.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
 #include "ops/testing/rounded.h"
@@ -50,6 +51,7 @@ TEST(SgdUpdateRowsTest, UpdatesTheListedRowsAlone) {
   for (const auto& [c, d, groups, capacity] :
        {std::array<int64_t, 4>{13, 9, 2, 5},
         {500, 130, 3, 100},
+        {50, 132, 2, 20},
         {4, 1, 1, 4}}) {
     OpCase op_case;
     op_case.op = "sgd_update_rows";
@@ -70,8 +72,10 @@ TEST(SgdUpdateRowsTest, UpdatesTheListedRowsAlone) {
 class LazyRows {
  public:
   LazyRows(int64_t history_steps, double weight_decay,
-           DataType stored = kFloat32, int64_t seed = 0)
-      : weight_decay_(weight_decay),
+           DataType stored = kFloat32, int64_t seed = 0,
+           const KernelLibrary& kernels = CpuKernels())
+      : kernels_(kernels),
+        weight_decay_(weight_decay),
         seed_(seed),
         weight_(WithType(Filled(type(), RandomValues(type(), {}, 1)), stored)),
         momentum_(
@@ -166,7 +170,7 @@ class LazyRows {
     options.step = step_;
     options.seed = seed_;
     auto result =
-        RunOp(*FindOp(op), attributes, inputs, outputs, options, CpuKernels());
+        RunOp(*FindOp(op), attributes, inputs, outputs, options, kernels_);
     EXPECT_TRUE(result.ok()) << result.status();
     return result.ok() ? *std::move(result) : std::vector<HostValue>();
   }
@@ -215,6 +219,7 @@ class LazyRows {
     }
   }
 
+  const KernelLibrary& kernels_;
   const double weight_decay_;
   const int64_t seed_;
   HostValue weight_, momentum_, updated_, history_;
@@ -224,13 +229,15 @@ class LazyRows {
 
 // Rates of learning that change in every step, steps that are skipped, lists
 // that are long, short and empty: always what updating all rows gives.
-TEST(SgdUpdateRowsLazilyTest, IsTheDenseUpdate) {
-  for (double weight_decay : {0.0, 5e-4, 0.3}) {
-    for (int64_t history : {2, 8, 64}) {
+void ExpectTheDenseUpdate(const std::vector<double>& weight_decays,
+                          const std::vector<int64_t>& histories, int steps,
+                          const KernelLibrary& kernels) {
+  for (double weight_decay : weight_decays) {
+    for (int64_t history : histories) {
       SCOPED_TRACE(testing::Message() << "weight decay " << weight_decay
                                       << ", history " << history);
-      LazyRows rows(history, weight_decay);
-      for (int step = 0; step < 150; ++step) {
+      LazyRows rows(history, weight_decay, kFloat32, 0, kernels);
+      for (int step = 0; step < steps; ++step) {
         const double rate = step % 10 == 3 ? 0 : step % 10 == 7 ? 0.9 : 0.05;
         const double learning_rate = 0.2 / (1 + step % 17) + 0.001 * step;
         rows.Step(rate, learning_rate, /*skip=*/step % 6 == 5);
@@ -243,6 +250,15 @@ TEST(SgdUpdateRowsLazilyTest, IsTheDenseUpdate) {
       rows.ExpectCaughtUp(3e-5);
     }
   }
+}
+
+TEST(SgdUpdateRowsLazilyTest, IsTheDenseUpdate) {
+  ExpectTheDenseUpdate({0.0, 5e-4, 0.3}, {2, 8, 64}, 150, CpuKernels());
+}
+
+TEST(SgdUpdateRowsLazilyTest, IsTheDenseUpdateByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  ExpectTheDenseUpdate({5e-4, 0.3}, {2, 8}, 50, CudaKernelsOnHost());
 }
 
 // Thousands of steps later the momentum of the first is gone, but what weight
@@ -282,9 +298,10 @@ TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreTheDenseUpdateOnAverage) {
 
 // However many steps a row has missed, it is rounded once when it is written:
 // the op in float32, rounded, is the op in bfloat16.
-TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreRoundedOnce) {
-  constexpr int64_t kRows = 40, kColumns = 37, kStep = 4, kKey = 5;
-  const TensorType type = {kFloat32, {kRows, kColumns}};
+void ExpectBFloat16RowsRoundedOnce(const KernelLibrary& kernels,
+                                   int64_t columns) {
+  constexpr int64_t kRows = 40, kStep = 4, kKey = 5;
+  const TensorType type = {kFloat32, {kRows, columns}};
   const HostValue w =
       WithType(Filled(type, RandomValues(type, {}, 1)), DataType::kBFloat16);
   const HostValue m =
@@ -292,7 +309,7 @@ TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreRoundedOnce) {
   const TensorType list_type = {DataType::kInt32, {2, 12}};
   const HostValue rows =
       Filled(list_type, RandomValues(list_type, {0, 20, true}, 3));
-  const TensorType gradient_type = {kFloat32, {24, kColumns}};
+  const TensorType gradient_type = {kFloat32, {24, columns}};
   const HostValue gradient =
       Filled(gradient_type, RandomValues(gradient_type, {}, 4));
   const TensorType history_type = {kFloat32, {4, 6}};
@@ -317,7 +334,7 @@ TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreRoundedOnce) {
       inputs.insert(inputs.end(), {rows, gradient, Scalar(0.1)});
     }
     const absl::Status status =
-        RunOp(*FindOp(op), {{"key", kKey}}, inputs, {}, options, CpuKernels())
+        RunOp(*FindOp(op), {{"key", kKey}}, inputs, {}, options, kernels)
             .status();
     EXPECT_TRUE(status.ok()) << status;
     return state;
@@ -336,6 +353,17 @@ TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreRoundedOnce) {
                   StateKind::kMomentum);
     EXPECT_NE(rounded.weight.ToDoubles(), w.ToDoubles());
   }
+}
+
+TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreRoundedOnce) {
+  ExpectBFloat16RowsRoundedOnce(CpuKernels(), 37);
+}
+
+TEST(SgdUpdateRowsLazilyTest, BFloat16RowsAreRoundedOnceByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  // Elements one by one, and in vectors of several rounding groups.
+  ExpectBFloat16RowsRoundedOnce(CudaKernelsOnHost(), 37);
+  ExpectBFloat16RowsRoundedOnce(CudaKernelsOnHost(), 300);
 }
 
 // The largest difference that only weight decay makes over many steps, in
