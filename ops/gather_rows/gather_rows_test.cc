@@ -138,20 +138,48 @@ TEST(GatherRowsTest, CopiesManyRows) {
   EXPECT_EQ(wrong, 0);
 }
 
+// Lists of a matrix of 5 rows whose first entry alone is right: rows 0 to 2 are
+// of the first group, 3 and 4 of the second.
+std::vector<Values> WrongLists() {
+  return {{0, 3, -2, 2}, {0, -2, 1e9, -1e9}, {0, 5, 2, 3}};
+}
+
 // Memory is not touched by what a list or a variable says wrongly.
 TEST(GatherRowsTest, RowsThatAreNotThereAreErrors) {
   const HostValue weight = HostValue::Whole({DataType::kFloat32, {5, 8}});
   const TensorSlice y = HostValue::Whole({DataType::kFloat32, {4, 8}}).slice();
   HostValue rows = HostValue::Whole({DataType::kInt32, {2, 2}});
-  // Rows 3 and 4 are of the second group: it has two.
-  for (const double row : {-2.0, 2.0, 1e9}) {
-    rows.FromDoubles({0, 1, 0, row});
-    EXPECT_EQ(RunOp(*FindOp("gather_rows"), {}, {weight, rows}, {y},
-                    RunOptions(), CpuKernels())
-                  .status()
-                  .code(),
-              absl::StatusCode::kInternal)
-        << row;
+  for (const Values& list : WrongLists()) {
+    for (int wrong : {1, 2, 3}) {
+      Values one_wrong = {0, 1, 0, 1};
+      one_wrong[wrong] = list[wrong];
+      rows.FromDoubles(one_wrong);
+      EXPECT_EQ(RunOp(*FindOp("gather_rows"), {}, {weight, rows}, {y},
+                      RunOptions(), CpuKernels())
+                    .status()
+                    .code(),
+                absl::StatusCode::kInternal)
+          << list[wrong];
+    }
+  }
+}
+
+// The host does not see the list.
+TEST(GatherRowsTest, RowsThatAreNotThereAreNaNByCuda) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  HostValue weight = HostValue::Whole({DataType::kFloat32, {5, 2}});
+  weight.FromDoubles({1, 2, 10, 11, 20, 21, 30, 31, 40, 41});
+  HostValue rows = HostValue::Whole({DataType::kInt32, {2, 2}});
+  for (const Values& list : WrongLists()) {
+    rows.FromDoubles(list);
+    const auto y =
+        RunOp(*FindOp("gather_rows"), {}, {weight, rows},
+              {HostValue::Whole({DataType::kFloat32, {4, 2}}).slice()},
+              RunOptions(), CudaKernelsOnHost());
+    ASSERT_TRUE(y.ok()) << y.status();
+    const Values got = (*y)[0].ToDoubles();
+    EXPECT_EQ(Values(got.begin(), got.begin() + 2), (Values{1, 2}));
+    for (int i = 2; i < 8; ++i) EXPECT_TRUE(std::isnan(got[i])) << i;
   }
 }
 

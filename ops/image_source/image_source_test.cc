@@ -1,10 +1,15 @@
 #include <algorithm>
+#include <chrono>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
+#include "ops/cuda/cuda_context.h"
+#include "ops/cuda_kernels.h"
 #include "ops/data_source.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
@@ -32,6 +37,20 @@ class CountingSource : public DataSource {
   }
 };
 
+// Images and labels of a device that has this range of 7 images.
+std::vector<TensorSlice> Outputs(const Range& range) {
+  return {{DataType::kFloat32,
+           Layout::kRowMajor,
+           {range.size(), 3, 112, 112},
+           {7, 3, 112, 112},
+           {range.begin, 0, 0, 0}},
+          {DataType::kInt32,
+           Layout::kRowMajor,
+           {range.size()},
+           {7},
+           {range.begin}}};
+}
+
 class ImageSourceTest : public testing::TestWithParam<const KernelLibrary*> {
  protected:
   static absl::StatusOr<std::vector<HostValue>> Read(const Range& range,
@@ -45,17 +64,7 @@ absl::StatusOr<std::vector<HostValue>> ImageSourceTest::Read(
   options.step = step;
   options.data_source = source;
   return RunOp(*FindOp("image_source"), {{"batch_size", int64_t{7}}}, {},
-               {{DataType::kFloat32,
-                 Layout::kRowMajor,
-                 {range.size(), 3, 112, 112},
-                 {7, 3, 112, 112},
-                 {range.begin, 0, 0, 0}},
-                {DataType::kInt32,
-                 Layout::kRowMajor,
-                 {range.size()},
-                 {7},
-                 {range.begin}}},
-               options, *GetParam());
+               Outputs(range), options, *GetParam());
 }
 
 TEST_P(ImageSourceTest, EveryDeviceReadsItsRange) {
@@ -94,6 +103,39 @@ INSTANTIATE_TEST_SUITE_P(Kernels, ImageSourceTest,
                          testing::ValuesIn(Libraries()), [](const auto& info) {
                            return std::string(info.param->device_kind);
                          });
+
+// The next batch is read into the same memory of the host.
+TEST(ImageSourceCudaTest, TheCopiesAreOverWhenTheKernelReturns) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  const auto cuda = CudaContext::Create(/*device=*/0, /*urgent=*/false);
+  ASSERT_TRUE(cuda.ok()) << cuda.status();
+  const cudaStream_t stream = (*cuda)->stream();
+  KernelSpec spec;
+  spec.outputs = Outputs({0, 1});
+  spec.cuda = cuda->get();
+  const absl::StatusOr<Kernel> kernel =
+      CudaKernels().find("image_source")->create(spec);
+  ASSERT_TRUE(kernel.ok()) << kernel.status();
+  std::vector<TensorView> outputs;
+  for (const TensorSlice& slice : spec.outputs) {
+    outputs.push_back({slice});
+    ASSERT_EQ(cudaMalloc(&outputs.back().data, slice.size_bytes()),
+              cudaSuccess);
+  }
+  CountingSource source;
+  KernelContext context;
+  context.outputs = outputs;
+  context.data_source = &source;
+  context.cuda = cuda->get();
+  auto sleep = [](void*) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  };
+  ASSERT_EQ(cudaLaunchHostFunc(stream, sleep, nullptr), cudaSuccess);
+  EXPECT_EQ((*kernel)(context), absl::OkStatus());
+  EXPECT_EQ(cudaStreamQuery(stream), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  for (const TensorView& view : outputs) (void)cudaFree(view.data);
+}
 
 TEST(ImageSourceDefTest, Types) {
   Graph graph;
