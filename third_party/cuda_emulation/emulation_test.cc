@@ -2,6 +2,8 @@
 // would not tell.
 #include "third_party/cuda_emulation/emulation.h"
 
+#include <cublas_v2.h>
+
 #include <atomic>
 #include <cstring>
 #include <functional>
@@ -398,6 +400,30 @@ TEST_F(OrderTest, CopiesOfTheHostWaitForNoStream) {
             cudaErrorIllegalAddress);
   EXPECT_THAT(TakeViolation(), HasSubstr("cudaMemcpy on stream 0 reads what "
                                          "cudaMemsetAsync"));
+}
+
+TEST_F(EmulationTest, ProductsSpoilTheirWorkspace) {
+  const Buffer matrices(3), workspace(1 << 20);
+  for (const Buffer* buffer : {&matrices, &workspace}) {
+    ASSERT_EQ(cudaMemsetAsync(buffer->data(), 0, buffer->bytes(), stream_),
+              cudaSuccess);
+  }
+  cublasHandle_t cublas = nullptr;
+  ASSERT_EQ(cublasCreate(&cublas), CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(cublasSetStream(cublas, stream_), CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(cublasSetWorkspace(cublas, workspace.data(), workspace.bytes()),
+            CUBLAS_STATUS_SUCCESS);
+  const float one = 1, zero = 0;
+  int* const data = matrices.data();
+  ASSERT_EQ(
+      cublasGemmEx(cublas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, data,
+                   CUDA_R_32F, 1, data + 1, CUDA_R_32F, 1, &zero, data + 2,
+                   CUDA_R_32F, 1, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+      CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  EXPECT_EQ(workspace.Read().front(), -1);
+  EXPECT_EQ(workspace.Read().back(), -1);
+  EXPECT_EQ(cublasDestroy(cublas), CUBLAS_STATUS_SUCCESS);
 }
 
 TEST_F(EmulationTest, MemoryIsLimited) {
