@@ -48,7 +48,6 @@ OPS = [
 WITHOUT_CUDA_KERNELS = [
     "image_source",
     "conv2d",
-    "matmul",
     "cosine_linear",
     "sample_classes",
     "gather_rows",
