@@ -47,7 +47,6 @@ OPS = [
 # Folders whose CUDA kernels are still to be written.
 WITHOUT_CUDA_KERNELS = [
     "image_source",
-    "conv2d",
     "cosine_linear",
     "sample_classes",
     "gather_rows",
