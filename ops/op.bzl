@@ -4,14 +4,12 @@
                    gradient, cost), what the compiler links.
 //ops/<name>:cpu   cpu.cc: the CPU kernels.
 //ops/<name>:cuda  cuda.cu: the CUDA kernels (and :cuda_emulated, the same for
-                   tests without a GPU), unless op_list.bzl says that there
-                   are none yet.
+                   tests without a GPU).
 //ops/<name>:test  <name>_test.cc
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 load("//third_party/cuda:cuda_library.bzl", "cuda_library")
-load(":op_list.bzl", "WITHOUT_CUDA_KERNELS")
 
 _DEF_DEPS = [
     "//ops:graph_builder",
@@ -72,22 +70,21 @@ def op(
             "//third_party/glog",
         ] + formulas + cpu_deps,
     )
-    if name not in WITHOUT_CUDA_KERNELS:
-        cuda_library(
-            name = "cuda",
-            srcs = cuda_srcs,
-            hdrs = cuda_hdrs,
-            cuda_deps = ["//ops/cuda"] + cuda_deps,
-            visibility = ["//ops:__pkg__", "//ops:__subpackages__"],
-            deps = [
-                ":" + name,
-                "//ops:kernel",
-                "//ops:status_macros",
-                "//ops/graph",
-                "//third_party/absl",
-                "//third_party/glog",
-            ] + formulas,
-        )
+    cuda_library(
+        name = "cuda",
+        srcs = cuda_srcs,
+        hdrs = cuda_hdrs,
+        cuda_deps = ["//ops/cuda"] + cuda_deps,
+        visibility = ["//ops:__pkg__", "//ops:__subpackages__"],
+        deps = [
+            ":" + name,
+            "//ops:kernel",
+            "//ops:status_macros",
+            "//ops/graph",
+            "//third_party/absl",
+            "//third_party/glog",
+        ] + formulas,
+    )
     cc_test(
         name = "test",
         srcs = [name + "_test.cc"],

@@ -1,9 +1,8 @@
 """The list of all operators: per folder //ops/<folder> the ops it defines.
 
 An op "batch_norm_update" is given by two functions in its folder, found by
-name: OpDef BatchNormUpdateDef() and KernelDef BatchNormUpdateCpuKernel() (and
-...CudaKernel(), see WITHOUT_CUDA_KERNELS). The
-op table and the kernel tables are generated from this list; see
+name: OpDef BatchNormUpdateDef(), KernelDef BatchNormUpdateCpuKernel() and
+KernelDef BatchNormUpdateCudaKernel(). The op table and the kernel tables are generated from this list; see
 docs/adding_an_operator.md."""
 
 OPS = [
@@ -44,28 +43,13 @@ OPS = [
     ("loss_scale", ["overflow", "loss_scale_update"]),
 ]
 
-# Folders whose CUDA kernels are still to be written.
-WITHOUT_CUDA_KERNELS = [
-    "conv2d",
-    "matmul",
-]
-
 def _camel(name):
     return "".join([part.capitalize() for part in name.split("_")])
 
-def _folders_with_cuda_kernels():
-    return [folder for folder, _ in OPS if folder not in WITHOUT_CUDA_KERNELS]
-
-def op_list_header(name, result_header, result, suffix, without = []):
+def op_list_header(name, result_header, result, suffix):
     """Generates <name>.h: declares `<result> <Op><suffix>()` of every op, and
-    FACET_FOR_EACH_OP(visit), which expands visit(op, function) for each. Not
-    for those of the folders `without`."""
-    ops = [
-        op
-        for folder, folder_ops in OPS
-        if folder not in without
-        for op in folder_ops
-    ]
+    FACET_FOR_EACH_OP(visit), which expands visit(op, function) for each."""
+    ops = [op for _, folder_ops in OPS for op in folder_ops]
     lines = ["#include \"{}\"".format(result_header)]
     lines.append("namespace facet::ops {")
     lines += ["{} {}{}();".format(result, _camel(op), suffix) for op in ops]
@@ -85,4 +69,4 @@ def op_cpu_kernels():
     return ["//ops/{}:cpu".format(folder) for folder, _ in OPS]
 
 def op_cuda_kernels(suffix = ""):
-    return ["//ops/{}:cuda{}".format(folder, suffix) for folder in _folders_with_cuda_kernels()]
+    return ["//ops/{}:cuda{}".format(folder, suffix) for folder, _ in OPS]

@@ -167,8 +167,9 @@ std::vector<AttributeSpec> CommonAttributes() {
   return {{"stride", int64_t{1}, false, "step of the window, both ways"},
           {"padding", int64_t{0}, false, "zeros around the image, each side"},
           {"algorithm", std::string("auto"), false,
-           "\"auto\": the device decides; \"direct\"; \"winograd\" (3x3, "
-           "stride 1, padding 1, multiples of 16 channels, blocked layout)"}};
+           "\"auto\": the device decides; on CPUs also \"direct\" and "
+           "\"winograd\" (3x3, stride 1, padding 1, multiples of 16 channels, "
+           "blocked layout)"}};
 }
 
 // dw is float32 whatever the inputs; a gradient has its input's type.

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
+#include "ops/testing/cuda_on_host.h"
 #include "ops/testing/instruction_sets.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
@@ -406,6 +407,61 @@ TEST(Conv2d, BlockedLayoutNeedsWholeBlocks) {
   EXPECT_NE(status.message().find("nChw8c needs channels in multiples of 8"),
             absl::string_view::npos)
       << status;
+}
+
+// A sum of nothing is zero.
+TEST(Conv2d, OnCudaWithoutImages) {
+  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
+  const Sizes s{0, 4, 5, 6, 3, 3, 3, 1, 1};
+  auto run = [](const std::string& op, const Attributes& attributes,
+                const std::vector<TensorType>& inputs, const TensorType& out) {
+    std::vector<HostValue> values;
+    for (const TensorType& type : inputs) {
+      values.push_back(Random(type, Layout::kRowMajor, 1));
+    }
+    const auto outputs =
+        RunOp(*FindOp(op), attributes, values, {HostValue::Whole(out).slice()},
+              {}, CudaKernelsOnHost());
+    EXPECT_TRUE(outputs.ok()) << outputs.status();
+    return outputs.ok() ? outputs->front().ToDoubles() : Values();
+  };
+  EXPECT_EQ(run("conv2d", s.attributes(), {s.x(), s.w()}, s.y()), Values());
+  EXPECT_EQ(run("conv2d_grad_input", s.grad_input_attributes(), {s.y(), s.w()},
+                s.x()),
+            Values());
+  EXPECT_EQ(run("conv2d_grad_weight", s.grad_weight_attributes(),
+                {s.x(), s.y()}, s.w()),
+            Values(s.w().shape.num_elements()));
+}
+
+TEST(Conv2d, OnCudaTheWorkspaceIsPlannedWithoutADevice) {
+  auto planned = [](const Sizes& s, Layout layout) {
+    return CudaKernelsOnHost().find("conv2d")->workspace_bytes(
+        ForwardSpec(s, layout, "auto"));
+  };
+  constexpr Layout kLast = Layout::kChannelsLast;
+  // Small ones get a MiB for cuDNN; w is laid out anew beside channels-last
+  // images, unless it is 1x1.
+  const int64_t least = 1 << 20;
+  const Sizes small{2, 16, 8, 8, 16, 3, 3, 1, 1};
+  EXPECT_EQ(*planned(small, Layout::kRowMajor), least);
+  EXPECT_EQ(*planned(small, kLast), least + small.w().size_bytes());
+  EXPECT_EQ(*planned({2, 16, 8, 8, 16, 1, 1, 1, 0}, kLast), least);
+  const Sizes large{8, 32, 56, 56, 32, 3, 3, 1, 1};
+  EXPECT_EQ(*planned(large, Layout::kRowMajor), large.x().size_bytes() +
+                                                    large.y().size_bytes() +
+                                                    8 * large.w().size_bytes());
+}
+
+TEST(Conv2d, OnCudaTheAlgorithmIsCudnnsChoice) {
+  const Sizes s{2, 16, 8, 8, 16, 3, 3, 1, 1};
+  EXPECT_EQ(CudaKernelsOnHost()
+                .find("conv2d")
+                ->workspace_bytes(ForwardSpec(s, Layout::kRowMajor, "winograd"))
+                .status(),
+            absl::UnimplementedError(
+                "algorithm \"winograd\" is for CPUs; on a CUDA device use "
+                "\"auto\", and cuDNN chooses"));
 }
 
 std::string InferError(const std::string& op, const Attributes& attributes,

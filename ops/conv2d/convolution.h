@@ -1,6 +1,6 @@
-// A convolution to compute, and which oneDNN primitive does it directly, with
-// the formats it wants its operands in. What surrounds the primitive
-// (conversions, workspace): direct.cc. The other algorithm: winograd.h.
+// Which oneDNN primitive computes a convolution directly, and the formats it
+// wants its operands in. What surrounds the primitive (conversions, workspace):
+// direct.cc. The other algorithm: winograd.h.
 #ifndef FACET_OPS_CONV2D_CONVOLUTION_H_
 #define FACET_OPS_CONV2D_CONVOLUTION_H_
 
@@ -8,23 +8,10 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "ops/conv2d/problem.h"
 #include "ops/onednn.h"
 
 namespace facet::ops {
-
-enum class ConvolutionDirection { kForward, kGradInput, kGradWeight };
-
-// The roles are those of the forward convolution: x images, w kernel, y
-// result; a gradient computes the gradient of x or w in its place.
-struct ConvolutionProblem {
-  ConvolutionDirection direction = ConvolutionDirection::kForward;
-  // Local shares, as the caller holds them.
-  TensorSlice x;  // [N, C, H, W]
-  TensorSlice w;  // [O, C, KH, KW], row-major
-  TensorSlice y;  // [N, O, OH, OW]
-  int64_t stride = 1;
-  int64_t padding = 0;
-};
 
 struct ConvolutionPrimitive {
   // As the primitive takes them. The element types are those it computes in:

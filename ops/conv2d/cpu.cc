@@ -5,39 +5,13 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
-#include "ops/conv2d/convolution.h"
 #include "ops/conv2d/direct.h"
+#include "ops/conv2d/problem.h"
 #include "ops/conv2d/winograd.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
 namespace {
-
-ConvolutionProblem ProblemOf(ConvolutionDirection direction,
-                             const KernelSpec& spec) {
-  ConvolutionProblem problem;
-  problem.direction = direction;
-  switch (direction) {
-    case ConvolutionDirection::kForward:
-      problem.x = spec.inputs[0];
-      problem.w = spec.inputs[1];
-      problem.y = spec.outputs[0];
-      break;
-    case ConvolutionDirection::kGradInput:
-      problem.y = spec.inputs[0];
-      problem.w = spec.inputs[1];
-      problem.x = spec.outputs[0];
-      break;
-    case ConvolutionDirection::kGradWeight:
-      problem.x = spec.inputs[0];
-      problem.y = spec.inputs[1];
-      problem.w = spec.outputs[0];
-      break;
-  }
-  problem.stride = spec.attributes.Int("stride");
-  problem.padding = spec.attributes.Int("padding");
-  return problem;
-}
 
 // Whether tiles of 4x4 results, with 36 products each, save at least a third of
 // the 9 products per result. Winograd's transforms cost less than that
@@ -69,20 +43,10 @@ absl::StatusOr<bool> UsesWinograd(const ConvolutionProblem& problem,
 
 Kernel MakeWinogradKernel(const ConvolutionProblem& problem) {
   return [problem](const KernelContext& context) {
-    void* const first = context.inputs[0].data;
-    void* const second = context.inputs[1].data;
-    void* const output = context.outputs[0].data;
-    switch (problem.direction) {
-      case ConvolutionDirection::kForward:
-        RunWinograd(problem, first, second, output, context.workspace);
-        break;
-      case ConvolutionDirection::kGradInput:
-        RunWinograd(problem, output, second, first, context.workspace);
-        break;
-      case ConvolutionDirection::kGradWeight:
-        RunWinograd(problem, first, output, second, context.workspace);
-        break;
-    }
+    const auto [x, w, y] =
+        ExchangeRoles(problem.direction, context.inputs[0].data,
+                      context.inputs[1].data, context.outputs[0].data);
+    RunWinograd(problem, x, w, y, context.workspace);
     return absl::OkStatus();
   };
 }

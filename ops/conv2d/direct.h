@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "ops/conv2d/convolution.h"
+#include "ops/conv2d/problem.h"
 #include "ops/kernel.h"
 
 namespace facet::ops {

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "ops/conv2d/convolution.h"
+#include "ops/conv2d/problem.h"
 
 namespace facet::ops {
 

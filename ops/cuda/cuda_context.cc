@@ -36,6 +36,9 @@ absl::StatusOr<cublasContext*> CudaContext::cublas() {
   if (cublas_ == nullptr) {
     RETURN_IF_CUBLAS_ERROR(cublasCreate(&cublas_));
     RETURN_IF_CUBLAS_ERROR(cublasSetStream(cublas_, stream_));
+    // 16-bit products, too, are summed in float32 where cuBLAS splits the sum.
+    RETURN_IF_CUBLAS_ERROR(cublasSetMathMode(
+        cublas_, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION));
   }
   return cublas_;
 }

@@ -31,13 +31,14 @@ cublasOperation_t Operation(const GemmOperand& operand) {
   return operand.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
 }
 
-absl::Status SetWorkspace(cublasContext* cublas, void* workspace) {
+absl::Status SetWorkspace(cublasContext* cublas, void* workspace,
+                          int64_t size_bytes) {
   constexpr uintptr_t kAlignment = 256;
   const uintptr_t address = reinterpret_cast<uintptr_t>(workspace);
   const uintptr_t padding = (kAlignment - address % kAlignment) % kAlignment;
   RETURN_IF_CUBLAS_ERROR(
       cublasSetWorkspace(cublas, static_cast<char*>(workspace) + padding,
-                         kGemmWorkspaceBytes - kAlignment));
+                         size_bytes - kAlignment));
   return absl::OkStatus();
 }
 
@@ -53,7 +54,8 @@ absl::Status Gemm(cublasContext* cublas, const GemmCall& call,
         "a product of matrices with a dimension of ", largest,
         "; cuBLAS takes at most ", std::numeric_limits<int>::max()));
   }
-  RETURN_IF_ERROR(SetWorkspace(cublas, workspace));
+  RETURN_IF_ERROR(
+      SetWorkspace(cublas, workspace, GemmWorkspaceBytes(call.m, call.n)));
   // cuBLAS is column-major and sees the transposes: c' = b' * a'.
   RETURN_IF_CUBLAS_ERROR(cublasGemmEx(
       cublas, Operation(call.b), Operation(call.a), static_cast<int>(call.n),

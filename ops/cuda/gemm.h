@@ -3,6 +3,7 @@
 #ifndef FACET_OPS_CUDA_GEMM_H_
 #define FACET_OPS_CUDA_GEMM_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -12,9 +13,20 @@ struct cublasContext;  // CudaContext::cublas()
 
 namespace facet::ops {
 
-// What every product needs as scratch memory, to be planned: the 32 MiB that
-// cuBLAS asks for on Hopper (elsewhere 4), and room to align them to 256 bytes.
+// The scratch memory of any product, to be planned: the 32 MiB that cuBLAS asks
+// for on Hopper (elsewhere 4), and room to align them to 256 bytes.
 inline constexpr int64_t kGemmWorkspaceBytes = (int64_t{32} << 20) + 256;
+
+// That of a product with this result. It is for partial sums where a long inner
+// dimension is split, in at most about as many parts as there are
+// multiprocessors, so small results need less; below 16 KiB cuBLAS may fail.
+inline int64_t GemmWorkspaceBytes(int64_t m, int64_t n) {
+  constexpr int64_t kParts = 128;
+  constexpr int64_t kLeast = int64_t{64} << 10;
+  const double partial_sums = 4.0 * kParts * static_cast<double>(m) * n;
+  if (partial_sums > kGemmWorkspaceBytes - 256) return kGemmWorkspaceBytes;
+  return std::max(kLeast, static_cast<int64_t>(partial_sums)) + 256;
+}
 
 // On the device; element [i, j] is at i * stride + j.
 struct GemmOperand {
@@ -38,8 +50,8 @@ struct GemmCall {
   float alpha = 1, beta = 0;
 };
 
-// Enqueues it. `workspace`: kGemmWorkspaceBytes, aligned as kernels get it.
-// InvalidArgument if a size or stride is beyond cuBLAS's 2^31 - 1.
+// Enqueues it. `workspace`: GemmWorkspaceBytes(m, n), aligned as kernels get
+// it. InvalidArgument if a size or stride is beyond cuBLAS's 2^31 - 1.
 absl::Status Gemm(cublasContext* cublas, const GemmCall& call, void* workspace);
 
 }  // namespace facet::ops

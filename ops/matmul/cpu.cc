@@ -6,7 +6,7 @@
 #include "ops/elementwise.h"
 #include "ops/half.h"
 #include "ops/kernel.h"
-#include "ops/matmul/gemm.h"
+#include "ops/matmul/sgemm.h"
 #include "ops/onednn.h"
 #include "ops/status_macros.h"
 
@@ -30,9 +30,9 @@ struct Problem {
 
 absl::Status Multiply(const Problem& p, const float* a, const float* b,
                       float* y) {
-  return Gemm(p.m, p.n, p.k, {a, p.transpose_a ? p.m : p.k, p.transpose_a},
-              {b, p.transpose_b ? p.k : p.n, p.transpose_b}, /*beta=*/0, y,
-              p.n);
+  return Sgemm(p.m, p.n, p.k, {a, p.transpose_a ? p.m : p.k, p.transpose_a},
+               {b, p.transpose_b ? p.k : p.n, p.transpose_b}, /*beta=*/0, y,
+               p.n);
 }
 
 // Offsets into the workspace, in floats, 64 bytes aligned.
@@ -68,7 +68,8 @@ Kernel HalfByFloat32(const Problem& p) {
 }
 
 bool IsNative(const Problem& p) {
-  return p.dtype == DataType::kBFloat16 && OnednnHasBFloat16();
+  const bool has_elements = p.m > 0 && p.n > 0 && p.k > 0;
+  return has_elements && p.dtype == DataType::kBFloat16 && OnednnHasBFloat16();
 }
 
 absl::StatusOr<dnnl::matmul::primitive_desc> DescribeNative(const Problem& p) {

@@ -49,6 +49,17 @@ TEST(MatmulTest, ValuesOfAllTransposes) {
   }
 }
 
+// A device's share may have no rows, columns or products.
+TEST(MatmulTest, ValuesOfEmptyShares) {
+  for (bool ta : {false, true}) {
+    for (bool tb : {false, true}) {
+      ExpectMatchesReference(Case(0, 13, 5, ta, tb), Reference);
+      ExpectMatchesReference(Case(7, 0, 5, ta, tb), Reference);
+      ExpectMatchesReference(Case(7, 13, 0, ta, tb), Reference);
+    }
+  }
+}
+
 TEST(MatmulTest, GradientsOfAllTransposes) {
   for (bool ta : {false, true}) {
     for (bool tb : {false, true}) {

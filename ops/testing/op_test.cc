@@ -199,6 +199,17 @@ std::string Describe(const KernelLibrary& kernels, const OpCase& op_case,
   return text;
 }
 
+// The type that the kernel rounds an output to.
+DataType RoundedTo(const KernelDef& kernel,
+                   const std::vector<TensorType>& inputs, DataType output) {
+  if (!kernel.rounds_to_inputs) return output;
+  auto is_half = [](const TensorType& type) {
+    return IsFloating(type.dtype) && type.dtype != DataType::kFloat32;
+  };
+  const auto half = std::find_if(inputs.begin(), inputs.end(), is_half);
+  return half == inputs.end() ? output : half->dtype;
+}
+
 double ToleranceOf(DataType dtype, double float_tolerance) {
   switch (dtype) {
     case DataType::kFloat16:
@@ -237,9 +248,11 @@ void CompareOnce(const KernelLibrary& kernels, const OpDef& def,
   }
   ASSERT_EQ(want.size(), outputs->size() + mutated.size())
       << "the reference must give the outputs, then the mutated inputs";
+  const KernelDef& kernel = *kernels.find(def.name);
   for (size_t o = 0; o < outputs->size(); ++o) {
+    const DataType rounded_to = RoundedTo(kernel, types, slices[o].dtype);
     ExpectClose((*outputs)[o].ToDoubles(), want[o],
-                ToleranceOf(slices[o].dtype, op_case.tolerance),
+                ToleranceOf(rounded_to, op_case.tolerance),
                 absl::StrCat("output ", o));
   }
   for (size_t m = 0; m < mutated.size(); ++m) {

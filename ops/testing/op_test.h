@@ -48,9 +48,10 @@ std::vector<const KernelLibrary*> LibrariesToTest(absl::string_view op);
 // every output with the reference. Then repeats it with the inputs that the
 // op's precision rule allows in half as float16 and as bfloat16 (inputs rounded
 // first, so that the tolerance is the output's rounding: 2^-9 and 2^-6 relative
-// to the largest value; float32 outputs keep the case's), and, for rank-4
-// operands that may be in other layouts, in those of the device: nChw8c and
-// nChw16c, where the channels allow it, or nhwc.
+// to the largest value; float32 outputs keep the case's, unless the kernel
+// rounds_to_inputs), and, for rank-4 operands that may be in other layouts, in
+// those of the device: nChw8c and nChw16c, where the channels allow it, or
+// nhwc.
 void ExpectMatchesReference(const OpCase& op_case, const Reference& reference);
 
 // Differentiates sum(output * fixed random weights) by the op's gradient rule,

@@ -71,6 +71,11 @@ cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t) {
+  return handle == nullptr ? CUBLAS_STATUS_NOT_INITIALIZED
+                           : CUBLAS_STATUS_SUCCESS;
+}
+
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace,
                                   size_t size_bytes) {
   if (reinterpret_cast<uintptr_t>(workspace) % 256 != 0) {

@@ -35,6 +35,7 @@ struct cudnnConvolutionStruct {
   int pad[2] = {};
   int stride[2] = {1, 1};
   int dilation[2] = {1, 1};
+  cudnnMathType_t math_type = CUDNN_DEFAULT_MATH;
 };
 
 namespace {
@@ -79,12 +80,23 @@ bool Fit(const Descriptor& x, const Descriptor& w, const Descriptor& y,
          x.type == w.type && x.type == y.type;
 }
 
+// As tensor cores since A100 see a float32: 10 bits after the leading one.
+float RoundToTf32(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  bits = (bits + 0x1000) & 0xffffe000;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
 // An operand's elements as doubles, in memory order.
 std::vector<double> Read(const char* what, const Descriptor& d,
-                         const void* data) {
+                         cudnnMathType_t math_type, const void* data) {
+  const bool is_tf32 = d.type == CUDA_R_32F && math_type != CUDNN_FMA_MATH;
   std::vector<double> values(d.size());
   for (int64_t i = 0; i < d.size(); ++i) {
-    values[i] = cuda_emulation::LoadElement(what, data, d.type, i);
+    const float value = cuda_emulation::LoadElement(what, data, d.type, i);
+    values[i] = is_tf32 ? RoundToTf32(value) : value;
   }
   return values;
 }
@@ -119,10 +131,11 @@ void ForEachProduct(const Descriptor& x, const Descriptor& w,
 
 // What the three directions share. The product accumulates in `out`.
 cudnnStatus_t Run(
-    const char* name, cudnnHandle_t handle, const void* alpha,
-    const Descriptor& a, const void* a_data, const Descriptor& b,
-    const void* b_data, const void* beta, const Descriptor& out, void* out_data,
-    size_t needed, void* workspace, size_t workspace_bytes,
+    const char* name, cudnnHandle_t handle, cudnnMathType_t math_type,
+    const void* alpha, const Descriptor& a, const void* a_data,
+    const Descriptor& b, const void* b_data, const void* beta,
+    const Descriptor& out, void* out_data, size_t needed, void* workspace,
+    size_t workspace_bytes,
     std::function<void(const std::vector<double>&, const std::vector<double>&,
                        std::vector<double>*)>
         accumulate) {
@@ -140,7 +153,8 @@ cudnnStatus_t Run(
   const cudaError_t error =
       cuda_emulation::Enqueue(name, handle->stream, accesses, [=] {
         std::vector<double> sums(out.size());
-        accumulate(Read(name, a, a_data), Read(name, b, b_data), &sums);
+        accumulate(Read(name, a, math_type, a_data),
+                   Read(name, b, math_type, b_data), &sums);
         for (int64_t i = 0; i < out.size(); ++i) {
           double value = scale * sums[i];
           if (keep != 0) {
@@ -158,22 +172,26 @@ cudnnStatus_t Run(
                               : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
-// A fast one that needs workspace, and one that needs none. `first_repeats`:
-// that the first is deterministic.
+// One that is not supported, a fast one that needs workspace, and one that
+// needs none. `fast_repeats`: that the fast one is deterministic.
 template <typename Perf, typename Algo>
-cudnnStatus_t List(Algo first, bool first_repeats, Algo second, int requested,
-                   int* returned, Perf* results) {
+cudnnStatus_t List(Algo unsupported, Algo fast, bool fast_repeats, Algo slow,
+                   int requested, int* returned, Perf* results) {
   if (requested < 1) return CUDNN_STATUS_BAD_PARAM;
-  Perf list[2] = {};
-  list[0].algo = first;
-  list[0].time = 1;
-  list[0].memory = kWorkspaceBytes;
-  list[0].determinism =
-      first_repeats ? CUDNN_DETERMINISTIC : CUDNN_NON_DETERMINISTIC;
-  list[1].algo = second;
-  list[1].time = 2;
-  list[1].determinism = CUDNN_DETERMINISTIC;
-  *returned = requested < 2 ? requested : 2;
+  Perf list[3] = {};
+  list[0].algo = unsupported;
+  list[0].status = CUDNN_STATUS_NOT_SUPPORTED;
+  list[0].time = -1;
+  list[0].determinism = CUDNN_DETERMINISTIC;
+  list[1].algo = fast;
+  list[1].time = 1;
+  list[1].memory = kWorkspaceBytes;
+  list[1].determinism =
+      fast_repeats ? CUDNN_DETERMINISTIC : CUDNN_NON_DETERMINISTIC;
+  list[2].algo = slow;
+  list[2].time = 2;
+  list[2].determinism = CUDNN_DETERMINISTIC;
+  *returned = requested < 3 ? requested : 3;
   for (int i = 0; i < *returned; ++i) results[i] = list[i];
   return CUDNN_STATUS_SUCCESS;
 }
@@ -262,11 +280,15 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t d,
   if (mode != CUDNN_CROSS_CORRELATION || compute_type != CUDNN_DATA_FLOAT) {
     return CUDNN_STATUS_NOT_SUPPORTED;
   }
-  *d = {{pad_h, pad_w}, {stride_h, stride_w}, {dilation_h, dilation_w}};
+  *d = {{pad_h, pad_w},
+        {stride_h, stride_w},
+        {dilation_h, dilation_w},
+        d->math_type};
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t,
-                                          cudnnMathType_t) {
+cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t d,
+                                          cudnnMathType_t math_type) {
+  d->math_type = math_type;
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -275,7 +297,8 @@ cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(
     cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t y,
     int requested, int* returned, cudnnConvolutionFwdAlgoPerf_t* results) {
   if (!Fit(*x, *w, *y, *convolution)) return CUDNN_STATUS_BAD_PARAM;
-  return List(CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, true,
+  return List(CUDNN_CONVOLUTION_FWD_ALGO_DIRECT,
+              CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, true,
               CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, requested, returned,
               results);
 }
@@ -284,7 +307,8 @@ cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
     cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t dx,
     int requested, int* returned, cudnnConvolutionBwdDataAlgoPerf_t* results) {
   if (!Fit(*dx, *w, *dy, *convolution)) return CUDNN_STATUS_BAD_PARAM;
-  return List(CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, false,
+  return List(CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT,
+              CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, false,
               CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, requested, returned, results);
 }
 cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
@@ -293,7 +317,8 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
     int requested, int* returned,
     cudnnConvolutionBwdFilterAlgoPerf_t* results) {
   if (!Fit(*x, *dw, *dy, *convolution)) return CUDNN_STATUS_BAD_PARAM;
-  return List(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, false,
+  return List(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT,
+              CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, false,
               CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, requested, returned,
               results);
 }
@@ -307,10 +332,12 @@ cudnnStatus_t cudnnConvolutionForward(
   const Descriptor a = *x_desc, b = *w_desc, out = *y_desc;
   const cudnnConvolutionStruct conv = *convolution;
   if (!Fit(a, b, out, conv)) return CUDNN_STATUS_BAD_PARAM;
+  if (algo == CUDNN_CONVOLUTION_FWD_ALGO_DIRECT)
+    return CUDNN_STATUS_NOT_SUPPORTED;
   const size_t needed =
       algo == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM ? 0 : kWorkspaceBytes;
-  return Run("cudnnConvolutionForward", handle, alpha, a, x, b, w, beta, out, y,
-             needed, workspace, workspace_bytes,
+  return Run("cudnnConvolutionForward", handle, conv.math_type, alpha, a, x, b,
+             w, beta, out, y, needed, workspace, workspace_bytes,
              [=](const std::vector<double>& xs, const std::vector<double>& ws,
                  std::vector<double>* ys) {
                ForEachProduct(a, b, out, conv,
@@ -329,10 +356,12 @@ cudnnStatus_t cudnnConvolutionBackwardData(
   const Descriptor a = *w_desc, b = *dy_desc, out = *dx_desc;
   const cudnnConvolutionStruct conv = *convolution;
   if (!Fit(out, a, b, conv)) return CUDNN_STATUS_BAD_PARAM;
+  if (algo == CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT)
+    return CUDNN_STATUS_NOT_SUPPORTED;
   const size_t needed =
       algo == CUDNN_CONVOLUTION_BWD_DATA_ALGO_1 ? 0 : kWorkspaceBytes;
-  return Run("cudnnConvolutionBackwardData", handle, alpha, a, w, b, dy, beta,
-             out, dx, needed, workspace, workspace_bytes,
+  return Run("cudnnConvolutionBackwardData", handle, conv.math_type, alpha, a,
+             w, b, dy, beta, out, dx, needed, workspace, workspace_bytes,
              [=](const std::vector<double>& ws, const std::vector<double>& dys,
                  std::vector<double>* dxs) {
                ForEachProduct(out, a, b, conv,
@@ -352,10 +381,12 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(
   const Descriptor a = *x_desc, b = *dy_desc, out = *dw_desc;
   const cudnnConvolutionStruct conv = *convolution;
   if (!Fit(a, out, b, conv)) return CUDNN_STATUS_BAD_PARAM;
+  if (algo == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT)
+    return CUDNN_STATUS_NOT_SUPPORTED;
   const size_t needed =
       algo == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1 ? 0 : kWorkspaceBytes;
-  return Run("cudnnConvolutionBackwardFilter", handle, alpha, a, x, b, dy, beta,
-             out, dw, needed, workspace, workspace_bytes,
+  return Run("cudnnConvolutionBackwardFilter", handle, conv.math_type, alpha, a,
+             x, b, dy, beta, out, dw, needed, workspace, workspace_bytes,
              [=](const std::vector<double>& xs, const std::vector<double>& dys,
                  std::vector<double>* dws) {
                ForEachProduct(a, out, b, conv,

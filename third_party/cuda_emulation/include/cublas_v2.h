@@ -30,6 +30,11 @@ enum cublasComputeType_t {
   CUBLAS_COMPUTE_32F_FAST_TF32 = 77,
 };
 
+enum cublasMath_t {
+  CUBLAS_DEFAULT_MATH = 0,
+  CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION = 16,
+};
+
 enum cublasGemmAlgo_t {
   CUBLAS_GEMM_DEFAULT = -1,
 };
@@ -37,6 +42,8 @@ enum cublasGemmAlgo_t {
 cublasStatus_t cublasCreate(cublasHandle_t* handle);
 cublasStatus_t cublasDestroy(cublasHandle_t handle);
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream);
+// Emulated, sums are double in any mode.
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
 // Used by all later products; without one cuBLAS allocates. Spoiled here.
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace,
                                   size_t size_bytes);

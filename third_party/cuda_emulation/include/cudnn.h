@@ -57,14 +57,17 @@ enum cudnnDeterminism_t {
 enum cudnnConvolutionFwdAlgo_t {
   CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM = 0,
   CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM = 1,
+  CUDNN_CONVOLUTION_FWD_ALGO_DIRECT = 3,  // Not supported.
 };
 enum cudnnConvolutionBwdDataAlgo_t {
   CUDNN_CONVOLUTION_BWD_DATA_ALGO_0 = 0,  // Not deterministic.
   CUDNN_CONVOLUTION_BWD_DATA_ALGO_1 = 1,
+  CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT = 2,  // Not supported.
 };
 enum cudnnConvolutionBwdFilterAlgo_t {
   CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 = 0,  // Not deterministic.
   CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1 = 1,
+  CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT = 2,  // Not supported.
 };
 
 struct cudnnConvolutionFwdAlgoPerf_t {
@@ -121,11 +124,13 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(
     cudnnConvolutionDescriptor_t descriptor, int pad_h, int pad_w, int stride_h,
     int stride_w, int dilation_h, int dilation_w, cudnnConvolutionMode_t mode,
     cudnnDataType_t compute_type);
+// Float32 operands are TF32 by all but CUDNN_FMA_MATH, as since A100.
 cudnnStatus_t cudnnSetConvolutionMathType(
     cudnnConvolutionDescriptor_t descriptor, cudnnMathType_t math_type);
 
-// The algorithms, the best first. Emulated: two, of which only the second is
-// deterministic and may be the only one that fits.
+// The algorithms, the best first. Emulated: one that is not supported, then
+// two, of which only the last is deterministic in both gradients and may be the
+// only one that fits.
 cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(
     cudnnHandle_t handle, cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t w,
     cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t y,

@@ -1,0 +1,91 @@
+// Which algorithm is taken, of those that the emulated cuDNN offers; what it
+// computes: conv2d_test.cc.
+#include "ops/conv2d/cudnn_convolution.h"
+
+#include <memory>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "ops/cuda/cuda_context.h"
+
+namespace facet::ops {
+namespace {
+
+using Direction = ConvolutionDirection;
+
+TensorSlice Slice(Shape shape) {
+  TensorSlice slice;
+  slice.layout = Layout::kChannelsLast;
+  slice.shape = slice.global_shape = shape;
+  slice.dtype = DataType::kFloat16;
+  slice.offset = Shape{0, 0, 0, 0};
+  return slice;
+}
+
+// 3x3, stride 1, padding 1.
+ConvolutionProblem Problem(Direction direction, int64_t batch) {
+  ConvolutionProblem problem;
+  problem.direction = direction;
+  problem.x = Slice({batch, 8, 6, 5});
+  problem.w = Slice({16, 8, 3, 3});
+  problem.y = Slice({batch, 16, 6, 5});
+  problem.padding = 1;
+  return problem;
+}
+
+class CudnnConvolutionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto cuda = CudaContext::Create(/*device=*/0, /*urgent=*/false);
+    ASSERT_TRUE(cuda.ok()) << cuda.status();
+    cuda_ = *std::move(cuda);
+  }
+  absl::StatusOr<CudnnConvolution> Create(const ConvolutionProblem& problem,
+                                          int64_t most_workspace_bytes) {
+    return CudnnConvolution::Create(*cuda_->cudnn(), problem,
+                                    most_workspace_bytes);
+  }
+
+ private:
+  std::unique_ptr<CudaContext> cuda_;
+};
+
+TEST_F(CudnnConvolutionTest, TakesTheFastestThatFits) {
+  const ConvolutionProblem problem = Problem(Direction::kForward, 2);
+  EXPECT_EQ(Create(problem, 512)->workspace_bytes(), 512);
+  EXPECT_EQ(Create(problem, 511)->workspace_bytes(), 0);
+}
+
+// The fastest of the gradients does not.
+TEST_F(CudnnConvolutionTest, TakesWhatRepeatsItsBits) {
+  for (Direction direction : {Direction::kGradInput, Direction::kGradWeight}) {
+    EXPECT_EQ(Create(Problem(direction, 2), 512)->workspace_bytes(), 0);
+  }
+}
+
+TEST_F(CudnnConvolutionTest, SaysWhatThereIsWhereNothingWillDo) {
+  const absl::Status status =
+      Create(Problem(Direction::kGradInput, 2), -1).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(status.message(),
+            "the gradient by x of the convolution of x [2, 8, 6, 5] with w "
+            "[16, 8, 3, 3], stride 1, padding 1, float16 nhwc: cuDNN 90000 has "
+            "no algorithm that gives the same bits each time within -1 bytes "
+            "of workspace; algorithm 2: CUDNN_STATUS_NOT_SUPPORTED; algorithm "
+            "0: 512 bytes, bits that differ from run to run; algorithm 1: 0 "
+            "bytes");
+}
+
+TEST_F(CudnnConvolutionTest, RefusesMoreElementsThanCudnnCounts) {
+  const absl::Status status =
+      Create(Problem(Direction::kForward, int64_t{1} << 24), 0).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(status.message().find("has 4026531840 elements on one device; "
+                                  "cuDNN takes at most 2147483647: use a "
+                                  "smaller batch per device"),
+            std::string::npos)
+      << status;
+}
+
+}  // namespace
+}  // namespace facet::ops
