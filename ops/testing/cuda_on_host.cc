@@ -91,6 +91,8 @@ absl::Status RunOnHost(const KernelDef& def, const KernelSpec& planned,
 
 KernelDef OnHost(const KernelDef& def) {
   KernelDef on_host = def;
+  // It lies on the device, and RunOnHost allocates it: none on the host.
+  on_host.workspace_bytes = nullptr;
   // What only the compiler handles is listed, but never made.
   if (def.create == nullptr) return on_host;
   on_host.create = [def](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
