@@ -1,4 +1,6 @@
-"""nvcc_library: cc_library whose sources nvcc compiles."""
+"""nvcc_library: cc_library whose sources nvcc compiles. What its assembler
+says of each kernel (registers, spills, shared memory) is printed, and kept in
+the output group "kernel_resources"; see tools/kernel_resources.sh."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 
@@ -48,6 +50,9 @@ def _architecture_flags(ctx, toolkit):
     flags.append("-gencode=arch=compute_{0},code=compute_{0}".format(architectures[-1]))
     return flags
 
+# Arguments: the report's file, then nvcc and its own.
+_COMPILE = 'report="$1"; shift; "$@" 2> "$report"; code=$?; cat "$report" >&2; exit $code'
+
 def _nvcc_library_impl(ctx):
     toolkit = ctx.attr._toolkit[CudaToolkitInfo]
     cc_toolchain = find_cpp_toolchain(ctx)
@@ -70,21 +75,24 @@ def _nvcc_library_impl(ctx):
     flags.add_all(includes.includes, before_each = "-I")
     flags.add_all(includes.system_includes, before_each = "-isystem")
     objects = []
+    reports = []
     for source in ctx.files.srcs:
         object = ctx.actions.declare_file("_objs/{}/{}.o".format(ctx.label.name, source.basename))
-        ctx.actions.run(
-            executable = toolkit.nvcc,
-            arguments = [flags, "-c", source.path, "-o", object.path],
+        report = ctx.actions.declare_file("_objs/{}/{}.resources.txt".format(ctx.label.name, source.basename))
+        ctx.actions.run_shell(
+            command = _COMPILE,
+            arguments = [report.path, toolkit.nvcc, flags, "-c", source.path, "-o", object.path],
             inputs = depset(
                 [source] + ctx.files.hdrs,
                 transitive = [includes.headers],
             ),
-            outputs = [object],
+            outputs = [object, report],
             mnemonic = "CudaCompile",
             progress_message = "Compiling {} for GPUs".format(source.short_path),
             use_default_shell_env = True,
         )
         objects.append(object)
+        reports.append(report)
     linking, _ = cc_common.create_linking_context_from_compilation_outputs(
         actions = ctx.actions,
         name = ctx.label.name,
@@ -99,6 +107,7 @@ def _nvcc_library_impl(ctx):
     )
     return [
         DefaultInfo(files = depset(objects)),
+        OutputGroupInfo(kernel_resources = depset(reports)),
         cc_common.merge_cc_infos(
             direct_cc_infos = [CcInfo(compilation_context = own, linking_context = linking)],
             cc_infos = [dependencies],
