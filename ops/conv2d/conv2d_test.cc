@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
+#include "ops/cuda_kernels.h"
 #include "ops/op_table.h"
 #include "ops/testing/cuda_on_host.h"
 #include "ops/testing/instruction_sets.h"
@@ -436,7 +437,7 @@ TEST(Conv2d, OnCudaWithoutImages) {
 
 TEST(Conv2d, OnCudaTheWorkspaceIsPlannedWithoutADevice) {
   auto planned = [](const Sizes& s, Layout layout) {
-    return CudaKernelsOnHost().find("conv2d")->workspace_bytes(
+    return CudaKernels().find("conv2d")->workspace_bytes(
         ForwardSpec(s, layout, "auto"));
   };
   constexpr Layout kLast = Layout::kChannelsLast;
@@ -455,7 +456,7 @@ TEST(Conv2d, OnCudaTheWorkspaceIsPlannedWithoutADevice) {
 
 TEST(Conv2d, OnCudaTheAlgorithmIsCudnnsChoice) {
   const Sizes s{2, 16, 8, 8, 16, 3, 3, 1, 1};
-  EXPECT_EQ(CudaKernelsOnHost()
+  EXPECT_EQ(CudaKernels()
                 .find("conv2d")
                 ->workspace_bytes(ForwardSpec(s, Layout::kRowMajor, "winograd"))
                 .status(),

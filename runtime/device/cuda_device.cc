@@ -177,6 +177,8 @@ class CudaDevice : public Device {
                     cudaMemcpyKind kind) {
     if (size_bytes == 0) return absl::OkStatus();
     RETURN_IF_CUDA_ERROR(cudaSetDevice(index_));
+    // The streams do not wait for cudaMemcpy's, nor it for them.
+    RETURN_IF_CUDA_ERROR(cudaDeviceSynchronize());
     return ops::ToStatus(cudaMemcpy(to, from, size_bytes, kind), "cudaMemcpy");
   }
 

@@ -95,8 +95,8 @@ class Device {
   virtual absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
   CreateCommunicators(absl::Span<Device* const> group) = 0;
 
-  // Copies between host memory and this device's, and waits. No stream is at
-  // work on that memory.
+  // Copies between host memory and this device's, after all work in its
+  // streams, and waits.
   virtual absl::Status CopyToHost(const void* device, void* host,
                                   int64_t size_bytes) = 0;
   virtual absl::Status CopyFromHost(const void* host, void* device,

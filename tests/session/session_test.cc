@@ -196,7 +196,9 @@ class SessionTest : public testing::TestWithParam<std::string> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Kinds, SessionTest, testing::Values("cpu", "cuda"),
-                         testing::PrintToStringParamName());
+                         [](const testing::TestParamInfo<std::string>& info) {
+                           return info.param;
+                         });
 
 TEST_P(SessionTest, TheSameValueOnAnyNumberOfDevices) {
   float expected = 0;

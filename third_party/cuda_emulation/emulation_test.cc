@@ -3,11 +3,13 @@
 #include "third_party/cuda_emulation/emulation.h"
 
 #include <cublas_v2.h>
+#include <nccl.h>
 
 #include <atomic>
 #include <cstring>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -424,6 +426,36 @@ TEST_F(EmulationTest, ProductsSpoilTheirWorkspace) {
   EXPECT_EQ(workspace.Read().front(), -1);
   EXPECT_EQ(workspace.Read().back(), -1);
   EXPECT_EQ(cublasDestroy(cublas), CUBLAS_STATUS_SUCCESS);
+}
+
+// Rank 0 comes when rank 1 has left, with another count: they do not meet.
+TEST_F(EmulationTest, WhoComesToAnAbortedCollectiveMeetsNobody) {
+  const int devices[] = {0, 1};
+  ncclComm_t comms[2];
+  ASSERT_EQ(ncclCommInitAll(comms, 2, devices), ncclSuccess);
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  const cudaStream_t second = NewStream();
+  const Buffer few(2), gathered_few(4);
+  ASSERT_EQ(ncclAllGather(few.data(), gathered_few.data(), 2, ncclInt32,
+                          comms[1], second),
+            ncclSuccess);
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+  const Buffer many(4), gathered_many(8);
+  std::atomic<bool> may_come{false};
+  auto wait = [](void* flag) {
+    while (!static_cast<std::atomic<bool>*>(flag)->load()) {
+      std::this_thread::yield();
+    }
+  };
+  ASSERT_EQ(cudaLaunchHostFunc(stream_, wait, &may_come), cudaSuccess);
+  ASSERT_EQ(ncclAllGather(many.data(), gathered_many.data(), 4, ncclInt32,
+                          comms[0], stream_),
+            ncclSuccess);
+  for (ncclComm_t comm : comms) ASSERT_EQ(ncclCommAbort(comm), ncclSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(second), cudaSuccess);
+  may_come = true;
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  cudaStreamDestroy(second);
 }
 
 TEST_F(EmulationTest, MemoryIsLimited) {

@@ -107,6 +107,7 @@ bool Group::Wait(std::unique_lock<std::mutex>* lock,
 }
 
 bool Group::Meet(std::unique_lock<std::mutex>* lock) {
+  if (aborted_) return false;  // Those who came before have left.
   const int64_t meeting = meeting_;
   if (++arrived_ == size_) {
     arrived_ = 0;
