@@ -344,6 +344,7 @@ absl::Status PlanSession::Settle() {
     const int device = task.device();
     std::unique_ptr<Stream>& stream = streams[device];
     if (stream == nullptr) {
+      RETURN_IF_ERROR(devices_[device]->Synchronize());
       ASSIGN_OR_RETURN(
           stream, devices_[device]->CreateStream(ops::StreamKind::kCompute));
     }

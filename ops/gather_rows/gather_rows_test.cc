@@ -183,26 +183,6 @@ TEST(GatherRowsTest, RowsThatAreNotThereAreNaNByCuda) {
   }
 }
 
-// The host does not see the list.
-TEST(GatherRowsTest, RowsThatAreNotThereAreNaNByCuda) {
-  if (!CudaUnavailable().empty()) GTEST_SKIP() << CudaUnavailable();
-  HostValue weight = HostValue::Whole({DataType::kFloat32, {5, 2}});
-  weight.FromDoubles({0, 1, 10, 11, 20, 21, 30, 31, 40, 41});
-  HostValue rows = HostValue::Whole({DataType::kInt32, {2, 2}});
-  for (const double row : {-2.0, 2.0, 1e9}) {
-    rows.FromDoubles({0, 2, 1, row});
-    const auto y =
-        RunOp(*FindOp("gather_rows"), {}, {weight, rows},
-              {HostValue::Whole({DataType::kFloat32, {4, 2}}).slice()},
-              RunOptions(), CudaKernelsOnHost());
-    ASSERT_TRUE(y.ok()) << y.status();
-    const Values got = (*y)[0].ToDoubles();
-    EXPECT_EQ(Values(got.begin(), got.begin() + 6),
-              (Values{0, 1, 20, 21, 40, 41}));
-    EXPECT_TRUE(std::isnan(got[6]) && std::isnan(got[7])) << row;
-  }
-}
-
 TEST(GatherRowsTest, StepsThatNeverWereAreErrors) {
   constexpr int64_t kSteps = 16;
   auto zeros = [](const Shape& shape) {

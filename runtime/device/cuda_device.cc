@@ -121,6 +121,11 @@ class CudaDevice : public Device {
     return std::make_unique<CudaEvent>(event);
   }
 
+  absl::Status Synchronize() override {
+    RETURN_IF_CUDA_ERROR(cudaSetDevice(index_));
+    return ops::ToStatus(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  }
+
   absl::StatusOr<std::unique_ptr<Arena>> Allocate(int64_t size_bytes) override {
     CHECK_GE(size_bytes, 0);
     RETURN_IF_CUDA_ERROR(cudaSetDevice(index_));
@@ -176,9 +181,8 @@ class CudaDevice : public Device {
   absl::Status Copy(const void* from, void* to, int64_t size_bytes,
                     cudaMemcpyKind kind) {
     if (size_bytes == 0) return absl::OkStatus();
-    RETURN_IF_CUDA_ERROR(cudaSetDevice(index_));
     // The streams do not wait for cudaMemcpy's, nor it for them.
-    RETURN_IF_CUDA_ERROR(cudaDeviceSynchronize());
+    RETURN_IF_ERROR(Synchronize());
     return ops::ToStatus(cudaMemcpy(to, from, size_bytes, kind), "cudaMemcpy");
   }
 

@@ -80,6 +80,9 @@ class Device {
     return nullptr;
   }
 
+  // The calling thread waits for all work in the device's streams.
+  virtual absl::Status Synchronize() { return absl::OkStatus(); }
+
   // ResourceExhausted with the size asked for and what was there.
   virtual absl::StatusOr<std::unique_ptr<Arena>> Allocate(
       int64_t size_bytes) = 0;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -163,7 +164,8 @@ struct Running {
 };
 
 absl::StatusOr<Running> Start(const placement::Plan& plan, World* world,
-                              absl::Duration stall = absl::Minutes(1)) {
+                              absl::Duration stall = absl::Minutes(1),
+                              Timeline* timeline = nullptr) {
   Running running;
   const int count = plan.devices_size();
   auto created = plan.devices(0).kind() == "cpu" ? CreateCpuDevices(count)
@@ -176,6 +178,7 @@ absl::StatusOr<Running> Start(const placement::Plan& plan, World* world,
   options.data_source = world;
   options.fetch_sink = world;
   options.stall_timeout = stall;
+  options.timeline = timeline;
   auto session = Session::Create(plan, devices, options);
   if (!session.ok()) return session.status();
   running.session = *std::move(session);
@@ -301,6 +304,41 @@ TEST_P(SessionTest, AnErrorOnOneDeviceFreesTheOthersAtOnce) {
   running->session.reset();
   // Long before the minute after which a run counts as stalled.
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST_P(SessionTest, TheTimelineHasEveryTaskOfItsSteps) {
+  World world;
+  const placement::Plan plan = SmallPlan(2, true, kind());
+  constexpr int64_t kRecorded = 3, kSteps = 7;
+  Timeline timeline(plan, kRecorded);
+  const auto begin = std::chrono::steady_clock::now();
+  auto running = Start(plan, &world, absl::Minutes(1), &timeline);
+  ASSERT_TRUE(running.ok()) << running.status();
+  ASSERT_TRUE(running->session->Run(4).ok());
+  ASSERT_TRUE(running->session->Run(kSteps - 4).ok());
+  const int64_t most =
+      std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin)
+          .count();
+  std::map<std::pair<int, int64_t>, int> times;  // By task and step.
+  int64_t first = INT64_MAX, last = 0;
+  for (const auto& lane : timeline.lanes()) {
+    int64_t end = 0;
+    for (const TimelineEvent& event : lane) {
+      ++times[{event.task, event.step}];
+      EXPECT_LE(end, event.start_ns + 5000);  // A GPU's clock is that exact.
+      EXPECT_LE(event.start_ns, event.end_ns);
+      end = event.end_ns;
+      first = std::min(first, event.start_ns);
+      last = std::max(last, event.end_ns);
+    }
+  }
+  EXPECT_LE(last - first, most);
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    for (int64_t step = 0; step < kRecorded; ++step) {
+      EXPECT_EQ((times[{t, step}]), plan.tasks(t).once() ? 0 : 1)
+          << plan.tasks(t).name() << " in step " << step;
+    }
+  }
 }
 
 TEST_P(SessionTest, EndsIdleUnusedOrBesideOthers) {
