@@ -24,7 +24,7 @@
 #include "placement/tool/text_table.h"
 #include "placement/tool/tool_flags.h"
 
-DECLARE_string(half_type);
+DECLARE_string(mesh);
 DEFINE_string(hardware, "v100_sxm2_32gb:8",
               "NAME:COUNT: this many devices in a row. NAME is a profile "
               "(v100_sxm2_32gb, a100, h100, cpu) or a file like those in "
@@ -144,6 +144,11 @@ absl::StatusOr<std::string> RunSimulate(const Invocation& invocation) {
   if (FLAGS_published && FLAGS_scale_out) {
     return InvalidFlag("scale_out", "true",
                        "has a table of its own; leave out --published");
+  }
+  if (!FLAGS_mesh.empty() && (FLAGS_published || FLAGS_scale_out)) {
+    return InvalidFlag("mesh", FLAGS_mesh,
+                       "the tables are of devices in a row; leave it out, or "
+                       "simulate one model");
   }
   ASSIGN_OR_RETURN(const std::string path, OutputPath("json", FLAGS_json));
   ASSIGN_OR_RETURN(const Machine machine, MachineFromFlag());

@@ -115,6 +115,11 @@ TEST(SimulateTest, ErrorsNameTheFlag) {
       std::string(
           Simulate({"--fit=false", "--devices=cpu:2"}).status().message()),
       HasSubstr("there is no flag --devices"));
+  for (const char* table : {"--published", "--scale_out"}) {
+    EXPECT_THAT(
+        std::string(Simulate({table, "--mesh=a:2,b:4"}).status().message()),
+        testing::AllOf(HasSubstr("--mesh=a:2,b:4"), HasSubstr("in a row")));
+  }
 }
 
 }  // namespace
