@@ -119,9 +119,11 @@ class PlanSession : public Session {
 absl::Status PlanSession::AllocateArenas() {
   int64_t total_bytes = 0;  // Of the host.
   for (int d = 0; d < plan_.devices_size(); ++d) {
-    if (devices_[d]->host_accessible()) {
-      total_bytes += plan_.devices(d).arena_bytes();
-    }
+    if (!devices_[d]->host_accessible()) continue;
+    // Of a plan from a file, which may say anything.
+    const int64_t bytes = plan_.devices(d).arena_bytes();
+    total_bytes =
+        bytes > INT64_MAX - total_bytes ? INT64_MAX : total_bytes + bytes;
   }
   const int64_t available = AvailableHostMemoryBytes();
   if (available > 0 && total_bytes > available) {

@@ -30,10 +30,14 @@ absl::Status InferUnflatten(const OpCall& call,
         absl::StrCat("channels, height and width are ", channels, ", ", height,
                      " and ", width, "; each must be at least 1"));
   }
-  if (x.shape.rank() != 2 || x.shape[1] != channels * height * width) {
+  // Divided, not multiplied: the product of any three may be beyond int64.
+  const bool fits = x.shape.rank() == 2 && x.shape[1] % channels == 0 &&
+                    x.shape[1] / channels % height == 0 &&
+                    x.shape[1] / channels / height == width;
+  if (!fits) {
     return absl::InvalidArgumentError(absl::StrCat(
         "input x is ", x.ToString(), "; expected [N, channels*height*width] = ",
-        "[N, ", channels * height * width, "]"));
+        "[N, ", channels, "*", height, "*", width, "]"));
   }
   outputs->push_back({x.dtype, {x.shape[0], channels, height, width}});
   return absl::OkStatus();
