@@ -45,7 +45,8 @@ struct Row {
 // What published batch sizes are divided by where `cores` are at hand: at the
 // published 512 images a core gets 8.
 int64_t AutomaticBatchScale(int cores);
-// The same for GPUs: each gets what one of the 8 published ones got.
+// The same for GPUs: each gets what one of the 8 published ones got, or more if
+// 8 cannot be divided by their number.
 int64_t GpuBatchScale(int gpus);
 
 // The rows of arcface_torch's two published tables, in their order.

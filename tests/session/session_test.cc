@@ -332,6 +332,9 @@ TEST_P(SessionTest, TheTimelineHasEveryTaskOfItsSteps) {
       last = std::max(last, event.end_ns);
     }
   }
+  EXPECT_LT(first, last);
+  // By the host's clock.
+  EXPECT_GE(first, std::chrono::nanoseconds(begin.time_since_epoch()).count());
   EXPECT_LE(last - first, most);
   for (int t = 0; t < plan.tasks_size(); ++t) {
     for (int64_t step = 0; step < kRecorded; ++step) {
