@@ -22,7 +22,8 @@ class FusionContext {
   explicit FusionContext(GraphBuilder* builder);
 
   const Graph& graph() const { return builder_->graph(); }
-  // Nodes that read the tensor now; updated by Redirect and Drop.
+  // Nodes that read the tensor now, in their order; updated by Add, Redirect
+  // and Drop.
   std::vector<NodeId> Consumers(TensorId tensor) const;
   // True for a node that Drop removed.
   bool dropped(NodeId node) const;
@@ -31,7 +32,8 @@ class FusionContext {
   absl::StatusOr<std::vector<TensorId>> Add(absl::string_view op,
                                             absl::Span<const TensorId> inputs,
                                             Attributes attributes, NodeId like);
-  // All readers of `from` read `to` (same type) from now on.
+  // All readers of `from` read `to` (same type) from now on, and `to` gets its
+  // name, by which people know it.
   void Redirect(TensorId from, TensorId to);
   // The node is gone; nobody may read its outputs any more when the rule ends.
   void Drop(NodeId node);
@@ -41,8 +43,12 @@ class FusionContext {
   const std::vector<std::string>& log() const { return log_; }
 
  private:
+  void AddReader(NodeId node);
+
   GraphBuilder* builder_;
   std::vector<bool> dropped_;
+  std::vector<std::vector<NodeId>>
+      readers_;  // By tensor; each once, or dropped.
   std::vector<std::string> log_;
 };
 

@@ -158,6 +158,9 @@ struct OpDef {
 
   // Rewrites patterns of other ops into this one (fuse pass). Null: none.
   std::function<absl::Status(FusionContext* context)> fuse;
+  // The rewritten ops can be split as those they replace, so that fusing them
+  // is never worse.
+  bool fuse_keeps_signatures = false;
 
   // Inputs whose memory the op updates. They must be outputs of a variable.
   std::vector<int> mutates;

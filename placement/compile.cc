@@ -1,5 +1,8 @@
 #include "placement/compile.h"
 
+#include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -271,6 +274,13 @@ bool SameOps(const ops::Graph& a, const ops::Graph& b) {
   return true;
 }
 
+bool HasPinned(const ops::Graph& graph,
+               const std::map<std::string, ops::NdSbp>& pins) {
+  return std::all_of(pins.begin(), pins.end(), [&](const auto& pin) {
+    return ops::FindTensor(graph, pin.first) != ops::kNone;
+  });
+}
+
 absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     const ops::Graph& graph, const Cluster& cluster,
     const CompileOptions& options, PassLog* log) {
@@ -303,9 +313,10 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     RETURN_IF_ERROR(log->Graph("03_apply_precision", current));
   }
 
-  // Fused ops save memory traffic but may have fewer signatures (a head that
-  // updates its weight by tiles wants them split): both graphs are assigned,
-  // and the cheaper one that fits is taken. A tie goes to the fused one.
+  // Fused ops save memory traffic. Those that have fewer signatures (a head
+  // that updates its weight by tiles wants them split) are a choice: both
+  // graphs are assigned, and the cheaper one that fits is taken. A tie goes to
+  // the fused one.
   std::vector<PlacedModel> candidates;
   auto add = [&](bool fused, ops::Graph g) -> absl::Status {
     ASSIGN_OR_RETURN(SbpAssignment assignment,
@@ -315,12 +326,13 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     return absl::OkStatus();
   };
   if (options.fuse) {
-    ASSIGN_OR_RETURN(ops::Graph fused,
-                     Fuse(current, ops::AllOps(), ops::FindOp));
+    ASSIGN_OR_RETURN(current, Fuse(std::move(current), ops::AllOps(),
+                                   FuseRules::kKeepingSignatures, ops::FindOp));
+    ASSIGN_OR_RETURN(ops::Graph fused, Fuse(current, ops::AllOps(),
+                                            FuseRules::kAll, ops::FindOp));
     RETURN_IF_ERROR(log->Graph("04_fuse", fused));
     if (!SameOps(fused, current)) {
-      // It may fail where the unfused one does not: a pin can name a tensor
-      // that fusing removes.
+      // It may fail where the unfused one does not, again because of a pin.
       const absl::Status status = add(true, std::move(fused));
       if (!status.ok()) VLOG(1) << "not fused: " << status;
     }

@@ -41,6 +41,14 @@ inline Groups MakeGroups(const TensorSlice& x, const TensorSlice& statistics) {
   return groups;
 }
 
+// The share of a [G, C] operand, of an op whose first inputs are activations:
+// the input after them, or an output if there are no more.
+inline const TensorSlice& StatisticsSlice(const KernelSpec& spec,
+                                          int num_activations) {
+  const size_t i = num_activations;
+  return i < spec.inputs.size() ? spec.inputs[i] : spec.outputs[0];
+}
+
 // The counts of batch_norm_update's local groups.
 inline std::vector<double> UpdateCounts(const KernelSpec& spec) {
   const TensorSlice& slice = spec.inputs[0];

@@ -40,7 +40,7 @@ absl::StatusOr<bool> RunRule(const ops::OpDef& def, ops::OpLookup lookup,
 
 absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
                                 absl::Span<const ops::OpDef> ops,
-                                ops::OpLookup lookup) {
+                                FuseRules rules, ops::OpLookup lookup) {
   // Every rewrite should leave fewer patterns; one that undoes another would
   // go on for ever.
   const size_t most_rounds = graph.nodes.size() + 1;
@@ -53,6 +53,10 @@ absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
     changed = false;
     for (const ops::OpDef& def : ops) {
       if (def.fuse == nullptr) continue;
+      if (rules == FuseRules::kKeepingSignatures &&
+          !def.fuse_keeps_signatures) {
+        continue;
+      }
       ASSIGN_OR_RETURN(const bool rewrote, RunRule(def, lookup, &graph));
       changed = changed || rewrote;
     }

@@ -1,5 +1,5 @@
-// Fuse: runs the fuse rule of every op that has one (OpDef::fuse), in the
-// order of the op table, until nothing changes.
+// Fuse: runs the fuse rules of ops (OpDef::fuse), in the order of the op table,
+// until nothing changes.
 #ifndef FACET_PLACEMENT_PASSES_FUSE_H_
 #define FACET_PLACEMENT_PASSES_FUSE_H_
 
@@ -10,9 +10,14 @@
 
 namespace facet::placement {
 
+enum class FuseRules {
+  kKeepingSignatures,  // OpDef::fuse_keeps_signatures
+  kAll,
+};
+
 absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
                                 absl::Span<const ops::OpDef> ops,
-                                ops::OpLookup lookup);
+                                FuseRules rules, ops::OpLookup lookup);
 
 }  // namespace facet::placement
 

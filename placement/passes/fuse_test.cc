@@ -68,7 +68,7 @@ ops::Graph Scales() {
 
 TEST(FuseTest, RunsRulesUntilNothingChanges) {
   const absl::StatusOr<ops::Graph> fused =
-      Fuse(Scales(), Rules(MergeScales), ops::FindOp);
+      Fuse(Scales(), Rules(MergeScales), FuseRules::kAll, ops::FindOp);
   ASSERT_TRUE(fused.ok()) << fused.status();
   EXPECT_TRUE(ops::VerifyGraph(*fused, ops::FindOp).ok());
   ASSERT_EQ(fused->nodes.size(), 3u);
@@ -82,7 +82,7 @@ TEST(FuseTest, ErrorsNameTheRule) {
   absl::Status status = Fuse(Scales(), Rules([](FusionContext*) {
                                return absl::InternalError("went wrong");
                              }),
-                             ops::FindOp)
+                             FuseRules::kAll, ops::FindOp)
                             .status();
   EXPECT_EQ(status.message(), "fuse rule of with_rule: went wrong");
   // One that never ends.
@@ -90,7 +90,7 @@ TEST(FuseTest, ErrorsNameTheRule) {
                   context->Log("again");
                   return absl::OkStatus();
                 }),
-                ops::FindOp)
+                FuseRules::kAll, ops::FindOp)
                .status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()), HasSubstr("still rewrite"));
@@ -107,7 +107,7 @@ TEST(FuseTest, TheOpsOwnRulesKeepTheResults) {
         AppendOptimizer(*std::move(differentiated), {}, ops::FindOp);
     ASSERT_TRUE(plain.ok()) << plain.status();
     const absl::StatusOr<ops::Graph> fused =
-        Fuse(*plain, ops::AllOps(), ops::FindOp);
+        Fuse(*plain, ops::AllOps(), FuseRules::kAll, ops::FindOp);
     ASSERT_TRUE(fused.ok()) << fused.status();
     const absl::Status verified = ops::VerifyGraph(*fused, ops::FindOp);
     ASSERT_TRUE(verified.ok()) << verified;

@@ -178,7 +178,8 @@ class ParityTest : public testing::Test {
     graph_ = *std::move(graph);
     if (fused) {
       const size_t before = graph_.nodes.size();
-      graph = placement::Fuse(std::move(graph_), ops::AllOps(), ops::FindOp);
+      graph = placement::Fuse(std::move(graph_), ops::AllOps(),
+                              placement::FuseRules::kAll, ops::FindOp);
       ASSERT_TRUE(graph.ok()) << graph.status();
       graph_ = *std::move(graph);
       ASSERT_LT(graph_.nodes.size(), before) << "nothing was fused";
