@@ -17,7 +17,7 @@
 #include "ops/kernel.h"
 
 namespace facet::ops {
-namespace grouped_internal {
+namespace grouped_cpu_internal {
 
 // What a kernel knows before it runs.
 struct Setup {
@@ -124,20 +124,20 @@ void Run(const Setup& setup, const KernelContext& context) {
   });
 }
 
-}  // namespace grouped_internal
+}  // namespace grouped_cpu_internal
 
 template <typename Formula>
 KernelDef GroupedCpuKernel() {
   KernelDef def;
   def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
-    const auto setup = grouped_internal::MakeSetup<Formula>(spec);
+    const auto setup = grouped_cpu_internal::MakeSetup<Formula>(spec);
     return setup.constants_bytes + setup.partial_bytes;
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    auto setup = std::make_shared<const grouped_internal::Setup>(
-        grouped_internal::MakeSetup<Formula>(spec));
+    auto setup = std::make_shared<const grouped_cpu_internal::Setup>(
+        grouped_cpu_internal::MakeSetup<Formula>(spec));
     return Kernel([setup](const KernelContext& context) {
-      grouped_internal::Run<Formula>(*setup, context);
+      grouped_cpu_internal::Run<Formula>(*setup, context);
       return absl::OkStatus();
     });
   };

@@ -27,7 +27,7 @@ DeviceSpan<T> StatisticsOf(size_t group, const TensorView& view) {
   return DeviceSpan<T>(view).Part(group * channels, channels);
 }
 
-namespace grouped_internal {
+namespace grouped_cuda_internal {
 
 using ChannelInputs = DeviceSpans<const float, 8>;  // Each [C], of a group.
 
@@ -161,20 +161,20 @@ absl::Status RunGroup(const Setup& setup, const KernelContext& context,
   });
 }
 
-}  // namespace grouped_internal
+}  // namespace grouped_cuda_internal
 
 template <typename Formula>
 KernelDef GroupedCudaKernel() {
   KernelDef def;
   def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
-    return grouped_internal::MakeSetup<Formula>(spec).workspace_bytes();
+    return grouped_cuda_internal::MakeSetup<Formula>(spec).workspace_bytes();
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    auto setup = std::make_shared<const grouped_internal::Setup>(
-        grouped_internal::MakeSetup<Formula>(spec));
+    auto setup = std::make_shared<const grouped_cuda_internal::Setup>(
+        grouped_cuda_internal::MakeSetup<Formula>(spec));
     return Kernel([setup](const KernelContext& context) -> absl::Status {
       for (size_t group = 0; group < setup->walks.size(); ++group) {
-        RETURN_IF_ERROR(grouped_internal::RunGroup<Formula>(
+        RETURN_IF_ERROR(grouped_cuda_internal::RunGroup<Formula>(
             *setup, context, group,
             std::make_index_sequence<Formula::kInputs>()));
       }

@@ -19,7 +19,7 @@ struct Options {
   bool train = true;
   bool input_gradient = true;
   bool alpha_gradient = true;
-  std::string also_read;  // "v" or "dv": the value is needed elsewhere.
+  std::string also_read = {};  // "v" or "dv": the value is needed elsewhere.
   int64_t groups_of_gradient = 2;
 };
 
