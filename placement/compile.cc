@@ -326,8 +326,11 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     return absl::OkStatus();
   };
   if (options.fuse) {
-    ASSIGN_OR_RETURN(current, Fuse(std::move(current), ops::AllOps(),
-                                   FuseRules::kKeepingSignatures, ops::FindOp));
+    ASSIGN_OR_RETURN(ops::Graph better,
+                     Fuse(current, ops::AllOps(), FuseRules::kKeepingSignatures,
+                          ops::FindOp));
+    // A pin may name a tensor that fusing removes.
+    if (HasPinned(better, options.pins)) current = std::move(better);
     ASSIGN_OR_RETURN(ops::Graph fused, Fuse(current, ops::AllOps(),
                                             FuseRules::kAll, ops::FindOp));
     RETURN_IF_ERROR(log->Graph("04_fuse", fused));
