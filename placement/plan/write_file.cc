@@ -75,18 +75,19 @@ absl::Status WriteFileAtomically(const std::string& path,
   if (file < 0) return Error(path, "open");
   absl::Status status = WriteAll(file, path, content);
   if (status.ok() && fsync(file) != 0) status = Error(path, "sync");
-  // Where the path is taken, only a rename can replace it.
-  const bool done = status.ok() && unnamed && GiveName(file, path);
-  if (status.ok() && unnamed && !done) {
+  bool has_temporary = !unnamed;
+  if (status.ok() && unnamed && !GiveName(file, path)) {
+    // The path is taken: only a rename can replace it.
     unlink(temporary.c_str());  // Of a process of this number, killed here.
-    if (!GiveName(file, temporary)) status = Error(path, "write");
+    has_temporary = GiveName(file, temporary);
+    if (!has_temporary) status = Error(path, "write");
   }
-  if (close(file) != 0 && status.ok()) status = Error(path, "close");
-  if (done) return status;
-  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
+  if (status.ok() && has_temporary &&
+      rename(temporary.c_str(), path.c_str()) != 0) {
     status = Error(path, "write");
   }
-  if (!status.ok()) unlink(temporary.c_str());
+  if (close(file) != 0 && status.ok()) status = Error(path, "close");
+  if (!status.ok() && has_temporary) unlink(temporary.c_str());
   return status;
 }
 
