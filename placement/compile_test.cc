@@ -121,6 +121,43 @@ TEST(Compile, PlacesTheHeadBySize) {
   EXPECT_EQ(head(256, 16), "B");
 }
 
+// Ops that can be split as what they replace are always fused, but not over a
+// tensor that has a pin.
+TEST(Compile, APinKeepsItsTensorFromBeingFused) {
+  ops::Graph graph;
+  ops::GraphBuilder b(&graph, ops::FindOp);
+  const auto images =
+      b.Add("image_source", "data", {}, {{"batch_size", int64_t{4}}});
+  ASSERT_TRUE(images.ok()) << images.status();
+  const ops::TensorId x = (*images)[0];
+  const auto channels = [&](const char* name, double value) {
+    return b.Add1("variable", name, {},
+                  {{"shape", std::vector<int64_t>{3}}, {"value", value}});
+  };
+  const auto sums = b.Add("batch_norm_statistics", "sums", {x});
+  ASSERT_TRUE(sums.ok()) << sums.status();
+  const auto normal = b.Add1(
+      "batch_norm", "normal",
+      {x, (*sums)[0], (*sums)[1], channels("scale", 1), channels("bias", 0)});
+  const auto y = b.Add1("prelu", "y", {normal, channels("alpha", 0.25)});
+  const auto sum = b.Add1("square_norm", "sum", {y});
+  b.Add1("fetch", "report", {sum}, {{"name", std::string("sum")}});
+  ASSERT_TRUE(b.status().ok()) << b.status();
+  for (const char* pinned : {"", "y", "normal"}) {
+    CompileOptions options;
+    if (*pinned != 0) options.pins[pinned] = ops::NdSbp(ops::Sbp::S(0));
+    const auto plan = Compile(graph, Devices(2), options);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    int fused = 0;
+    for (const Task& task : plan->tasks()) {
+      fused += task.op() == "batch_norm_prelu";
+    }
+    EXPECT_EQ(fused, pinned == std::string("normal") ? 0 : 2) << pinned;
+    const absl::Status ran = ExecuteRandomly(*plan, 2, 1);
+    EXPECT_TRUE(ran.ok()) << ran;
+  }
+}
+
 TEST(Compile, RefusesWhatItCannotDo) {
   const Model model = SmallModel(8, 30);
   CompileOptions options;
