@@ -168,6 +168,7 @@ absl::Status WriteJson(const Results& r, const std::string& path) {
       absl::StrCat("\"momentum_type\": ", JsonString(r.momentum_type)),
       absl::StrCat("\"process_peak_bytes\": ", r.process_peak_bytes),
       absl::StrCat("\"predicted_peak_bytes\": ", r.predicted_peak_bytes),
+      absl::StrCat("\"device_peak_bytes\": ", r.device_peak_bytes),
       absl::StrCat("\"phases\": ", JsonMap(r.phases)),
       absl::StrCat("\"runtime_percent\": ", JsonNumber(RuntimePercent(r))),
       absl::StrCat("\"hardware\": ", JsonString(r.hardware)),

@@ -36,6 +36,8 @@ struct Results {
   std::vector<DeviceBytes> device_bytes;
   int64_t predicted_peak_bytes = 0;  // Of the process.
   int64_t process_peak_bytes = 0;    // Measured.
+  // Of devices with memory of their own, the largest; 0: there is none.
+  int64_t device_peak_bytes = 0;
   double predicted_step_seconds = 0;
   std::vector<std::pair<std::string, double>> predicted_phases;  // Seconds.
   double compile_seconds = 0;

@@ -130,6 +130,7 @@ int TrainMain(int argc, char** argv, const Preset& preset, bool evaluate) {
   // Logs of warnings and errors go to the terminal, not to files in /tmp.
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
+  google::InstallFailureSignalHandler();  // A crash says where.
   absl::Status status = Main(argc, argv, preset, evaluate);
   // A report that nobody can read is no success.
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {

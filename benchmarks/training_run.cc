@@ -136,6 +136,9 @@ absl::StatusOr<Results> TrainingRun::Train() {
                               memory[d].resident_bytes});
     if (local_.devices[d]->host_accessible()) {
       r.predicted_peak_bytes += memory[d].planned_bytes;
+    } else {
+      r.device_peak_bytes =
+          std::max(r.device_peak_bytes, memory[d].resident_bytes);
     }
   }
   r.process_peak_bytes = runtime::ProcessPeakBytes();

@@ -48,6 +48,7 @@ std::vector<std::string> OpponentCommand(const Contestants& c, const Row& row,
   }
   std::vector<std::string> command = {c.python, c.peer_script,
                                       absl::StrCat("--peer=", c.peer),
+                                      absl::StrCat("--device=", c.device_kind),
                                       absl::StrCat("--threads=", c.cores)};
   AppendRow(c, row, json, &command);
   return command;

@@ -125,6 +125,7 @@ TEST(MeasurementTest, FiguresOfTheRightTraining) {
   ASSERT_TRUE(figures.ok()) << figures.status();
   EXPECT_EQ(figures->samples_per_second, 5);
   EXPECT_EQ(figures->precision, "float32");
+  EXPECT_EQ(figures->device_peak_bytes, 0);
 }
 
 TEST(MeasurementTest, WrongFiguresAreNamed) {
@@ -196,6 +197,15 @@ TEST(MeasurementTest, TheMedianOfTheRoundsCounts) {
   }
   EXPECT_EQ(m.Speed(), 4);
   EXPECT_EQ(m.samples_per_second.size(), 3u);
+}
+
+TEST(MeasurementTest, WhereAGpuWasUsedItsMemoryCounts) {
+  const Measurement m =
+      Measured(Writes("{\"samples_per_second\": 5, \"classes\": 20, "
+                      "\"batch_size\": 4, \"device_peak_bytes\": 12}"));
+  EXPECT_TRUE(m.ok()) << m.failure;
+  EXPECT_EQ(m.peak_bytes, 12);
+  EXPECT_GT(Measured(Writes(kFigures)).peak_bytes, 1000);
 }
 
 // Notes who ran in `log`, then writes figures.

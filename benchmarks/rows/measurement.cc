@@ -80,6 +80,10 @@ absl::StatusOr<TrainingFigures> ParseTrainingFigures(absl::string_view json,
       precision != figures.end() && precision->is_string()) {
     result.precision = precision->get<std::string>();
   }
+  if (const auto bytes = figures.find("device_peak_bytes");
+      bytes != figures.end() && bytes->is_number_integer()) {
+    result.device_peak_bytes = bytes->get<int64_t>();
+  }
   return result;
 }
 
@@ -96,10 +100,12 @@ void MeasureRound(const Row& row, const CommandOf& command,
     measurement->failure = std::string(end.status().message());
     return;
   }
-  measurement->peak_bytes = std::max(measurement->peak_bytes, end->peak_bytes);
   measurement->out_of_memory = end->out_of_memory;
   measurement->failure = end->Failure();
-  if (!end->ok()) return;
+  const auto raise_peak = [measurement](int64_t bytes) {
+    measurement->peak_bytes = std::max(measurement->peak_bytes, bytes);
+  };
+  if (!end->ok()) return raise_peak(end->peak_bytes);
 
   std::ifstream file(path);
   const std::string json(std::istreambuf_iterator<char>(file), {});
@@ -109,6 +115,9 @@ void MeasureRound(const Row& row, const CommandOf& command,
     measurement->failure = std::string(figures.status().message());
     return;
   }
+  // Beside a GPU's memory, what its process holds on the host is small.
+  raise_peak(figures->device_peak_bytes > 0 ? figures->device_peak_bytes
+                                            : end->peak_bytes);
   measurement->samples_per_second.push_back(figures->samples_per_second);
   measurement->precision = figures->precision;
 }

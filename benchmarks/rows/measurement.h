@@ -18,9 +18,11 @@ namespace facet::benchmarks {
 
 struct Measurement {
   std::vector<double> samples_per_second;  // By round.
-  int64_t peak_bytes = 0;                  // The largest of the rounds.
-  std::string precision;                   // As the program named it.
-  std::string failure;                     // Why it ended early; empty: not.
+  // Of the process, or of a GPU's memory where one was used; the largest of
+  // the rounds.
+  int64_t peak_bytes = 0;
+  std::string precision;  // As the program named it.
+  std::string failure;    // Why it ended early; empty: not.
   bool out_of_memory = false;
 
   bool ok() const { return failure.empty() && !samples_per_second.empty(); }
@@ -38,6 +40,7 @@ using CommandOf = std::function<std::vector<std::string>(
 struct TrainingFigures {
   double samples_per_second = 0;
   std::string precision;
+  int64_t device_peak_bytes = 0;  // Of a device's own memory; 0: it has none.
 };
 
 // InvalidArgument says what is wrong with them: not JSON, no speed, or those

@@ -115,9 +115,9 @@ TEST(ContestantsTest, BothGetTheRowAsItIs) {
                         "--partial_fc=0.1", "--json=/out.json"));
   const auto peer = OpponentCommand(c, row, "/out.json");
   EXPECT_THAT(
-      peer, ElementsAre("/python", "/script.py", "--peer=/peer", "--threads=4",
-                        "--classes=1000", "--batch_size=12", "--steps=7",
-                        "--warmup=2", "--fp16", "--partial_fc=0.1",
+      peer, ElementsAre("/python", "/script.py", "--peer=/peer", "--device=cpu",
+                        "--threads=4", "--classes=1000", "--batch_size=12",
+                        "--steps=7", "--warmup=2", "--fp16", "--partial_fc=0.1",
                         "--json=/out.json"));
   // The peer trains such a row in float32.
   row.half_state = true;

@@ -159,10 +159,9 @@ absl::StatusOr<Contestants> ContestantsFromFlags(
   c.steps = FLAGS_steps;
   c.warmup = FLAGS_warmup;
   if (c.peer.empty()) return c;
-  if (c.device_kind != "cpu") {
-    return InvalidFlag(
-        "peer", FLAGS_peer,
-        "the peer is measured on CPUs only; use --devices=cpu:N");
+  if (c.device_kind == "cuda" && c.devices != 1) {
+    return InvalidFlag("peer", FLAGS_peer,
+                       "its script trains on one GPU; use --devices=cuda:1");
   }
   std::error_code error;
   if (!std::filesystem::exists(c.peer + "/partial_fc_v2.py", error)) {

@@ -65,6 +65,8 @@ absl::Status RunOnHost(const KernelDef& def, const KernelSpec& planned,
   for (const TensorView& view : host.outputs) {
     ASSIGN_OR_RETURN(outputs.emplace_back(), buffers.Of(view, false));
   }
+  // The copies have left the host; the kernel's stream does not wait for them.
+  RETURN_IF_CUDA_ERROR(cudaDeviceSynchronize());
   KernelContext context = host;
   context.inputs = inputs;
   context.outputs = outputs;

@@ -181,9 +181,11 @@ class CudaDevice : public Device {
   absl::Status Copy(const void* from, void* to, int64_t size_bytes,
                     cudaMemcpyKind kind) {
     if (size_bytes == 0) return absl::OkStatus();
-    // The streams do not wait for cudaMemcpy's, nor it for them.
+    // The streams do not wait for cudaMemcpy's, nor it for them. It returns
+    // when the bytes have left the host; they may not have arrived.
     RETURN_IF_ERROR(Synchronize());
-    return ops::ToStatus(cudaMemcpy(to, from, size_bytes, kind), "cudaMemcpy");
+    RETURN_IF_CUDA_ERROR(cudaMemcpy(to, from, size_bytes, kind));
+    return Synchronize();
   }
 
   const int index_;

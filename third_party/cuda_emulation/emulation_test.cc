@@ -404,6 +404,34 @@ TEST_F(OrderTest, CopiesOfTheHostWaitForNoStream) {
                                          "cudaMemsetAsync"));
 }
 
+TEST_F(OrderTest, CopiesOfPageableMemoryMayArriveLater) {
+  int values[4] = {};
+  auto copy = [&](const void* from) {
+    return cudaMemcpy(buffer_.data(), from, 16, cudaMemcpyHostToDevice);
+  };
+  ASSERT_EQ(copy(values), cudaSuccess);
+  EXPECT_EQ(Use(stream_, false), cudaErrorIllegalAddress);
+  EXPECT_THAT(TakeViolation(), HasSubstr("reads what cudaMemcpy on stream 0"));
+  // They keep their order among each other.
+  EXPECT_EQ(copy(values), cudaSuccess);
+  EXPECT_EQ(cudaMemcpy(values, buffer_.data(), 16, cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  EXPECT_EQ(Use(stream_, false), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  // Who waits for the default stream waits for them, and who has pinned memory
+  // need not.
+  ASSERT_EQ(copy(values), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+  EXPECT_EQ(Use(stream_, false), cudaSuccess);
+  ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  void* pinned = nullptr;
+  ASSERT_EQ(cudaMallocHost(&pinned, 16), cudaSuccess);
+  ASSERT_EQ(copy(pinned), cudaSuccess);
+  EXPECT_EQ(Use(stream_, false), cudaSuccess);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
 TEST_F(EmulationTest, ProductsSpoilTheirWorkspace) {
   const Buffer matrices(3), workspace(1 << 20);
   for (const Buffer* buffer : {&matrices, &workspace}) {

@@ -16,6 +16,12 @@ void Clock::Join(const Clock& other) {
   }
 }
 
+void Clock::Join(const Clock& other, int stream) {
+  if (of(stream) >= other.of(stream)) return;
+  if (stream >= static_cast<int>(times_.size())) times_.resize(stream + 1);
+  times_[stream] = other.of(stream);
+}
+
 void AccessHistory::SplitAt(uintptr_t at) {
   auto it = segments_.upper_bound(at);
   if (it == segments_.begin()) return;

@@ -23,6 +23,8 @@ class Clock {
   uint64_t Tick(int stream);
   // Everything that the other knows is known here, too.
   void Join(const Clock& other);
+  // What it knows of this stream.
+  void Join(const Clock& other, int stream);
 
  private:
   std::vector<uint64_t> times_;

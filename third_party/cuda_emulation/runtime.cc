@@ -59,7 +59,7 @@ class Recording {
 thread_local Clock host_clock;
 thread_local int current_device = 0;
 
-// Copies that the host waits for are work of this stream's number.
+// The number of CUDA's default stream: copies that name no stream are its work.
 constexpr int kHostStream = 0;
 
 struct Machine {
@@ -71,6 +71,7 @@ struct Machine {
   int next_stream = kHostStream + 1;
   std::set<CUstream_st*> streams;
   AccessHistory history;
+  Clock host_stream;  // Of kHostStream's work, ended or not.
   // What every host thread knows: set by those that waited for a device.
   Clock known_to_all;
   std::map<const char*, size_t> pinned;  // Host memory.
@@ -227,6 +228,7 @@ void DrainDevice(int device) {
   for (const auto& recording : recordings) {
     m.known_to_all.Join(recording->clock());
   }
+  m.known_to_all.Join(m.host_stream, kHostStream);
 }
 
 bool IsPinnedLocked(const Machine& m, const void* data, size_t size_bytes) {
@@ -528,6 +530,8 @@ cudaError_t cudaFreeHost(void* data) {
 
 // Streams here are all non-blocking, as cudaStreamNonBlocking makes them: this
 // waits for none of them, but its own end. The host side need not be pinned.
+// From pageable memory to a device it returns when the bytes are staged: other
+// streams may begin before they have arrived.
 cudaError_t cudaMemcpy(void* to, const void* from, size_t size_bytes,
                        cudaMemcpyKind) {
   using cuda_emulation::Access;
@@ -551,9 +555,15 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t size_bytes,
     std::lock_guard<std::mutex> lock(m.mutex);
     cuda_emulation::Clock clock = cuda_emulation::host_clock;
     clock.Join(m.known_to_all);
+    clock.Join(m.host_stream, cuda_emulation::kHostStream);
     clock.Tick(cuda_emulation::kHostStream);
-    m.known_to_all.Tick(cuda_emulation::kHostStream);
-    cuda_emulation::host_clock.Join(m.known_to_all);
+    m.host_stream.Join(clock, cuda_emulation::kHostStream);
+    const bool is_awaited = memory.IsDeviceAddress(from) ||
+                            cuda_emulation::IsPinnedLocked(m, from, size_bytes);
+    if (is_awaited) {
+      m.known_to_all.Join(clock, cuda_emulation::kHostStream);
+      cuda_emulation::host_clock.Join(m.known_to_all);
+    }
     const std::string conflict = m.history.Add(
         "cudaMemcpy", cuda_emulation::kHostStream, clock, accesses);
     if (!conflict.empty()) {
@@ -622,7 +632,12 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (stream == nullptr) return Return(cudaErrorInvalidResourceHandle);
+  if (stream == nullptr) {
+    cuda_emulation::Machine& m = machine();
+    std::lock_guard<std::mutex> lock(m.mutex);
+    cuda_emulation::host_clock.Join(m.host_stream, cuda_emulation::kHostStream);
+    return Return(cuda_emulation::StateLocked(m));
+  }
   cuda_emulation::Drain(stream, &cuda_emulation::host_clock);
   return Return(cuda_emulation::State());
 }
