@@ -11,6 +11,7 @@
 #include "benchmarks/step_times.h"
 #include "glog/logging.h"
 #include "placement/plan/attribute.h"
+#include "placement/plan/task_parts.h"
 #include "placement/tool/text_table.h"
 
 namespace facet::benchmarks {
@@ -44,14 +45,22 @@ ops::Cost DefinedCost(const placement::Plan& plan, const placement::Task& task,
   absl::StatusOr<ops::Attributes> attributes = placement::ReadAttributes(task);
   CHECK(attributes.ok()) << attributes.status();
   if (attributes->Has("algorithm")) attributes->Set("algorithm", "direct");
-  std::vector<ops::TensorType> inputs, outputs;
-  for (const int id : task.inputs()) {
-    inputs.push_back(TypeOf(plan.registers(id)));
+  ops::Cost cost;
+  for (int part = 0; part < placement::NumParts(task); ++part) {
+    const placement::Task one = placement::PartOf(task, part);
+    std::vector<ops::TensorType> inputs, outputs;
+    for (const int id : one.inputs()) {
+      inputs.push_back(TypeOf(plan.registers(id)));
+    }
+    for (const int id : one.outputs()) {
+      outputs.push_back(TypeOf(plan.registers(id)));
+    }
+    const ops::Cost of_part =
+        ops::LocalCost(def, {*attributes, inputs, outputs});
+    cost.flops += of_part.flops;
+    cost.bytes += of_part.bytes;
   }
-  for (const int id : task.outputs()) {
-    outputs.push_back(TypeOf(plan.registers(id)));
-  }
-  return ops::LocalCost(def, {*attributes, inputs, outputs});
+  return cost;
 }
 
 // Half if an operand is, as the cost model has it.

@@ -11,6 +11,7 @@
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/plan/attribute.h"
+#include "placement/plan/task_parts.h"
 #include "placement/simulate/hardware.h"
 
 namespace facet::benchmarks {
@@ -116,18 +117,22 @@ absl::StatusOr<std::vector<TaskSample>> TaskSamples(
     }
     ASSIGN_OR_RETURN(const ops::Attributes attributes,
                      placement::ReadAttributes(task));
-    ASSIGN_OR_RETURN(const std::vector<ops::TensorType> inputs,
-                     TypesOf(plan, task.inputs()));
-    ASSIGN_OR_RETURN(const std::vector<ops::TensorType> outputs,
-                     TypesOf(plan, task.outputs()));
-    const ops::Cost cost = ops::LocalCost(*def, {attributes, inputs, outputs});
     TaskSample sample;
     sample.op = task.op();
-    for (const ops::TensorType& type : inputs) {
-      sample.half = sample.half || ops::IsHalf(type.dtype);
+    for (int part = 0; part < placement::NumParts(task); ++part) {
+      const placement::Task one = placement::PartOf(task, part);
+      ASSIGN_OR_RETURN(const std::vector<ops::TensorType> inputs,
+                       TypesOf(plan, one.inputs()));
+      ASSIGN_OR_RETURN(const std::vector<ops::TensorType> outputs,
+                       TypesOf(plan, one.outputs()));
+      const ops::Cost cost =
+          ops::LocalCost(*def, {attributes, inputs, outputs});
+      for (const ops::TensorType& type : inputs) {
+        sample.half = sample.half || ops::IsHalf(type.dtype);
+      }
+      sample.flops += cost.flops;
+      sample.bytes += cost.bytes;
     }
-    sample.flops = cost.flops;
-    sample.bytes = cost.bytes;
     sample.seconds = Median(seconds[t]);
     samples.push_back(sample);
   }

@@ -87,12 +87,21 @@ struct KernelContext {
 // return; all data pointers are the device's.
 using Kernel = std::function<absl::Status(const KernelContext& context)>;
 
+// The same for the parts of a task that is several applications of one op.
+using GroupKernel =
+    std::function<absl::Status(absl::Span<const KernelContext> parts)>;
+
 struct KernelDef {
   // Scratch bytes one run needs. Null: none. Deterministic on one machine.
   std::function<absl::StatusOr<int64_t>(const KernelSpec& spec)>
       workspace_bytes;
   // May do expensive preparation (JIT, choosing an algorithm).
   std::function<absl::StatusOr<Kernel>(const KernelSpec& spec)> create;
+  // Of several applications at once, which have the attributes, the number of
+  // operands and their types in common, and share what starting work costs.
+  // Null: they run one after the other.
+  std::function<absl::StatusOr<GroupKernel>(absl::Span<const KernelSpec> specs)>
+      create_group = nullptr;
   // What attributes leave to the device ("auto") is decided here, so that it
   // stands in the plan. Null: nothing is. Deterministic on one machine.
   std::function<void(const KernelSpec& spec, Attributes* attributes)> decide =
@@ -101,6 +110,10 @@ struct KernelDef {
   // way, once: a library has no other. Tests allow for it.
   bool rounds_to_inputs = false;
 };
+
+// Of one or more applications (see KernelDef::create_group).
+absl::StatusOr<GroupKernel> CreateGroupKernel(
+    const KernelDef& def, absl::Span<const KernelSpec> specs);
 
 // The kernels of one kind of device, by op name.
 struct KernelLibrary {

@@ -177,6 +177,9 @@ struct OpDef {
   bool has_side_effect = false;
   // Only inserted by placement, after SBP assignment: no signatures.
   bool physical = false;
+  // There is one for every variable or layer, and many have little to do:
+  // several may become one task (placement/passes/group_tasks.h).
+  bool may_group = false;
 
   std::vector<OpExample> examples;
 

@@ -22,6 +22,7 @@
 #include "placement/passes/autodiff.h"
 #include "placement/passes/bucket_collectives.h"
 #include "placement/passes/fuse.h"
+#include "placement/passes/group_tasks.h"
 #include "placement/passes/insert_boxing.h"
 #include "placement/passes/make_plan.h"
 #include "placement/passes/order_tasks.h"
@@ -209,22 +210,26 @@ absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate,
       SplitPerDevice(laid_out, cluster, options.data_credits, ops::FindOp));
   RETURN_IF_ERROR(
       log->Done("08_split_per_device", [&] { return TasksText(tasks); }));
-  // An order before buckets: they join what is ready at about the same time.
+  // An order before groups and buckets: they join what is ready at about the
+  // same time.
   ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
+  tasks = GroupTasks(std::move(tasks), cluster, ops::FindOp);
+  RETURN_IF_ERROR(
+      log->Done("09_group_tasks", [&] { return TasksText(tasks); }));
   tasks = BucketCollectives(std::move(tasks));
   RETURN_IF_ERROR(
-      log->Done("09_bucket_collectives", [&] { return TasksText(tasks); }));
+      log->Done("10_bucket_collectives", [&] { return TasksText(tasks); }));
   // Order before memory: lifetimes are intervals of the order.
   ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
   RETURN_IF_ERROR(
-      log->Done("10_order_tasks", [&] { return TasksText(tasks); }));
+      log->Done("11_order_tasks", [&] { return TasksText(tasks); }));
   ASSIGN_OR_RETURN(const MemoryPlan memory,
                    PlanMemory(tasks, cluster.num_devices()));
   // The plan comes last: its waits depend on what shares memory.
   Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
   plan.set_search_seconds(candidate.assignment.seconds);
   plan.set_search_lower_bound_seconds(candidate.assignment.lower_bound);
-  RETURN_IF_ERROR(log->Done("11_make_plan", [&] { return PlanText(plan); }));
+  RETURN_IF_ERROR(log->Done("12_make_plan", [&] { return PlanText(plan); }));
   const absl::Status valid = ValidatePlan(plan);
   if (!valid.ok()) {
     return absl::InternalError(

@@ -222,8 +222,8 @@ TEST(Compile, DumpsWhatThePassesChanged) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   for (const char* name :
        {"00_model", "01_autodiff", "02_append_optimizer", "05_assign_sbp",
-        "06_insert_boxing", "08_split_per_device", "09_bucket_collectives",
-        "11_make_plan"}) {
+        "06_insert_boxing", "08_split_per_device", "09_group_tasks",
+        "12_make_plan"}) {
     EXPECT_EQ(access(absl::StrCat(folder, "/", name, ".txt").c_str(), R_OK), 0)
         << name;
   }

@@ -159,6 +159,7 @@ OpDef BatchNormUpdateDef() {
   };
   def.mutates = {0, 1};
   def.has_side_effect = true;
+  def.may_group = true;
   for (int64_t groups : {1, 2, 3, 4}) {
     def.examples.push_back(
         {{{"groups", groups}, {"rows", int64_t{11}}, {"spatial", int64_t{6}}},

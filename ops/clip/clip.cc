@@ -43,6 +43,7 @@ absl::Status InferClipFactor(const OpCall& call,
 OpDef SquareNormDef() {
   OpDef def;
   def.name = "square_norm";
+  def.may_group = true;
   def.summary = "the sum of squares of all elements";
   def.inputs = {"x"};
   def.outputs = {"sum"};

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "ops/clip/clip_factor.h"
+#include "ops/cuda/block_shares.h"
 #include "ops/cuda/cuda_context.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/reduce.h"
@@ -17,14 +18,18 @@ int64_t NumBlocks(int64_t n) {
   return std::clamp<int64_t>((n + per_block - 1) / per_block, 1, kMost);
 }
 
-// Reads x once. In double: squares of large floats do not overflow.
+// Reads each x once. In double: squares of large floats do not overflow.
 template <typename T>
 __global__ void __launch_bounds__(kBlockThreads)
-    SquaresKernel(DeviceSpan<const T> x, DeviceSpan<double> sums) {
+    SquaresKernel(BlockShares shares, DeviceSpans<const T, kMostParts> xs,
+                  DeviceSpans<double, kMostParts> sums) {
   constexpr int kWidth = kVectorWidth<T>;
+  const BlockShares::Share share = shares.OfThisBlock();
+  const DeviceSpan<const T> x = xs.span[share.part];
+  const int64_t thread = share.block * kBlockThreads + threadIdx.x;
   const int64_t vectors = x.size() / kWidth;
   double sum = 0;
-  for (int64_t v = GridThread(); v < vectors; v += GridThreads()) {
+  for (int64_t v = thread; v < vectors; v += share.blocks * kBlockThreads) {
     const Vector<T, kWidth> values = x.template LoadVector<kWidth>(v * kWidth);
     for (int k = 0; k < kWidth; ++k) {
       const double value = ToFloat(values.element[k]);
@@ -32,39 +37,62 @@ __global__ void __launch_bounds__(kBlockThreads)
     }
   }
   // The last few, fewer than a vector.
-  const int64_t i = vectors * kWidth + GridThread();
+  const int64_t i = vectors * kWidth + thread;
   if (i < x.size()) {
     const double value = x.LoadFloat(i);
     sum += value * value;
   }
   sum = ReduceBlock(sum, Sum{}, 0.0);
-  if (threadIdx.x == 0) sums.Store(blockIdx.x, sum);
+  if (threadIdx.x == 0) sums.span[share.part].Store(share.block, sum);
 }
 
-// One block.
+// A block per part.
 __global__ void __launch_bounds__(kBlockThreads)
-    AddSumsKernel(DeviceSpan<const double> sums, DeviceSpan<float> y) {
+    AddSumsKernel(DeviceSpans<const double, kMostParts> sums,
+                  DeviceSpans<float, kMostParts> ys) {
+  const DeviceSpan<const double> of_part = sums.span[blockIdx.x];
   double sum = 0;
-  for (int64_t i = threadIdx.x; i < sums.size(); i += blockDim.x) {
-    sum += sums.Load(i);
+  for (int64_t i = threadIdx.x; i < of_part.size(); i += blockDim.x) {
+    sum += of_part.Load(i);
   }
   sum = ReduceBlock(sum, Sum{}, 0.0);
-  if (threadIdx.x == 0) y.Store(0, static_cast<float>(sum));
+  if (threadIdx.x == 0) {
+    ys.span[blockIdx.x].Store(0, static_cast<float>(sum));
+  }
 }
 
-absl::Status SquareNorm(const KernelContext& context) {
-  const TensorView& x = context.inputs[0];
-  const int64_t blocks = NumBlocks(x.slice.num_elements());
-  const DeviceSpan<double> sums(static_cast<double*>(context.workspace),
-                                blocks);
-  const cudaStream_t stream = context.cuda->stream();
-  RETURN_IF_ERROR(VisitElement(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    return Launch(SquaresKernel<T>, {dim3(blocks)}, stream,
-                  DeviceSpan<const T>(x), sums);
-  }));
-  return Launch(AddSumsKernel, {dim3(1)}, stream, sums,
-                DeviceSpan<float>(context.outputs[0]));
+template <typename T>
+absl::Status SquareNorms(absl::Span<const KernelContext> parts) {
+  BlockShares shares;
+  DeviceSpans<const T, kMostParts> xs;
+  DeviceSpans<double, kMostParts> sums;
+  DeviceSpans<const double, kMostParts> complete;
+  DeviceSpans<float, kMostParts> ys;
+  for (const KernelContext& part : parts) {
+    const DeviceSpan<const T> x(part.inputs[0]);
+    const int64_t blocks = NumBlocks(x.size());
+    const DeviceSpan<double> of_part(static_cast<double*>(part.workspace),
+                                     blocks);
+    shares.Add(blocks);
+    xs.Add(x);
+    sums.Add(of_part);
+    complete.Add(of_part);
+    ys.Add(DeviceSpan<float>(part.outputs[0]));
+  }
+  const cudaStream_t stream = parts[0].cuda->stream();
+  RETURN_IF_ERROR(
+      Launch(SquaresKernel<T>, shares.shape(), stream, shares, xs, sums));
+  return Launch(AddSumsKernel, {dim3(parts.size())}, stream, complete, ys);
+}
+
+absl::Status SquareNorm(absl::Span<const KernelContext> parts) {
+  return VisitElement(parts[0].inputs[0].dtype(), [&](auto zero) {
+    for (size_t i = 0; i < parts.size(); i += kMostParts) {
+      RETURN_IF_ERROR(
+          SquareNorms<decltype(zero)>(parts.subspan(i, kMostParts)));
+    }
+    return absl::OkStatus();
+  });
 }
 
 // `loss_scale` is empty if there is none.
@@ -84,7 +112,13 @@ KernelDef SquareNormCudaKernel() {
            static_cast<int64_t>(sizeof(double));
   };
   def.create = [](const KernelSpec&) -> absl::StatusOr<Kernel> {
-    return Kernel(SquareNorm);
+    return Kernel([](const KernelContext& context) {
+      return SquareNorm(absl::MakeConstSpan(&context, 1));
+    });
+  };
+  def.create_group =
+      [](absl::Span<const KernelSpec>) -> absl::StatusOr<GroupKernel> {
+    return GroupKernel(SquareNorm);
   };
   return def;
 }

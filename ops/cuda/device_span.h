@@ -102,6 +102,8 @@ template <typename T, int kMost>
 struct DeviceSpans {
   DeviceSpan<T> span[kMost];
   int count = 0;
+
+  void Add(DeviceSpan<T> next) { span[count++] = next; }
 };
 
 }  // namespace facet::ops

@@ -43,6 +43,7 @@ std::vector<Signature> Signatures(const OpCall& call, int) {
 OpDef ReduceSumDef() {
   OpDef def;
   def.name = "reduce_sum";
+  def.may_group = true;
   def.summary = "the sum of x along one dimension, which is removed";
   def.attributes = {{"axis", int64_t{0}, false, "the dimension"}};
   def.inputs = {"x"};

@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "ops/cuda/block_shares.h"
 #include "ops/cuda/cuda_context.h"
 #include "ops/cuda/launch.h"
 #include "ops/cuda/slice_index.h"
@@ -7,20 +10,33 @@
 #include "ops/sgd_update/device_state.h"
 #include "ops/sgd_update/rounding_stream.h"
 #include "ops/sgd_update/sgd_scalars.h"
+#include "ops/status_macros.h"
 #include "ops/stochastic_rounding.h"
 
 namespace facet::ops {
 namespace {
 
+// Of a part, what a block updates: four vectors per thread.
+constexpr int kWidth = kVectorWidth<float>;
+constexpr int64_t kBlockVectors = 4 * kBlockThreads;
+
 // Reads weight, velocity and gradient and writes the first two: 20 bytes and 7
 // operations per weight.
 __global__ void __launch_bounds__(kBlockThreads)
-    SgdKernel(SgdStep step, DeviceSgdScalars scalars, DeviceSpan<float> weight,
-              DeviceSpan<float> velocity, DeviceSpan<const float> gradient) {
+    SgdKernel(SgdStep step, DeviceSgdScalars scalars, BlockShares shares,
+              DeviceSpans<float, kMostParts> weights,
+              DeviceSpans<float, kMostParts> velocities,
+              DeviceSpans<const float, kMostParts> gradients) {
   if (!SgdOfThisRun(scalars, &step)) return;
-  constexpr int kWidth = kVectorWidth<float>;
+  const BlockShares::Share share = shares.OfThisBlock();
+  const DeviceSpan<float> weight = weights.span[share.part];
+  const DeviceSpan<float> velocity = velocities.span[share.part];
+  const DeviceSpan<const float> gradient = gradients.span[share.part];
   const int64_t vectors = weight.size() / kWidth;
-  for (int64_t v = GridThread(); v < vectors; v += GridThreads()) {
+  const int64_t first = share.block * kBlockVectors;
+  const int64_t end =
+      first + kBlockVectors < vectors ? first + kBlockVectors : vectors;
+  for (int64_t v = first + threadIdx.x; v < end; v += kBlockThreads) {
     const int64_t i = v * kWidth;
     Vector<float, kWidth> w = weight.LoadVector<kWidth>(i);
     Vector<float, kWidth> m = velocity.LoadVector<kWidth>(i);
@@ -31,8 +47,9 @@ __global__ void __launch_bounds__(kBlockThreads)
     weight.StoreVector<kWidth>(i, w);
     velocity.StoreVector<kWidth>(i, m);
   }
-  const int64_t i = vectors * kWidth + GridThread();
-  if (i >= weight.size()) return;
+  // The last few, fewer than a vector.
+  const int64_t i = vectors * kWidth + threadIdx.x;
+  if (share.block + 1 < share.blocks || i >= weight.size()) return;
   float w = weight.Load(i), m = velocity.Load(i);
   step(&w, &m, gradient.Load(i));
   weight.Store(i, w);
@@ -57,6 +74,14 @@ __global__ void __launch_bounds__(kBlockThreads)
   }
 }
 
+bool SameScalars(const DeviceSgdScalars& a, const DeviceSgdScalars& b) {
+  if (a.count != b.count) return false;
+  for (int i = 0; i < a.count; ++i) {
+    if (a.span[i].data() != b.span[i].data()) return false;
+  }
+  return true;
+}
+
 template <typename W, typename M>
 absl::Status UpdateRounded(const KernelContext& context, const SgdStep& step,
                            int64_t key) {
@@ -69,12 +94,53 @@ absl::Status UpdateRounded(const KernelContext& context, const SgdStep& step,
                 DeviceSpan<const float>(context.inputs[2]));
 }
 
-absl::Status Update(const KernelContext& context, const SgdStep& step) {
-  const DeviceSpan<float> weight(context.inputs[0]);
-  return Launch(SgdKernel, {dim3(context.cuda->BlocksFor(weight.size()))},
-                context.cuda->stream(), step, SgdScalarsOf(context, 3), weight,
-                DeviceSpan<float>(context.inputs[1]),
-                DeviceSpan<const float>(context.inputs[2]));
+// As many parts per launch as it can take, of those with the same scalars.
+absl::Status Update(absl::Span<const KernelContext> parts,
+                    const SgdStep& step) {
+  size_t next = 0;
+  while (next < parts.size()) {
+    const DeviceSgdScalars scalars = SgdScalarsOf(parts[next], 3);
+    const cudaStream_t stream = parts[next].cuda->stream();
+    BlockShares shares;
+    DeviceSpans<float, kMostParts> weights, velocities;
+    DeviceSpans<const float, kMostParts> gradients;
+    for (; next < parts.size() && !shares.full(); ++next) {
+      const KernelContext& part = parts[next];
+      if (!SameScalars(SgdScalarsOf(part, 3), scalars)) break;
+      const DeviceSpan<float> weight(part.inputs[0]);
+      if (weight.size() == 0) continue;
+      const int64_t vectors = weight.size() / kWidth;
+      shares.Add(
+          std::max<int64_t>(1, (vectors + kBlockVectors - 1) / kBlockVectors));
+      weights.Add(weight);
+      velocities.Add(DeviceSpan<float>(part.inputs[1]));
+      gradients.Add(DeviceSpan<const float>(part.inputs[2]));
+    }
+    if (shares.empty()) continue;
+    RETURN_IF_ERROR(Launch(SgdKernel, shares.shape(), stream, step, scalars,
+                           shares, weights, velocities, gradients));
+  }
+  return absl::OkStatus();
+}
+
+bool IsRounded(const KernelSpec& spec) {
+  return spec.inputs[0].dtype == DataType::kBFloat16 ||
+         spec.inputs[1].dtype == DataType::kBFloat16;
+}
+
+absl::StatusOr<Kernel> CreateRounded(const KernelSpec& spec) {
+  return Kernel([step = SgdConstants(spec.attributes),
+                 key = spec.attributes.Int("key")](
+                    const KernelContext& context) -> absl::Status {
+    if (context.inputs[0].slice.num_elements() == 0) return absl::OkStatus();
+    const bool half_weight = context.inputs[0].dtype() == DataType::kBFloat16;
+    const bool half_velocity = context.inputs[1].dtype() == DataType::kBFloat16;
+    if (half_weight && half_velocity) {
+      return UpdateRounded<BHalf, BHalf>(context, step, key);
+    }
+    return half_weight ? UpdateRounded<BHalf, float>(context, step, key)
+                       : UpdateRounded<float, BHalf>(context, step, key);
+  });
 }
 
 }  // namespace
@@ -82,19 +148,20 @@ absl::Status Update(const KernelContext& context, const SgdStep& step) {
 KernelDef SgdUpdateCudaKernel() {
   KernelDef def;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    return Kernel([step = SgdConstants(spec.attributes),
-                   key = spec.attributes.Int("key")](
-                      const KernelContext& context) -> absl::Status {
-      if (context.inputs[0].slice.num_elements() == 0) return absl::OkStatus();
-      const bool half_weight = context.inputs[0].dtype() == DataType::kBFloat16;
-      const bool half_velocity =
-          context.inputs[1].dtype() == DataType::kBFloat16;
-      if (half_weight && half_velocity) {
-        return UpdateRounded<BHalf, BHalf>(context, step, key);
-      }
-      if (half_weight) return UpdateRounded<BHalf, float>(context, step, key);
-      if (half_velocity) return UpdateRounded<float, BHalf>(context, step, key);
-      return Update(context, step);
+    if (IsRounded(spec)) return CreateRounded(spec);
+    return Kernel(
+        [step = SgdConstants(spec.attributes)](const KernelContext& context) {
+          return Update(absl::MakeConstSpan(&context, 1), step);
+        });
+  };
+  def.create_group =
+      [](absl::Span<const KernelSpec> specs) -> absl::StatusOr<GroupKernel> {
+    KernelDef alone;
+    alone.create = CreateRounded;
+    if (IsRounded(specs[0])) return CreateGroupKernel(alone, specs);
+    return GroupKernel([step = SgdConstants(specs[0].attributes)](
+                           absl::Span<const KernelContext> parts) {
+      return Update(parts, step);
     });
   };
   return def;

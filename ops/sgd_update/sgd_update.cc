@@ -46,6 +46,7 @@ OpDef SgdUpdateDef() {
   };
   def.mutates = {0, 1};
   def.has_side_effect = true;
+  def.may_group = true;
   const DataType f32 = DataType::kFloat32;
   const Attributes attributes = {{"momentum", 0.9}, {"weight_decay", 5e-4}};
   auto like = [&](Shape shape) {

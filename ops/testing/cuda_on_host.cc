@@ -50,43 +50,61 @@ class DeviceBuffers {
   std::map<const void*, void*> by_host_;
 };
 
-absl::Status RunOnHost(const KernelDef& def, const KernelSpec& planned,
-                       const KernelContext& host) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<CudaContext> cuda,
-                   CudaContext::Create(/*device=*/0, /*urgent=*/false));
-  KernelSpec spec = planned;
-  spec.cuda = cuda.get();
-  ASSIGN_OR_RETURN(const Kernel kernel, def.create(spec));
-  DeviceBuffers buffers;
+// Operands and workspace of one application, on the device.
+struct OnDevice {
   std::vector<TensorView> inputs, outputs;
+  KernelContext context;
+};
+
+absl::Status BringIn(const KernelDef& def, const KernelSpec& planned,
+                     const KernelContext& host, CudaContext* cuda,
+                     DeviceBuffers* buffers, OnDevice* device) {
   for (const TensorView& view : host.inputs) {
-    ASSIGN_OR_RETURN(inputs.emplace_back(), buffers.Of(view, true));
+    ASSIGN_OR_RETURN(device->inputs.emplace_back(), buffers->Of(view, true));
   }
   for (const TensorView& view : host.outputs) {
-    ASSIGN_OR_RETURN(outputs.emplace_back(), buffers.Of(view, false));
+    ASSIGN_OR_RETURN(device->outputs.emplace_back(), buffers->Of(view, false));
   }
+  device->context = host;
+  device->context.inputs = device->inputs;
+  device->context.outputs = device->outputs;
+  device->context.cuda = cuda;
+  if (def.workspace_bytes == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const int64_t bytes, def.workspace_bytes(planned));
+  ASSIGN_OR_RETURN(device->context.workspace, buffers->Allocate(bytes));
+  return absl::OkStatus();
+}
+
+absl::Status RunOnHost(const KernelDef& def, std::vector<KernelSpec> planned,
+                       absl::Span<const KernelContext> hosts) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<CudaContext> cuda,
+                   CudaContext::Create(/*device=*/0, /*urgent=*/false));
+  DeviceBuffers buffers;
+  std::vector<OnDevice> devices(hosts.size());
+  std::vector<KernelContext> contexts;
+  for (size_t i = 0; i < hosts.size(); ++i) {
+    RETURN_IF_ERROR(
+        BringIn(def, planned[i], hosts[i], cuda.get(), &buffers, &devices[i]));
+    contexts.push_back(devices[i].context);
+    planned[i].cuda = cuda.get();
+  }
+  ASSIGN_OR_RETURN(const GroupKernel kernel, CreateGroupKernel(def, planned));
   // The copies have left the host; the kernel's stream does not wait for them.
   RETURN_IF_CUDA_ERROR(cudaDeviceSynchronize());
-  KernelContext context = host;
-  context.inputs = inputs;
-  context.outputs = outputs;
-  context.cuda = cuda.get();
-  if (def.workspace_bytes != nullptr) {
-    ASSIGN_OR_RETURN(const int64_t bytes, def.workspace_bytes(planned));
-    ASSIGN_OR_RETURN(context.workspace, buffers.Allocate(bytes));
-  }
-  RETURN_IF_ERROR(kernel(context));
+  RETURN_IF_ERROR(kernel(contexts));
   RETURN_IF_CUDA_ERROR(cudaStreamSynchronize(cuda->stream()));
   auto copy_back = [](const TensorView& device, const TensorView& to) {
     return ToStatus(cudaMemcpy(to.data, device.data, to.slice.size_bytes(),
                                cudaMemcpyDeviceToHost),
                     "cudaMemcpy");
   };
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    RETURN_IF_ERROR(copy_back(inputs[i], host.inputs[i]));
-  }
-  for (size_t o = 0; o < outputs.size(); ++o) {
-    RETURN_IF_ERROR(copy_back(outputs[o], host.outputs[o]));
+  for (size_t i = 0; i < hosts.size(); ++i) {
+    for (size_t k = 0; k < hosts[i].inputs.size(); ++k) {
+      RETURN_IF_ERROR(copy_back(devices[i].inputs[k], hosts[i].inputs[k]));
+    }
+    for (size_t k = 0; k < hosts[i].outputs.size(); ++k) {
+      RETURN_IF_ERROR(copy_back(devices[i].outputs[k], hosts[i].outputs[k]));
+    }
   }
   return absl::OkStatus();
 }
@@ -99,8 +117,17 @@ KernelDef OnHost(const KernelDef& def) {
   if (def.create == nullptr) return on_host;
   on_host.create = [def](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([def, spec](const KernelContext& context) {
-      return RunOnHost(def, spec, context);
+      return RunOnHost(def, {spec}, absl::MakeConstSpan(&context, 1));
     });
+  };
+  if (def.create_group == nullptr) return on_host;
+  on_host.create_group =
+      [def](absl::Span<const KernelSpec> specs) -> absl::StatusOr<GroupKernel> {
+    return GroupKernel(
+        [def, specs = std::vector<KernelSpec>(specs.begin(), specs.end())](
+            absl::Span<const KernelContext> contexts) {
+          return RunOnHost(def, specs, contexts);
+        });
   };
   return on_host;
 }

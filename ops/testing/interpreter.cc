@@ -167,11 +167,6 @@ void CopyBox(const Region& region, const Shape& shape, bool to_box,
   }
 }
 
-bool SameBits(const HostValue& a, const HostValue& b) {
-  return a.slice().size_bytes() == b.slice().size_bytes() &&
-         std::memcmp(a.view().data, b.view().data, a.slice().size_bytes()) == 0;
-}
-
 absl::Status CheckEqualBits(const std::vector<HostValue>& shares) {
   for (size_t r = 1; r < shares.size(); ++r) {
     if (SameBits(shares[0], shares[r])) continue;
@@ -202,6 +197,11 @@ bool Contains(const std::vector<int>& list, int value) {
 }
 
 }  // namespace
+
+bool SameBits(const HostValue& a, const HostValue& b) {
+  return a.slice().size_bytes() == b.slice().size_bytes() &&
+         std::memcmp(a.view().data, b.view().data, a.slice().size_bytes()) == 0;
+}
 
 HostValue::HostValue(TensorSlice slice)
     : slice_(std::move(slice)), data_(Allocate(slice_.size_bytes())) {}

@@ -47,6 +47,9 @@ class HostValue {
   std::shared_ptr<void> data_;
 };
 
+// Of the same type and shape, with the same values to the last bit.
+bool SameBits(const HostValue& a, const HostValue& b);
+
 // The share of a whole value that rank `rank` of `k` holds under `sbp`. P(sum):
 // shares that add up to it and are not trivial (deterministic); P(max): each
 // element is at its value on one rank and smaller on the others.

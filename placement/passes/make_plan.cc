@@ -157,6 +157,7 @@ void AddTasks(const TaskGraph& tasks, const MemoryPlan& memory, Plan* plan) {
     to->set_part(from.origin.part);
     to->set_phase(std::string(ops::PhaseName(from.origin.phase)));
     to->set_predicted_seconds(from.predicted_seconds);
+    if (from.parts > 1) to->set_parts(from.parts);
   }
 }
 

@@ -43,6 +43,7 @@ struct LocalTask {
   int device = 0;
   ops::NodeId node = ops::kNone;  // Of the placed graph.
   std::string op;                 // Empty for a collective.
+  int parts = 1;                  // Applications of the op (GroupTasks).
   ops::Attributes attributes;
   LocalCollective collective;
   ops::StreamKind stream = ops::StreamKind::kCompute;

@@ -177,7 +177,10 @@ std::string PlanMutator::MutateTask(Plan* plan) {
   auto what = [&](const char* field) {
     return absl::StrCat(field, ": task ", t, " ", task->name());
   };
-  switch (Pick(8)) {
+  switch (Pick(9)) {
+    case 8:
+      task->set_parts(Pick(2) == 0 ? task->inputs_size() : Pick(5) - 1);
+      return what("parts");
     case 0:
       task->set_op(plan->tasks(Pick(plan->tasks_size())).op());
       return what("op");

@@ -54,6 +54,7 @@ std::string TaskText(const Plan& plan, absl::string_view number,
                     c.transition());
   } else {
     absl::StrAppend(&text, task.op(), "(", absl::StrJoin(operands, ", "), ")");
+    if (task.parts() > 1) absl::StrAppend(&text, " x", task.parts());
     const auto attributes = ReadAttributes(task);
     if (attributes.ok()) {
       for (const auto& [name, value] : attributes->values()) {

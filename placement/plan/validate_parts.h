@@ -47,9 +47,12 @@ class TaskChecker {
 
  private:
   absl::Status CheckReferences(int task) const;
-  absl::Status CheckKernel(int task);
-  absl::Status CheckLayouts(int task, const ops::OpDef& def) const;
-  absl::Status CheckShares(int task, const ops::OpDef& def,
+  absl::Status CheckParts(int task) const;
+  // `part`: the task, or one part of it.
+  absl::Status CheckKernel(int task, const Task& part);
+  absl::Status CheckLayouts(int task, const Task& part,
+                            const ops::OpDef& def) const;
+  absl::Status CheckShares(int task, const Task& part, const ops::OpDef& def,
                            const ops::Attributes& attributes);
   absl::Status CheckInPlace(int task, const ops::OpDef* def) const;
 

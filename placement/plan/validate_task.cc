@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "ops/graph/nd_sbp.h"
 #include "ops/status_macros.h"
 #include "placement/plan/attribute.h"
+#include "placement/plan/task_parts.h"
 #include "placement/plan/validate_parts.h"
 
 namespace facet::placement {
@@ -188,9 +190,9 @@ absl::Status TaskChecker::CheckInPlace(int t, const ops::OpDef* def) const {
   return absl::OkStatus();
 }
 
-absl::Status TaskChecker::CheckLayouts(int t, const ops::OpDef& def) const {
+absl::Status TaskChecker::CheckLayouts(int t, const Task& task,
+                                       const ops::OpDef& def) const {
   if (def.physical) return absl::OkStatus();  // They move any memory.
-  const Task& task = plan_.tasks(t);
   std::string shared;
   auto check = [&](const google::protobuf::RepeatedField<int32_t>& registers,
                    const std::vector<int>& listed, int last,
@@ -219,9 +221,9 @@ absl::Status TaskChecker::CheckLayouts(int t, const ops::OpDef& def) const {
                static_cast<int>(def.outputs.size()) - 1, "output");
 }
 
-absl::Status TaskChecker::CheckShares(int t, const ops::OpDef& def,
+absl::Status TaskChecker::CheckShares(int t, const Task& task,
+                                      const ops::OpDef& def,
                                       const ops::Attributes& attributes) {
-  const Task& task = plan_.tasks(t);
   std::vector<ops::TensorType> types;
   for (const auto* list : {&task.inputs(), &task.outputs()}) {
     for (int r : *list) {
@@ -296,8 +298,35 @@ absl::Status TaskChecker::CheckShares(int t, const ops::OpDef& def,
                    " these shares of its operands");
 }
 
-absl::Status TaskChecker::CheckKernel(int t) {
+absl::Status TaskChecker::CheckParts(int t) const {
   const Task& task = plan_.tasks(t);
+  const int parts = NumParts(task);
+  if (task.inputs_size() == 0 || task.inputs_size() % parts != 0 ||
+      task.outputs_size() % parts != 0) {
+    return TaskError(plan_, t, "has ", task.inputs_size(), " inputs and ",
+                     task.outputs_size(), " outputs for ", parts,
+                     " parts, which have as many each");
+  }
+  if (task.in_place_size() > 0) {
+    return TaskError(plan_, t,
+                     "has parts, whose outputs cannot lie over inputs");
+  }
+  // Parts may run at the same time.
+  const int inputs = task.inputs_size() / parts;
+  std::map<int, int> mutated;  // The part that does it, by register.
+  for (int i : task.mutates()) mutated[task.inputs(i)] = i / inputs;
+  for (int i = 0; i < task.inputs_size(); ++i) {
+    const auto it = mutated.find(task.inputs(i));
+    if (it != mutated.end() && it->second != i / inputs) {
+      return TaskError(plan_, t, "part ", it->second, " mutates ",
+                       RegisterLabel(plan_, it->first), ", which part ",
+                       i / inputs, " uses");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TaskChecker::CheckKernel(int t, const Task& task) {
   const ops::OpDef* def = lookup_(task.op());
   if (def == nullptr) {
     return TaskError(plan_, t, "unknown op \"", task.op(), "\"");
@@ -348,18 +377,28 @@ absl::Status TaskChecker::CheckKernel(int t) {
     return TaskError(plan_, t, "makes a variable, but not once");
   }
   RETURN_IF_ERROR(CheckInPlace(t, def));
-  RETURN_IF_ERROR(CheckLayouts(t, *def));
-  return CheckShares(t, *def, *attributes);
+  RETURN_IF_ERROR(CheckLayouts(t, task, *def));
+  return CheckShares(t, task, *def, *attributes);
 }
 
 absl::Status TaskChecker::Check(int t) {
   RETURN_IF_ERROR(CheckReferences(t));
   const Task& task = plan_.tasks(t);
-  if (!task.has_collective()) return CheckKernel(t);
-  if (!task.op().empty() || task.attributes_size() > 0 ||
+  if (task.parts() < 0) {
+    return TaskError(plan_, t, "has ", task.parts(), " parts");
+  }
+  if (!task.has_collective()) {
+    if (NumParts(task) == 1) return CheckKernel(t, task);
+    RETURN_IF_ERROR(CheckParts(t));
+    for (int part = 0; part < NumParts(task); ++part) {
+      RETURN_IF_ERROR(CheckKernel(t, PartOf(task, part)));
+    }
+    return absl::OkStatus();
+  }
+  if (!task.op().empty() || task.attributes_size() > 0 || task.parts() > 0 ||
       task.mutates_size() > 0 || task.workspace_bytes() > 0 || task.once()) {
     return TaskError(plan_, t,
-                     "a collective has no op, attributes, updates or "
+                     "a collective has no op, parts, attributes, updates or "
                      "workspace, and runs every step");
   }
   return CheckInPlace(t, nullptr);

@@ -385,7 +385,7 @@ std::vector<Fault> Faults() {
          TaskOf(p, "g")->set_workspace_bytes(64);
          TaskOf(p, "g")->set_workspace_offset(256);
        },
-       "a collective has no op, attributes, updates or workspace"},
+       "a collective has no op, parts, attributes, updates or "},
       {"collective without operands",
        [](Plan* p) { TaskOf(p, "g")->clear_inputs(); },
        "has 0 inputs and 1 outputs"},
@@ -479,6 +479,13 @@ std::vector<Fault> Faults() {
          TaskOf(p, "g")->mutable_collective()->add_counts(16);
        },
        "elements, its counts"},
+      {"parts of a collective", [](Plan* p) { TaskOf(p, "g")->set_parts(2); },
+       "a collective has no op, parts"},
+      {"a negative number of parts",
+       [](Plan* p) { TaskOf(p, "y")->set_parts(-1); }, "has -1 parts"},
+      {"operands that the parts cannot share",
+       [](Plan* p) { TaskOf(p, "update")->set_parts(3); },
+       "for 3 parts, which have as many each"},
       {"collective missing on a member",
        [](Plan* p) {
          Task* g = TaskOf(p, "g", 1);

@@ -9,6 +9,7 @@
 #include "glog/logging.h"
 #include "ops/status_macros.h"
 #include "placement/plan/attribute.h"
+#include "placement/plan/task_parts.h"
 
 namespace facet::runtime {
 namespace {
@@ -19,6 +20,16 @@ ops::Shape ToShape(const Repeated& dims) {
   for (int64_t dim : dims) shape.push_back(dim);
   return shape;
 }
+
+std::vector<ops::TensorSlice> SlicesOf(
+    absl::Span<const ops::TensorView> views) {
+  std::vector<ops::TensorSlice> slices;
+  for (const ops::TensorView& view : views) slices.push_back(view.slice);
+  return slices;
+}
+
+// To a cache line.
+int64_t AlignUp(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
@@ -56,13 +67,6 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
   };
   for (int id : task.inputs()) add(id, true);
   for (int id : task.outputs()) add(id, false);
-  runner.context_.workspace =
-      task.workspace_bytes() > 0 ? arena + task.workspace_offset() : nullptr;
-  runner.context_.seed = environment.seed;
-  runner.context_.data_source = environment.data_source;
-  runner.context_.fetch_sink = environment.fetch_sink;
-  runner.context_.cuda = stream->cuda();
-
   if (task.has_collective()) {
     CHECK(communicator != nullptr) << task.name();
     const placement::Collective& collective = task.collective();
@@ -91,27 +95,48 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
         absl::StrCat("task ", task.name(), ": op ", task.op(), " has no ",
                      device.kernels().device_kind, " kernel"));
   }
+  const int parts = placement::NumParts(task);
+  const size_t num_inputs = runner.inputs_.size() / parts;
+  const size_t num_outputs = runner.outputs_.size() / parts;
+  ops::KernelContext context;
+  context.seed = environment.seed;
+  context.data_source = environment.data_source;
+  context.fetch_sink = environment.fetch_sink;
+  context.cuda = stream->cuda();
   ops::KernelSpec spec;
   ASSIGN_OR_RETURN(spec.attributes, placement::ReadAttributes(task));
-  for (const ops::TensorView& view : runner.inputs_) {
-    spec.inputs.push_back(view.slice);
-  }
-  for (const ops::TensorView& view : runner.outputs_) {
-    spec.outputs.push_back(view.slice);
-  }
   spec.rank = task.rank();
   spec.num_ranks = task.num_ranks();
-  if (def->workspace_bytes != nullptr) {
-    ASSIGN_OR_RETURN(const int64_t needed, def->workspace_bytes(spec));
-    if (needed > task.workspace_bytes()) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "task %s needs a workspace of %d bytes on this machine, the plan has "
-          "%d: it was compiled for another machine; compile it again here",
-          task.name(), needed, task.workspace_bytes()));
+  std::vector<ops::KernelSpec> specs;
+  int64_t workspace_bytes = 0;
+  for (int part = 0; part < parts; ++part) {
+    // Of vectors that a move of the runner leaves where they are.
+    context.inputs = absl::MakeConstSpan(runner.inputs_)
+                         .subspan(part * num_inputs, num_inputs);
+    context.outputs = absl::MakeConstSpan(runner.outputs_)
+                          .subspan(part * num_outputs, num_outputs);
+    spec.inputs = SlicesOf(context.inputs);
+    spec.outputs = SlicesOf(context.outputs);
+    context.workspace = nullptr;
+    if (def->workspace_bytes != nullptr) {
+      spec.cuda = nullptr;
+      ASSIGN_OR_RETURN(const int64_t needed, def->workspace_bytes(spec));
+      if (needed > 0) {
+        context.workspace = arena + task.workspace_offset() + workspace_bytes;
+      }
+      workspace_bytes += parts > 1 ? AlignUp(needed) : needed;
     }
+    spec.cuda = stream->cuda();
+    specs.push_back(spec);
+    runner.parts_.push_back(context);
   }
-  spec.cuda = stream->cuda();
-  ASSIGN_OR_RETURN(runner.kernel_, def->create(spec));
+  if (workspace_bytes > task.workspace_bytes()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "task %s needs a workspace of %d bytes on this machine, the plan has "
+        "%d: it was compiled for another machine; compile it again here",
+        task.name(), workspace_bytes, task.workspace_bytes()));
+  }
+  ASSIGN_OR_RETURN(runner.kernel_, ops::CreateGroupKernel(*def, specs));
   return runner;
 }
 
@@ -123,10 +148,8 @@ absl::Status TaskRunner::Run(int64_t step) {
         rotating.base + step % rotating.credits * rotating.stride;
   }
   if (communicator_ != nullptr) return RunCollective();
-  context_.inputs = inputs_;
-  context_.outputs = outputs_;
-  context_.step = step;
-  return kernel_(context_);
+  for (ops::KernelContext& part : parts_) part.step = step;
+  return kernel_(parts_);
 }
 
 int TaskRunner::NonFiniteOutput() const {

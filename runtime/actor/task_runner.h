@@ -69,8 +69,8 @@ class TaskRunner {
   std::vector<ops::TensorView> outputs_;
   bool outputs_readable_ = false;  // By host code.
   std::vector<Rotating> rotating_;
-  ops::KernelContext context_;
-  ops::Kernel kernel_;  // Null for a collective.
+  std::vector<ops::KernelContext> parts_;  // None of a collective.
+  ops::GroupKernel kernel_;                // Null for a collective.
 
   Communicator* communicator_ = nullptr;
   placement::Collective::Kind collective_ = placement::Collective::INVALID;

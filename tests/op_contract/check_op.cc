@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -25,6 +26,7 @@ using ops::DataType;
 using ops::HostValue;
 using ops::OpDef;
 using ops::PrecisionRule;
+using ops::SameBits;
 using ops::Sbp;
 using ops::Signature;
 using ops::TensorType;
@@ -286,11 +288,6 @@ std::string Difference(const HostValue& got, const HostValue& want,
                       ", may differ by ", bound);
 }
 
-bool SameBits(const HostValue& a, const HostValue& b) {
-  return a.slice().size_bytes() == b.slice().size_bytes() &&
-         std::memcmp(a.view().data, b.view().data, a.slice().size_bytes()) == 0;
-}
-
 void CompareSharded(const Variant& variant, const ops::NdSignature& signature,
                     const ops::Mesh& mesh, bool rounds_to_inputs,
                     const Results& sharded, const Results& whole,
@@ -441,6 +438,48 @@ std::vector<std::string> CheckInPlace(const OpDef& def,
     errors.Add("output ", def.in_place[p].output, " over input ",
                def.in_place[p].input,
                ": no example has both, of the same size");
+  }
+  return errors.Take();
+}
+
+std::vector<std::string> CheckGroups(const OpDef& def,
+                                     const ops::KernelLibrary& kernels) {
+  Errors errors(def);
+  if (!def.may_group) return {};
+  std::map<std::string, std::vector<Variant>> by_kind;
+  for (Variant& variant : MakeVariants(def, errors.list())) {
+    std::string kind;
+    for (const auto& [name, value] : variant.attributes.values()) {
+      absl::StrAppend(&kind, name, "=", ops::AttributeToString(value), ";");
+    }
+    for (const auto* types : {&variant.inputs, &variant.outputs}) {
+      for (const TensorType& type : *types) {
+        absl::StrAppend(&kind, ops::DataTypeName(type.dtype), ",");
+      }
+      absl::StrAppend(&kind, "->");
+    }
+    by_kind[kind].push_back(std::move(variant));
+  }
+  for (const auto& [kind, variants] : by_kind) {
+    constexpr size_t kParts = 50;
+    std::vector<Variant> parts;
+    while (parts.size() < kParts) {
+      parts.insert(parts.end(), variants.begin(), variants.end());
+    }
+    const auto group = RunGroup(def, parts, kernels);
+    if (!group.ok()) {
+      errors.Add(kind, " as a group: ", group.status().message());
+      continue;
+    }
+    for (size_t part = 0; part < parts.size(); ++part) {
+      const auto alone = RunWhole(def, parts[part], {}, kernels);
+      if (!alone.ok()) {
+        errors.Add(parts[part].name, ": ", alone.status().message());
+        break;
+      }
+      CompareBits(absl::StrCat(parts[part].name, " as part ", part), *alone,
+                  (*group)[part], &errors);
+    }
   }
   return errors.Take();
 }

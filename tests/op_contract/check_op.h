@@ -33,6 +33,12 @@ std::vector<std::string> CheckSignatures(const ops::OpDef& def,
 std::vector<std::string> CheckInPlace(const ops::OpDef& def,
                                       const ops::KernelLibrary& kernels);
 
+// Examples of one kind, often enough repeated to be of several launches, give
+// the same bits as the parts of one task. Nothing to check for ops that are
+// never grouped.
+std::vector<std::string> CheckGroups(const ops::OpDef& def,
+                                     const ops::KernelLibrary& kernels);
+
 // The gradient rule gives every floating input of every example a gradient of
 // its type, or none, in float32 and in half.
 std::vector<std::string> CheckGradientRule(const ops::OpDef& def,

@@ -48,6 +48,10 @@ TEST_P(OpContract, SameBitsAgainAndInPlace) {
   ExpectNone(CheckInPlace(op(), kernels()));
 }
 
+TEST_P(OpContract, SameBitsAsPartOfATask) {
+  ExpectNone(CheckGroups(op(), kernels()));
+}
+
 TEST_P(OpContract, GradientRuleFitsItsInputs) {
   ExpectNone(CheckGradientRule(op(), ops::FindOpOrGiven));
 }

@@ -16,6 +16,7 @@ namespace {
 
 using ops::HostValue;
 using ops::NdSbp;
+using ops::SameBits;
 
 // Any step but the first, so that its number can matter.
 constexpr int64_t kStep = 3;
@@ -204,6 +205,81 @@ absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
   }
   if (!sink.received().empty()) {
     RETURN_IF_ERROR(JoinFetched(sink, signature.inputs[0], mesh, &results));
+  }
+  return results;
+}
+
+absl::StatusOr<std::vector<Results>> RunGroup(
+    const ops::OpDef& def, const std::vector<Variant>& parts,
+    const ops::KernelLibrary& kernels) {
+  const ops::KernelDef* kernel_def = kernels.find(def.name);
+  if (kernel_def == nullptr) {
+    return absl::NotFoundError(absl::StrCat("op ", def.name, " has no kernel"));
+  }
+  struct Part {
+    std::vector<HostValue> inputs, outputs;
+    std::vector<ops::TensorView> input_views, output_views;
+    HostValue workspace;
+  };
+  auto is_mutated = [&](int input) {
+    return std::count(def.mutates.begin(), def.mutates.end(), input) > 0;
+  };
+  std::vector<Part> values;
+  std::vector<ops::KernelSpec> specs;
+  for (const Variant& variant : parts) {
+    Part part;
+    part.inputs = MakeInputs(variant);
+    for (size_t i = 0; i < part.inputs.size(); ++i) {
+      if (variant.inputs[i].shape.rank() > 0 || is_mutated(i)) continue;
+      for (const Part& earlier : values) {
+        if (SameBits(earlier.inputs[i], part.inputs[i])) {
+          part.inputs[i] = earlier.inputs[i];
+          break;
+        }
+      }
+    }
+    ops::KernelSpec spec;
+    spec.attributes = variant.attributes;
+    for (const HostValue& input : part.inputs) {
+      spec.inputs.push_back(input.slice());
+      part.input_views.push_back(input.view());
+    }
+    for (const ops::TensorType& type : variant.outputs) {
+      part.outputs.emplace_back(WholeSlice(type));
+      spec.outputs.push_back(part.outputs.back().slice());
+      part.output_views.push_back(part.outputs.back().view());
+    }
+    if (kernel_def->workspace_bytes != nullptr) {
+      ASSIGN_OR_RETURN(const int64_t bytes, kernel_def->workspace_bytes(spec));
+      part.workspace =
+          HostValue::Whole({ops::DataType::kFloat32, {(bytes + 3) / 4}});
+    }
+    specs.push_back(std::move(spec));
+    values.push_back(std::move(part));
+  }
+  std::vector<ops::KernelContext> contexts;
+  for (const Part& part : values) {
+    ops::KernelContext context;
+    context.inputs = part.input_views;
+    context.outputs = part.output_views;
+    context.workspace = part.workspace.view().data;
+    context.step = kStep;
+    context.seed = kSeed;
+    contexts.push_back(context);
+  }
+  ASSIGN_OR_RETURN(const ops::GroupKernel kernel,
+                   ops::CreateGroupKernel(*kernel_def, specs));
+  RETURN_IF_ERROR(kernel(contexts));
+  std::vector<Results> results;
+  for (const Part& part : values) {
+    Results& of_part = results.emplace_back();
+    for (size_t o = 0; o < part.outputs.size(); ++o) {
+      of_part.values[absl::StrCat("output ", o)] = part.outputs[o];
+    }
+    for (int m : def.mutates) {
+      if (m >= static_cast<int>(part.inputs.size())) continue;
+      of_part.values[absl::StrCat("mutated input ", m)] = part.inputs[m];
+    }
   }
   return results;
 }

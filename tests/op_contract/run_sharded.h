@@ -1,5 +1,5 @@
-// One application of an op over the devices of a mesh: takes shares, runs the
-// kernel once per rank, joins what came out.
+// Applications of an op: one on a device, one over the devices of a mesh (takes
+// shares, runs the kernel once per rank, joins what came out), several at once.
 #ifndef FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
 #define FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
 
@@ -36,6 +36,13 @@ absl::StatusOr<Results> RunSharded(const ops::OpDef& def,
                                    const ops::NdSignature& signature,
                                    const ops::Mesh& mesh,
                                    const ops::KernelLibrary& kernels);
+
+// As the parts of one task, which have attributes and the number and types of
+// operands in common. Scalars that are the same are one operand of all parts,
+// as a plan has them. By part.
+absl::StatusOr<std::vector<Results>> RunGroup(
+    const ops::OpDef& def, const std::vector<Variant>& parts,
+    const ops::KernelLibrary& kernels);
 
 }  // namespace facet::tests
 
