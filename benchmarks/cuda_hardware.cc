@@ -39,6 +39,9 @@ placement::Hardware CudaHardware(const runtime::CudaDeviceInfo& device) {
   hardware->set_name("cuda");
   hardware->set_float32_flops_per_second(flops.float32 * cycles);
   hardware->set_half_flops_per_second(flops.half * cycles);
+  // TF32: none before Ampere, then half of it.
+  hardware->set_rounded_flops_per_second(
+      device.compute_capability < 80 ? 0 : flops.half * cycles / 2);
   hardware->set_memory_bytes_per_second(device.memory_bytes_per_second);
   // What the driver and others have taken is not there.
   hardware->set_memory_bytes(device.free_bytes);

@@ -30,6 +30,8 @@ struct DeviceSpec {
   // Sustained rates of one device, for the cost model.
   double float32_flops_per_second = 1e11;
   double half_flops_per_second = 1e11;
+  // Of float32 products whose factors may be rounded (TF32); 0: as float32.
+  double rounded_flops_per_second = 0;
   double memory_bytes_per_second = 20e9;
   double launch_seconds = 2e-6;  // Fixed cost of starting one task.
   // By operator; of those that are not here: 1.

@@ -11,6 +11,7 @@
 #include "ops/expect_type.h"
 #include "ops/gradient.h"
 #include "ops/l2_normalize/eps_attribute.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_def.h"
 #include "ops/sgd_update/optimizer_operands.h"
 #include "ops/status_macros.h"
@@ -92,11 +93,15 @@ absl::Status Gradient(GradientContext* context) {
     context->set_input_gradient(0, dx[0]);
   }
   if (context->wants_input_gradient(1)) {
-    ASSIGN_OR_RETURN(std::vector<TensorId> dwn,
-                     context->Add("matmul", {dy, x}, {{"transpose_a", true}}));
+    const bool may_round = context->attributes().Bool(kMayRound);
+    const double eps = context->attributes().Float("eps");
+    ASSIGN_OR_RETURN(
+        std::vector<TensorId> dwn,
+        context->Add("matmul", {dy, x},
+                     {{"transpose_a", true}, {kMayRound, may_round}}));
     ASSIGN_OR_RETURN(
         std::vector<TensorId> dw,
-        context->Add("l2_normalize_grad", {dwn[0], w}, context->attributes()));
+        context->Add("l2_normalize_grad", {dwn[0], w}, {{"eps", eps}}));
     context->set_input_gradient(1, dw[0]);
   }
   return absl::OkStatus();
@@ -119,7 +124,7 @@ OpDef CosineLinearDef() {
   OpDef def;
   def.name = "cosine_linear";
   def.summary = "cosines of x with every row of w, times the norm of x";
-  def.attributes = {EpsAttribute()};
+  def.attributes = {EpsAttribute(), MayRoundAttribute()};
   def.inputs = {"x", "w"};
   def.outputs = {"y"};
   def.infer = InferForward;
@@ -144,7 +149,7 @@ OpDef CosineLinearGradInputDef() {
   OpDef def;
   def.name = "cosine_linear_grad_input";
   def.summary = "gradient of cosine_linear by x";
-  def.attributes = {EpsAttribute()};
+  def.attributes = {EpsAttribute(), MayRoundAttribute()};
   def.inputs = {"dy", "w"};
   def.outputs = {"dx"};
   def.infer = InferGradInput;
@@ -169,6 +174,7 @@ OpDef CosineLinearSgdDef() {
   def.summary = "gradient of cosine_linear by w and the optimizer's step";
   def.attributes = UpdateAttributes();
   def.attributes.push_back(EpsAttribute());
+  def.attributes.push_back(MayRoundAttribute());
   def.inputs = {"w",   "momentum", "x", "dy", "learning_rate", "gradient_scale",
                 "skip"};
   def.num_optional_inputs = 2;

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "glog/logging.h"
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
@@ -155,6 +157,19 @@ TEST(CosineLinearTest, LargeTiles) {
   ExpectMatchesReference(ForwardCase(n, c, d), Cosines);
   ExpectMatchesReference(GradInputCase(n, c, d), GradInput);
   ExpectMatchesReference(SgdCase(n, c, d, 1), Sgd);
+}
+
+// Rounding errors have random signs: of 512 products they add up to a few of
+// the largest.
+TEST(CosineLinearTest, ValuesOfRoundedFactors) {
+  for (auto& [op_case, reference] : std::vector<std::pair<OpCase, Reference>>{
+           {ForwardCase(16, 300, 512), Cosines},
+           {GradInputCase(16, 300, 512), GradInput},
+           {SgdCase(16, 300, 512, 1), Sgd}}) {
+    op_case.attributes.Set(kMayRound, true);
+    op_case.tolerance = 0x1p-9;
+    ExpectMatchesReference(op_case, reference);
+  }
 }
 
 TEST(CosineLinearTest, Gradient) {

@@ -11,7 +11,8 @@
 //
 // which is the least there is, but for x and dx [N, D], once per tile. An A100
 // does 10 operations in float32 for every byte: from 20 rows on (N; the update:
-// 80) the products are what takes time.
+// 80) the products are what takes time. With may_round it does 80, and only
+// beyond 160 rows (640) it is bound by them.
 #include "ops/cosine_linear/device_tiles.h"
 #include "ops/cosine_linear/device_update.h"
 #include "ops/cuda/cuda_context.h"
@@ -20,6 +21,7 @@
 #include "ops/cuda/warp_per_row.h"
 #include "ops/kernel.h"
 #include "ops/l2_normalize/device_normalize.h"
+#include "ops/may_round_attribute.h"
 #include "ops/sgd_update/device_sgd.h"
 #include "ops/sgd_update/device_state.h"
 #include "ops/sgd_update/rounding_stream.h"
@@ -33,6 +35,7 @@ namespace {
 struct Head {
   cublasContext* cublas = nullptr;
   float eps = 0;
+  bool may_round = false;
   // Of the update.
   SgdStep constants;
   int64_t key = 0;  // Of the rounding.
@@ -42,6 +45,7 @@ absl::StatusOr<Head> MakeHead(const KernelSpec& spec) {
   Head head;
   ASSIGN_OR_RETURN(head.cublas, spec.cuda->cublas());
   head.eps = static_cast<float>(spec.attributes.Float("eps"));
+  head.may_round = spec.attributes.Bool(kMayRound);
   return head;
 }
 
@@ -72,6 +76,7 @@ absl::Status Forward(const Head& head, const KernelContext& context) {
   const TensorView& x = context.inputs[0];
   const TensorView& y = context.outputs[0];
   GemmCall call;
+  call.may_round = head.may_round;
   call.m = x.shape()[0];
   call.k = x.shape()[1];
   call.a = {x.data, x.dtype(), call.k};
@@ -91,6 +96,7 @@ absl::Status GradInput(const Head& head, const KernelContext& context) {
   const TensorView& dy = context.inputs[0];
   const TensorView& dx = context.outputs[0];
   GemmCall call;
+  call.may_round = head.may_round;
   call.m = dx.shape()[0];
   call.n = dx.shape()[1];
   call.c = {dx.data, dx.dtype(), call.n};
@@ -137,8 +143,8 @@ absl::Status Update(const Head& head, const KernelContext& context) {
                     momentum.Part(begin, count));
     });
   };
-  return ForGradientTiles(head.cublas, context.inputs[2], context.inputs[3],
-                          context.workspace, update);
+  return ForGradientTiles(head.cublas, head.may_round, context.inputs[2],
+                          context.inputs[3], context.workspace, update);
 }
 
 // `w`: the number of input w.

@@ -22,14 +22,15 @@ namespace facet::ops {
 // returns a Status, gets the rows of dy^T x of the tile's classes. x [N, D], dy
 // [N, C]; `workspace` is that of DeviceTiles(C, D).
 template <typename Body>
-absl::Status ForGradientTiles(cublasContext* cublas, const TensorView& x,
-                              const TensorView& dy, void* workspace,
-                              const Body& body) {
+absl::Status ForGradientTiles(cublasContext* cublas, bool may_round,
+                              const TensorView& x, const TensorView& dy,
+                              void* workspace, const Body& body) {
   const int64_t c = dy.shape()[1], d = x.shape()[1];
   const DeviceTiles tiles(c, d);
   return tiles.ForEach([&](Range classes) -> absl::Status {
     const DeviceSpan<float> products = tiles.Matrix(workspace, classes.size());
     GemmCall call;
+    call.may_round = may_round;
     call.m = classes.size();
     call.n = d;
     call.k = x.shape()[0];

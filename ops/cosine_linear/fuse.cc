@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ops/may_round_attribute.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
@@ -197,11 +198,17 @@ absl::Status Rewrite(const Pattern& p, FusionContext* context) {
     context->Drop(old);
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(replace(p.forward, "cosine_linear", {x, w}, {{"eps", eps}}));
+  // Each product keeps its precision.
+  auto may_round = [&](NodeId matmul) {
+    return context->graph().nodes[matmul].attributes.Bool(kMayRound);
+  };
+  RETURN_IF_ERROR(replace(p.forward, "cosine_linear", {x, w},
+                          {{"eps", eps}, {kMayRound, may_round(p.forward)}}));
   std::string what = "cosine_linear";
   if (p.grad_input != kNone) {
-    RETURN_IF_ERROR(replace(p.grad_input, "cosine_linear_grad_input", {p.dy, w},
-                            {{"eps", eps}}));
+    RETURN_IF_ERROR(
+        replace(p.grad_input, "cosine_linear_grad_input", {p.dy, w},
+                {{"eps", eps}, {kMayRound, may_round(p.grad_input)}}));
     absl::StrAppend(&what, ", cosine_linear_grad_input");
   }
   if (p.sgd != kNone) {
@@ -212,6 +219,7 @@ absl::Status Rewrite(const Pattern& p, FusionContext* context) {
     inputs.insert(gradient, x);
     Attributes attributes = sgd.attributes;
     attributes.Set("eps", eps);
+    attributes.Set(kMayRound, may_round(p.weight_product));
     RETURN_IF_ERROR(
         replace(p.sgd, p.update->fused, inputs, std::move(attributes)));
     for (NodeId square_norm : p.square_norms) {

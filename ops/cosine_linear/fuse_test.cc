@@ -10,6 +10,7 @@
 #include "ops/cpu_kernels.h"
 #include "ops/gradient.h"
 #include "ops/graph_builder.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
 #include "ops/testing/given_op.h"
 #include "ops/testing/interpreter.h"
@@ -63,7 +64,7 @@ class ClassLayer {
       w_ = Add(lazy ? "gather_rows_lazily" : "gather_rows", gathered);
     }
     const TensorId wn = Add("l2_normalize", {w_});
-    y_ = Add("matmul", {x_, wn}, {{"transpose_b", true}});
+    y_ = Add("matmul", {x_, wn}, {{"transpose_b", true}, {kMayRound, true}});
     Report("y", y_);
     if (fetch) Report("wn", wn);
     if (!train) return;
@@ -123,6 +124,14 @@ class ClassLayer {
       if (node.op == op) return true;
     }
     return false;
+  }
+
+  // Of the first node of this op.
+  Attributes AttributesOf(absl::string_view op) const {
+    for (const Node& node : graph_.nodes) {
+      if (node.op == op) return node.attributes;
+    }
+    return {};
   }
 
   // After `steps` steps: what is fetched, the weights and their momentum.
@@ -247,6 +256,7 @@ TEST(FuseCosineLinearTest, Training) {
   for (const char* op :
        {"cosine_linear", "cosine_linear_grad_input", "cosine_linear_sgd"}) {
     EXPECT_TRUE(layer.Has(op)) << op;
+    EXPECT_TRUE(layer.AttributesOf(op).Bool(kMayRound)) << op;
   }
 }
 

@@ -6,6 +6,7 @@
 #include "ops/expect_stored.h"
 #include "ops/expect_type.h"
 #include "ops/l2_normalize/eps_attribute.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_def.h"
 #include "ops/row_list.h"
 #include "ops/sgd_update/optimizer_operands.h"
@@ -103,6 +104,7 @@ OpDef Common(absl::string_view summary, bool lazy) {
   def.summary = std::string(summary);
   def.attributes = UpdateAttributes();
   def.attributes.push_back(EpsAttribute());
+  def.attributes.push_back(MayRoundAttribute());
   def.inputs = {"w", "momentum"};
   if (lazy) def.inputs.insert(def.inputs.end(), {"updated", "history"});
   def.inputs.insert(def.inputs.end(), {"rows", "x", "dy", "learning_rate",

@@ -16,6 +16,7 @@
 #include "ops/cuda/row_list_index.h"
 #include "ops/cuda/warp_per_row.h"
 #include "ops/kernel.h"
+#include "ops/may_round_attribute.h"
 #include "ops/sgd_update/device_sgd.h"
 #include "ops/sgd_update/device_state.h"
 #include "ops/sgd_update/rounding_stream.h"
@@ -31,6 +32,7 @@ struct Update {
   cublasContext* cublas = nullptr;
   SgdStep constants;
   float eps = 0;
+  bool may_round = false;
   int64_t key = 0;  // Of the rounding.
 };
 
@@ -92,9 +94,9 @@ absl::Status UpdateListed(const Update& update, const KernelContext& context,
                     DeviceSpan<const int32_t>(rows));
     });
   };
-  return ForGradientTiles(update.cublas, context.inputs[kRows<kLazy> + 1],
-                          context.inputs[kRows<kLazy> + 2], context.workspace,
-                          update_tile);
+  return ForGradientTiles(
+      update.cublas, update.may_round, context.inputs[kRows<kLazy> + 1],
+      context.inputs[kRows<kLazy> + 2], context.workspace, update_tile);
 }
 
 template <bool kLazy>
@@ -110,6 +112,7 @@ KernelDef UpdateKernel() {
     ASSIGN_OR_RETURN(update.cublas, spec.cuda->cublas());
     update.constants = SgdConstants(spec.attributes);
     update.eps = static_cast<float>(spec.attributes.Float("eps"));
+    update.may_round = spec.attributes.Bool(kMayRound);
     update.key = spec.attributes.Int("key");
     return Kernel([update](const KernelContext& context) -> absl::Status {
       const RandomStream rounding = RoundingStream(context, update.key);

@@ -1,5 +1,5 @@
-// Gemm: products of row-major matrices by cuBLAS, in float32 arithmetic and the
-// same bits each time. Float32 operands stay float32: no TF32.
+// Gemm: products of row-major matrices by cuBLAS, with sums in float32 and the
+// same bits each time.
 #ifndef FACET_OPS_CUDA_GEMM_H_
 #define FACET_OPS_CUDA_GEMM_H_
 
@@ -48,6 +48,9 @@ struct GemmCall {
   GemmOperand a, b;
   GemmResult c;
   float alpha = 1, beta = 0;
+  // Float32 operands may be rounded to TF32 (ops/may_round_attribute.h);
+  // else they stay as they are.
+  bool may_round = false;
 };
 
 // Enqueues it. `workspace`: GemmWorkspaceBytes(m, n), aligned as kernels get

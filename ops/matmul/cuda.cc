@@ -6,6 +6,7 @@
 #include "ops/cuda/gemm.h"
 #include "ops/fill/device_fill.h"
 #include "ops/kernel.h"
+#include "ops/may_round_attribute.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
@@ -24,6 +25,7 @@ absl::StatusOr<Kernel> Create(const KernelSpec& spec) {
   call.c = {nullptr, y.dtype, y.shape[1]};
   call.m = y.shape[0];
   call.n = y.shape[1];
+  call.may_round = spec.attributes.Bool(kMayRound);
   call.k = spec.inputs[0].shape[call.a.transposed ? 0 : 1];
   if (call.k == 0) {
     // Sums of nothing, which cuBLAS leaves to the caller.

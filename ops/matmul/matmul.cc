@@ -2,6 +2,7 @@
 // cpu.cc.
 #include "absl/strings/str_cat.h"
 #include "ops/gradient.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_def.h"
 #include "ops/status_macros.h"
 
@@ -59,12 +60,14 @@ absl::Status Gradient(GradientContext* context) {
   const TensorId dy = context->output_gradient(0);
   const bool transpose_a = context->attributes().Bool("transpose_a");
   const bool transpose_b = context->attributes().Bool("transpose_b");
+  const bool may_round = context->attributes().Bool(kMayRound);
   auto product = [&](int input, TensorId left, bool transpose_left,
                      TensorId right, bool transpose_right) -> absl::Status {
     ASSIGN_OR_RETURN(std::vector<TensorId> gradient,
                      context->Add("matmul", {left, right},
                                   {{"transpose_a", transpose_left},
-                                   {"transpose_b", transpose_right}}));
+                                   {"transpose_b", transpose_right},
+                                   {kMayRound, may_round}}));
     context->set_input_gradient(input, gradient[0]);
     return absl::OkStatus();
   };
@@ -95,7 +98,8 @@ OpDef MatmulDef() {
   def.name = "matmul";
   def.summary = "matrix product";
   def.attributes = {{"transpose_a", false, false, "a is [K, M], not [M, K]"},
-                    {"transpose_b", false, false, "b is [N, K], not [K, N]"}};
+                    {"transpose_b", false, false, "b is [N, K], not [K, N]"},
+                    MayRoundAttribute()};
   def.inputs = {"a", "b"};
   def.outputs = {"y"};
   def.infer = Infer;

@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/graph_builder.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
@@ -46,6 +47,26 @@ TEST(MatmulTest, ValuesOfAllTransposes) {
       ExpectMatchesReference(Case(33, 65, 130, ta, tb), Reference);
       ExpectMatchesReference(Case(1, 1, 1, ta, tb), Reference);
     }
+  }
+}
+
+// Only who says so gets rounded factors. Rounding errors have random signs: of
+// 130 products they add up to a few of the largest.
+TEST(MatmulTest, FactorsAreRoundedOnlyIfTheyMayBe) {
+  OpCase op_case = Case(33, 65, 130, false, true);
+  op_case.attributes.Set(kMayRound, true);
+  op_case.tolerance = 0x1p-9;
+  ExpectMatchesReference(op_case, Reference);
+  const OpDef& def = *FindOp("matmul");
+  for (const KernelLibrary* kernels : LibrariesToTest("matmul")) {
+    SCOPED_TRACE(std::string(kernels->device_kind));
+    const HostValue a = HostValue::Whole({DataType::kFloat32, {1, 1}});
+    const HostValue b = HostValue::Whole({DataType::kFloat32, {1, 1}});
+    a.as<float>()[0] = 1 + 0x1p-12f;
+    b.as<float>()[0] = 3;
+    const auto y = RunOp(def, {}, {a, b}, {a.slice()}, RunOptions(), *kernels);
+    ASSERT_TRUE(y.ok()) << y.status();
+    EXPECT_EQ((*y)[0].as<float>()[0], 3 + 3 * 0x1p-12f);
   }
 }
 

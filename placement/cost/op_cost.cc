@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ops/graph/nd_sbp.h"
+#include "ops/may_round_attribute.h"
 
 namespace facet::placement {
 namespace {
@@ -16,6 +17,10 @@ std::vector<ops::TensorType> LocalTypes(absl::Span<const ops::TensorType> types,
     local[i].shape = ops::LocalRegion(local[i].shape, sbps[i], mesh, 0).shape;
   }
   return local;
+}
+
+bool MayRound(const ops::Attributes& attributes) {
+  return attributes.Has(ops::kMayRound) && attributes.Bool(ops::kMayRound);
 }
 
 }  // namespace
@@ -32,11 +37,17 @@ double LocalOpSeconds(const ops::OpDef& def, const ops::OpCall& local,
       it != device.op_rates.end()) {
     factors = it->second;
   }
+  double flops_per_second =
+      device.flops_per_second(dtype) *
+      (ops::IsHalf(dtype) ? factors.half : factors.float32);
+  if (!ops::IsHalf(dtype) && MayRound(local.attributes) &&
+      device.rounded_flops_per_second > 0) {
+    // By tensor cores, as half precision.
+    flops_per_second = device.rounded_flops_per_second * factors.half;
+  }
   return device.launch_seconds +
          std::max(
-             cost.flops /
-                 (device.flops_per_second(dtype) *
-                  (ops::IsHalf(dtype) ? factors.half : factors.float32)),
+             cost.flops / flops_per_second,
              cost.bytes / (device.memory_bytes_per_second * factors.memory));
 }
 

@@ -1,6 +1,7 @@
 #include "placement/cost/op_cost.h"
 
 #include "gtest/gtest.h"
+#include "ops/may_round_attribute.h"
 
 namespace facet::placement {
 namespace {
@@ -61,6 +62,21 @@ TEST(OpCostTest, HalfRunsAtTheHalfRate) {
   for (DataType half : {DataType::kFloat16, DataType::kBFloat16}) {
     EXPECT_DOUBLE_EQ(Seconds(Product(half, 1000), kWhole, 1), 1e-3 + 2e7 / 4e9);
   }
+}
+
+TEST(OpCostTest, ProductsThatMayRoundRunAtTheirRateIfThereIsOne) {
+  DeviceSpec device = RoundDevice();
+  device.op_rates["matmul_like"] = {.float32 = 2, .half = 0.5};
+  auto seconds = [&](DataType dtype) {
+    const Call call = Product(dtype, 1000);
+    return LocalOpSeconds(MatmulLike(),
+                          {{{ops::kMayRound, true}}, call.inputs, call.outputs},
+                          device);
+  };
+  EXPECT_DOUBLE_EQ(seconds(DataType::kFloat32), 1e-3 + 2e7 / 2e9);
+  device.rounded_flops_per_second = 10e9;
+  EXPECT_DOUBLE_EQ(seconds(DataType::kFloat32), 1e-3 + 2e7 / 5e9);
+  EXPECT_DOUBLE_EQ(seconds(DataType::kFloat16), 1e-3 + 2e7 / 2e9);
 }
 
 TEST(OpCostTest, AnOperatorsOwnRatesCountForItAlone) {

@@ -88,11 +88,13 @@ absl::Status ValidateHardware(const Hardware& h) {
     }
   }
   if (h.memory_bytes() < 0 || h.launch_seconds() < 0 ||
-      h.eager().issue_seconds() < 0 || h.devices_per_host() < 1) {
+      h.eager().issue_seconds() < 0 || h.devices_per_host() < 1 ||
+      h.rounded_flops_per_second() < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "memory_bytes is ", h.memory_bytes(), ", launch_seconds ",
-        h.launch_seconds(), ", eager.issue_seconds ", h.eager().issue_seconds(),
-        ", devices_per_host ", h.devices_per_host(),
+        h.launch_seconds(), ", rounded_flops_per_second ",
+        h.rounded_flops_per_second(), ", eager.issue_seconds ",
+        h.eager().issue_seconds(), ", devices_per_host ", h.devices_per_host(),
         "; none is negative, and a host has a device"));
   }
   RETURN_IF_ERROR(CheckEfficiency("efficiency", h.efficiency()));
@@ -127,6 +129,7 @@ DeviceSpec DeviceSpecOf(const Hardware& h) {
   spec.float32_flops_per_second =
       h.float32_flops_per_second() * usual.float32();
   spec.half_flops_per_second = h.half_flops_per_second() * usual.half();
+  spec.rounded_flops_per_second = h.rounded_flops_per_second() * usual.half();
   spec.memory_bytes_per_second = h.memory_bytes_per_second() * usual.memory();
   spec.launch_seconds = h.launch_seconds();
   spec.memory_bytes = h.memory_bytes();

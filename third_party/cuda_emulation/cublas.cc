@@ -2,6 +2,7 @@
 #include <cublas_v2.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -52,6 +53,16 @@ void Spoil(char* workspace, int64_t size_bytes) {
   std::memset(storage + size_bytes - end, 0xff, end);
 }
 
+// Rounded to 11 significant bits, ties away from zero (cvt.rna.tf32).
+float ToTf32(float value) {
+  if (!std::isfinite(value)) return value;
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  bits = (bits + 0x1000) & ~uint32_t{0x1fff};
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
 }  // namespace
 
 cublasStatus_t cublasCreate(cublasHandle_t* handle) {
@@ -92,7 +103,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a,
                             cudaDataType_t a_type, int lda, const void* b,
                             cudaDataType_t b_type, int ldb, const void* beta,
                             void* c, cudaDataType_t c_type, int ldc,
-                            cublasComputeType_t, cublasGemmAlgo_t) {
+                            cublasComputeType_t compute, cublasGemmAlgo_t) {
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
   const bool a_is_plain = op_a == CUBLAS_OP_N;
   const bool b_is_plain = op_b == CUBLAS_OP_N;
@@ -118,8 +129,12 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a,
     accesses.push_back({workspace, workspace_bytes, true});
   const cudaError_t error =
       cuda_emulation::Enqueue("cublasGemmEx", handle->stream, accesses, [=] {
-        const std::vector<float> x = Read(a, a_type, a_rows, a_columns, lda);
-        const std::vector<float> y = Read(b, b_type, b_rows, b_columns, ldb);
+        std::vector<float> x = Read(a, a_type, a_rows, a_columns, lda);
+        std::vector<float> y = Read(b, b_type, b_rows, b_columns, ldb);
+        if (compute == CUBLAS_COMPUTE_32F_FAST_TF32) {
+          for (float& value : x) value = ToTf32(value);
+          for (float& value : y) value = ToTf32(value);
+        }
         for (int64_t j = 0; j < n; ++j) {
           for (int64_t i = 0; i < m; ++i) {
             double sum = 0;

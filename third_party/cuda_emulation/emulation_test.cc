@@ -456,6 +456,34 @@ TEST_F(EmulationTest, ProductsSpoilTheirWorkspace) {
   EXPECT_EQ(cublasDestroy(cublas), CUBLAS_STATUS_SUCCESS);
 }
 
+TEST_F(EmulationTest, Tf32HasElevenBits) {
+  const Buffer matrices(3);
+  cublasHandle_t cublas = nullptr;
+  ASSERT_EQ(cublasCreate(&cublas), CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(cublasSetStream(cublas, stream_), CUBLAS_STATUS_SUCCESS);
+  const float factors[] = {1 + 0x1p-12f, 3 - 0x1p-9f, 0};
+  const float one = 1, zero = 0;
+  int* const data = matrices.data();
+  for (const auto& [compute, expected] :
+       {std::pair(CUBLAS_COMPUTE_32F, factors[0] * factors[1]),
+        std::pair(CUBLAS_COMPUTE_32F_FAST_TF32, factors[1])}) {
+    ASSERT_EQ(cudaMemcpy(data, factors, 12, cudaMemcpyHostToDevice),
+              cudaSuccess);
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    ASSERT_EQ(
+        cublasGemmEx(cublas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, data,
+                     CUDA_R_32F, 1, data + 1, CUDA_R_32F, 1, &zero, data + 2,
+                     CUDA_R_32F, 1, compute, CUBLAS_GEMM_DEFAULT),
+        CUBLAS_STATUS_SUCCESS);
+    ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+    float product = 0;
+    ASSERT_EQ(cudaMemcpy(&product, data + 2, 4, cudaMemcpyDeviceToHost),
+              cudaSuccess);
+    EXPECT_EQ(product, expected);
+  }
+  EXPECT_EQ(cublasDestroy(cublas), CUBLAS_STATUS_SUCCESS);
+}
+
 // Rank 0 comes when rank 1 has left, with another count: they do not meet.
 TEST_F(EmulationTest, WhoComesToAnAbortedCollectiveMeetsNobody) {
   const int devices[] = {0, 1};

@@ -49,6 +49,7 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace,
                                   size_t size_bytes);
 // C = alpha op(A) op(B) + beta C; op(A) [m, k], op(B) [k, n]. float32 alpha and
 // beta; A and B of one type, C of that or float32. C is not read if beta is 0.
+// FAST_TF32 rounds what is float32 to TF32.
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a,
                             cublasOperation_t op_b, int m, int n, int k,
                             const void* alpha, const void* a,
