@@ -8,6 +8,7 @@
 #include "benchmarks/cuda_hardware.h"
 #include "benchmarks/hardware.h"
 #include "glog/logging.h"
+#include "ops/openmp_team.h"
 #include "ops/status_macros.h"
 #include "placement/simulate/hardware.h"
 #include "placement/tool/flag_values.h"
@@ -45,6 +46,13 @@ absl::StatusOr<LocalDevices> UseCpu(int count) {
   }
   ASSIGN_OR_RETURN(local.owned, runtime::CreateCpuDevices(count));
   local.cluster = LocalCpuCluster(count);
+  // The compiler asks kernels on this thread for their workspace: with the team
+  // that the devices' threads have.
+  int team = 1;
+  for (const placement::DeviceSpec& device : local.cluster.devices) {
+    team = std::max(team, device.cores);
+  }
+  ops::SetTeam(team);
   return local;
 }
 

@@ -1,7 +1,6 @@
 #include "runtime/device/cpu_device.h"
 
 #include <hwloc.h>
-#include <omp.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "glog/logging.h"
 #include "ops/cpu_kernels.h"
 #include "ops/graph/shard.h"
+#include "ops/openmp_team.h"
 #include "runtime/collectives/shared_memory.h"
 #include "runtime/device/host_memory.h"
 
@@ -130,13 +130,7 @@ class CpuDevice : public Device {
     // Only compute needs a team; idle OpenMP threads of other streams would
     // spin on the cores that compute.
     const bool team = kind == ops::StreamKind::kCompute && !cores_.empty();
-    // oneDNN shares out its work by the size that was asked for and loses what
-    // a smaller team leaves: ask for no more than will come, whatever
-    // OMP_DYNAMIC and OMP_THREAD_LIMIT say.
-    omp_set_dynamic(0);
-    omp_set_num_threads(
-        team ? std::min(static_cast<int>(cores_.size()), omp_get_thread_limit())
-             : 1);
+    ops::SetTeam(team ? static_cast<int>(cores_.size()) : 1);
     return absl::OkStatus();
   }
 

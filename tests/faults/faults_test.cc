@@ -192,10 +192,16 @@ TEST(FaultsTest, MoreDevicesThanCoresIsAWarning) {
 TEST(FaultsTest, OpenMPsSettingsDoNotChangeTheLoss) {
   const std::string file = NewFolder("openmp") + "/r.json";
   auto loss = [&](const char* name, const char* value) {
+    const char* before = name != nullptr ? getenv(name) : nullptr;
+    const std::string kept = before != nullptr ? before : "";
     if (name != nullptr) setenv(name, value, 1);
     const Outcome outcome = RunProgram(
         "r50_2m", std::string(kSmall) + "--devices=cpu:1 --json=" + file);
-    if (name != nullptr) unsetenv(name);
+    if (before != nullptr) {
+      setenv(name, kept.c_str(), 1);
+    } else if (name != nullptr) {
+      unsetenv(name);
+    }
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     return ReadJson(file)
         .fields()
@@ -207,6 +213,7 @@ TEST(FaultsTest, OpenMPsSettingsDoNotChangeTheLoss) {
   const double expected = loss(nullptr, nullptr);
   EXPECT_NEAR(loss("OMP_THREAD_LIMIT", "1"), expected, 1e-3);
   EXPECT_NEAR(loss("OMP_DYNAMIC", "true"), expected, 1e-3);
+  EXPECT_NEAR(loss("OMP_NUM_THREADS", "1"), expected, 1e-3);
 }
 
 TEST(FaultsTest, BadDataFolders) {
