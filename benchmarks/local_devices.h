@@ -26,7 +26,8 @@ struct LocalDevices {
 };
 
 // InvalidArgument, naming --devices, if there are not so many or this program
-// cannot use that kind.
+// cannot use that kind. With CPU devices the calling thread, which is to
+// compile for them, gets an OpenMP team of their size (ops/openmp_team.h).
 absl::StatusOr<LocalDevices> UseLocalDevices(
     const placement::DeviceChoice& choice);
 

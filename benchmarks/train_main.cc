@@ -1,5 +1,6 @@
 #include "benchmarks/train_main.h"
 
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -131,6 +132,7 @@ int TrainMain(int argc, char** argv, const Preset& preset, bool evaluate) {
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
   google::InstallFailureSignalHandler();  // A crash says where.
+  signal(SIGTERM, SIG_DFL);               // Which is none.
   absl::Status status = Main(argc, argv, preset, evaluate);
   // A report that nobody can read is no success.
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {

@@ -11,8 +11,8 @@
 
 namespace facet::ops {
 
-// Of one launch: four spans of each are within the 4 KiB of arguments that
-// kernels have before CUDA 12.1.
+// Of one launch: four spans of each are within the arguments that a kernel can
+// have (Launch checks it).
 inline constexpr int kMostParts = 48;
 
 // An argument of such a kernel.

@@ -64,7 +64,6 @@ absl::Status Gemm(cublasContext* cublas, const GemmCall& call,
       call.a.data, CublasType(call.a.dtype), static_cast<int>(call.a.stride),
       &call.beta, call.c.data, CublasType(call.c.dtype),
       static_cast<int>(call.c.stride),
-      // GPUs before Ampere have no TF32, and cuBLAS then does without.
       call.may_round ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
       CUBLAS_GEMM_DEFAULT));
   return absl::OkStatus();

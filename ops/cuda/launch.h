@@ -74,6 +74,8 @@ void AddAccess(const DeviceSpans<T, kMost>& spans,
 template <typename... Parameters, typename... Arguments>
 absl::Status Launch(void (*kernel)(Parameters...), const LaunchShape& shape,
                     cudaStream_t stream, const Arguments&... arguments) {
+  static_assert((((sizeof(Parameters) + 7) / 8 * 8) + ... + 0) <= 4096,
+                "kernels take 4 KiB of arguments before CUDA 12.1");
 #ifdef __CUDACC__
   kernel<<<shape.grid, shape.block, shape.shared_bytes, stream>>>(arguments...);
   return ToStatus(cudaGetLastError(), "kernel launch");

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "ops/cuda/cuda_context.h"
@@ -156,6 +157,12 @@ std::string CudaUnavailable() {
   const absl::Status status =
       ToStatus(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
   return status.ok() ? "" : absl::StrCat("no CUDA device: ", status.message());
+}
+
+bool CudaIsEmulated() {
+  cudaDeviceProp properties;
+  return cudaGetDeviceProperties(&properties, 0) == cudaSuccess &&
+         absl::StartsWith(properties.name, "emulated");
 }
 
 }  // namespace facet::ops

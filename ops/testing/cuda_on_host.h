@@ -19,6 +19,10 @@ const KernelLibrary& CudaKernelsOnHost();
 // they always can.
 std::string CudaUnavailable();
 
+// Whether their device is an emulated one, which does what it is told to: a
+// GPU's libraries may choose.
+bool CudaIsEmulated();
+
 }  // namespace facet::ops
 
 #endif  // FACET_OPS_TESTING_CUDA_ON_HOST_H_

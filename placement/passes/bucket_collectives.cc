@@ -135,32 +135,6 @@ LocalTask JoinTasks(const std::vector<const LocalTask*>& members,
   return task;
 }
 
-TaskGraph JoinTasks(TaskGraph graph, const std::vector<TaskUnit>& units,
-                    const std::vector<std::vector<int>>& buckets) {
-  std::vector<LocalTask> joined;
-  std::vector<bool> is_member(graph.tasks.size(), false);
-  for (size_t b = 0; b < buckets.size(); ++b) {
-    const std::string name = absl::StrCat("gradients", b, "/all-reduce");
-    // The tasks of each unit are of the same devices, in the same order.
-    for (size_t i = 0; i < units[buckets[b].front()].tasks.size(); ++i) {
-      std::vector<const LocalTask*> members;
-      for (int u : buckets[b]) {
-        members.push_back(&graph.tasks[units[u].tasks[i]]);
-        is_member[units[u].tasks[i]] = true;
-      }
-      joined.push_back(JoinTasks(members, name));
-    }
-  }
-  std::vector<LocalTask> tasks;
-  tasks.reserve(graph.tasks.size());
-  for (size_t t = 0; t < graph.tasks.size(); ++t) {
-    if (!is_member[t]) tasks.push_back(std::move(graph.tasks[t]));
-  }
-  std::move(joined.begin(), joined.end(), std::back_inserter(tasks));
-  graph.tasks = std::move(tasks);
-  return graph;
-}
-
 }  // namespace
 
 std::vector<std::vector<int>> FindBuckets(const TaskGraph& graph,
@@ -188,15 +162,7 @@ std::vector<std::vector<int>> FindBuckets(const TaskGraph& graph,
     open.push_back(static_cast<int>(u));
     open_key = key;
     open_bytes += bytes;
-    std::vector<int> stack = units[u].next;
-    while (!stack.empty()) {
-      const int next = stack.back();
-      stack.pop_back();
-      if (after_open[next]) continue;
-      after_open[next] = true;
-      stack.insert(stack.end(), units[next].next.begin(),
-                   units[next].next.end());
-    }
+    MarkAfter(units, static_cast<int>(u), &after_open);
   }
   close();
   return buckets;
@@ -278,7 +244,12 @@ TaskGraph BucketCollectives(TaskGraph ordered) {
     before = std::move(buckets);
   }
   if (best.empty()) return ordered;
-  return JoinTasks(std::move(ordered), units, best);
+  return JoinUnits(
+      std::move(ordered), units, best,
+      [](const std::vector<const LocalTask*>& members, size_t bucket) {
+        return JoinTasks(members,
+                         absl::StrCat("gradients", bucket, "/all-reduce"));
+      });
 }
 
 }  // namespace facet::placement

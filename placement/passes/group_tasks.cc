@@ -2,20 +2,18 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "placement/plan/task_parts.h"
 
 namespace facet::placement {
 namespace {
 
 constexpr int64_t kSmallBytes = int64_t{1} << 16;
-// Registers are aligned to a cache line, and so is each part's workspace.
-constexpr int64_t kAlignment = 64;
 
 // What the members of a group have in common; empty: it may not be in one.
 std::string KeyOf(const TaskGraph& graph, const TaskUnit& unit,
@@ -90,7 +88,7 @@ class GroupFinder {
           continue;
         }
         group.push_back(unit);
-        MarkAfter(unit, &after);
+        MarkAfter(units_, unit, &after);
       }
       if (group.size() > 1) groups.push_back(std::move(group));
       candidates = std::move(rest);
@@ -130,18 +128,6 @@ class GroupFinder {
       }
     }
     return false;
-  }
-
-  void MarkAfter(int unit, std::vector<bool>* after) const {
-    std::vector<int> stack = units_[unit].next;
-    while (!stack.empty()) {
-      const int next = stack.back();
-      stack.pop_back();
-      if ((*after)[next]) continue;
-      (*after)[next] = true;
-      stack.insert(stack.end(), units_[next].next.begin(),
-                   units_[next].next.end());
-    }
   }
 
   const TaskGraph& graph_;
@@ -202,8 +188,7 @@ LocalTask JoinTasks(const std::vector<const LocalTask*>& members,
                        member->inputs.end());
     task.outputs.insert(task.outputs.end(), member->outputs.begin(),
                         member->outputs.end());
-    task.workspace_bytes +=
-        (member->workspace_bytes + kAlignment - 1) / kAlignment * kAlignment;
+    task.workspace_bytes += PartWorkspaceBytes(member->workspace_bytes);
     task.predicted_seconds +=
         std::max(0.0, member->predicted_seconds - launch_seconds);
   }
@@ -240,30 +225,13 @@ TaskGraph GroupTasks(TaskGraph ordered, const Cluster& cluster,
   const std::vector<std::vector<int>> groups =
       FindGroups(ordered, units, kSmallBytes, lookup);
   if (groups.empty()) return ordered;
-  std::vector<LocalTask> joined;
-  std::vector<bool> is_member(ordered.tasks.size(), false);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    // The tasks of each unit are of the same devices, in the same order.
-    for (size_t i = 0; i < units[groups[g].front()].tasks.size(); ++i) {
-      std::vector<const LocalTask*> members;
-      for (int u : groups[g]) {
-        members.push_back(&ordered.tasks[units[u].tasks[i]]);
-        is_member[units[u].tasks[i]] = true;
-      }
-      const LocalTask& first = *members.front();
-      joined.push_back(JoinTasks(members,
-                                 absl::StrCat("group", g, "/", first.op),
-                                 cluster.devices[first.device].launch_seconds));
-    }
-  }
-  std::vector<LocalTask> tasks;
-  tasks.reserve(ordered.tasks.size());
-  for (size_t t = 0; t < ordered.tasks.size(); ++t) {
-    if (!is_member[t]) tasks.push_back(std::move(ordered.tasks[t]));
-  }
-  std::move(joined.begin(), joined.end(), std::back_inserter(tasks));
-  ordered.tasks = std::move(tasks);
-  return ordered;
+  return JoinUnits(
+      std::move(ordered), units, groups,
+      [&](const std::vector<const LocalTask*>& members, size_t group) {
+        const LocalTask& first = *members.front();
+        return JoinTasks(members, absl::StrCat("group", group, "/", first.op),
+                         cluster.devices[first.device].launch_seconds);
+      });
 }
 
 }  // namespace facet::placement

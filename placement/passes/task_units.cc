@@ -1,6 +1,8 @@
 #include "placement/passes/task_units.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
@@ -53,6 +55,46 @@ std::vector<TaskUnit> FindTaskUnits(const TaskGraph& graph) {
     for (int n : unit.next) ++units[n].num_previous;
   }
   return units;
+}
+
+void MarkAfter(const std::vector<TaskUnit>& units, int unit,
+               std::vector<bool>* after) {
+  std::vector<int> stack = units[unit].next;
+  while (!stack.empty()) {
+    const int next = stack.back();
+    stack.pop_back();
+    if ((*after)[next]) continue;
+    (*after)[next] = true;
+    stack.insert(stack.end(), units[next].next.begin(), units[next].next.end());
+  }
+}
+
+TaskGraph JoinUnits(
+    TaskGraph graph, const std::vector<TaskUnit>& units,
+    const std::vector<std::vector<int>>& lists,
+    const std::function<LocalTask(const std::vector<const LocalTask*>& members,
+                                  size_t list)>& join) {
+  std::vector<LocalTask> joined;
+  std::vector<bool> is_member(graph.tasks.size(), false);
+  for (size_t l = 0; l < lists.size(); ++l) {
+    // The tasks of each unit are of the same devices, in the same order.
+    for (size_t i = 0; i < units[lists[l].front()].tasks.size(); ++i) {
+      std::vector<const LocalTask*> members;
+      for (int u : lists[l]) {
+        members.push_back(&graph.tasks[units[u].tasks[i]]);
+        is_member[units[u].tasks[i]] = true;
+      }
+      joined.push_back(join(members, l));
+    }
+  }
+  std::vector<LocalTask> tasks;
+  tasks.reserve(graph.tasks.size());
+  for (size_t t = 0; t < graph.tasks.size(); ++t) {
+    if (!is_member[t]) tasks.push_back(std::move(graph.tasks[t]));
+  }
+  std::move(joined.begin(), joined.end(), std::back_inserter(tasks));
+  graph.tasks = std::move(tasks);
+  return graph;
 }
 
 }  // namespace facet::placement

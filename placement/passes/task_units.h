@@ -3,6 +3,8 @@
 #ifndef FACET_PLACEMENT_PASSES_TASK_UNITS_H_
 #define FACET_PLACEMENT_PASSES_TASK_UNITS_H_
 
+#include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "ops/op_def.h"
@@ -23,6 +25,19 @@ struct TaskUnit {
 // In the order of their first tasks. Readers of a register come after its
 // producer and before what mutates it.
 std::vector<TaskUnit> FindTaskUnits(const TaskGraph& graph);
+
+// Marks the units that come after `unit`, directly or not. `after`: by unit;
+// what is marked already stays so, and what follows it, too.
+void MarkAfter(const std::vector<TaskUnit>& units, int unit,
+               std::vector<bool>* after);
+
+// Of each list of units, which have tasks on the same devices, makes one task
+// per device: join(members, list). They come last in the result.
+TaskGraph JoinUnits(
+    TaskGraph graph, const std::vector<TaskUnit>& units,
+    const std::vector<std::vector<int>>& lists,
+    const std::function<LocalTask(const std::vector<const LocalTask*>& members,
+                                  size_t list)>& join);
 
 }  // namespace facet::placement
 

@@ -68,6 +68,7 @@ std::vector<ops::OpDef> MakeOps() {
   update.signatures = alike;
   update.mutates = {0};
   update.has_side_effect = true;
+  update.may_group = true;
   ops::OpDef report;
   report.name = "report";
   report.inputs = {"x"};

@@ -301,6 +301,11 @@ absl::Status TaskChecker::CheckShares(int t, const Task& task,
 absl::Status TaskChecker::CheckParts(int t) const {
   const Task& task = plan_.tasks(t);
   const int parts = NumParts(task);
+  const ops::OpDef* def = lookup_(task.op());
+  if (def == nullptr || !def->may_group) {
+    return TaskError(plan_, t, "op ", task.op(),
+                     " is not one that may have parts, and here are ", parts);
+  }
   if (task.inputs_size() == 0 || task.inputs_size() % parts != 0 ||
       task.outputs_size() % parts != 0) {
     return TaskError(plan_, t, "has ", task.inputs_size(), " inputs and ",
@@ -310,6 +315,19 @@ absl::Status TaskChecker::CheckParts(int t) const {
   if (task.in_place_size() > 0) {
     return TaskError(plan_, t,
                      "has parts, whose outputs cannot lie over inputs");
+  }
+  // Their kernel goes by the types of the first.
+  for (const auto* operands : {&task.inputs(), &task.outputs()}) {
+    const int count = operands->size() / parts;
+    for (int i = count; i < operands->size(); ++i) {
+      const Register& reg = plan_.registers(operands->Get(i));
+      const Register& first = plan_.registers(operands->Get(i % count));
+      if (reg.dtype() != first.dtype()) {
+        return TaskError(plan_, t, RegisterLabel(plan_, operands->Get(i)),
+                         " is ", reg.dtype(), " in part ", i / count, ", ",
+                         first.dtype(), " in part 0");
+      }
+    }
   }
   // Parts may run at the same time.
   const int inputs = task.inputs_size() / parts;

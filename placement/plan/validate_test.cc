@@ -483,6 +483,29 @@ std::vector<Fault> Faults() {
        "a collective has no op, parts"},
       {"a negative number of parts",
        [](Plan* p) { TaskOf(p, "y")->set_parts(-1); }, "has -1 parts"},
+      {"parts of an op that has none",
+       [](Plan* p) { TaskOf(p, "z")->set_parts(1 << 30); },
+       "op work is not one that may have parts"},
+      {"a part that mutates what another uses",
+       [](Plan* p) {
+         Task* update = TaskOf(p, "update");
+         update->set_parts(2);
+         for (int input : {1, 1}) update->add_inputs(update->inputs(input));
+         update->set_inputs(3, update->inputs(0));
+       },
+       "part 0 mutates register"},
+      {"parts of different types",
+       [](Plan* p) {
+         Task* update = TaskOf(p, "update");
+         update->set_parts(2);
+         *p->add_registers() = p->registers(update->inputs(1));
+         Register* change = p->mutable_registers(p->registers_size() - 1);
+         change->set_dtype("int32");
+         change->set_tensor(-1);
+         update->add_inputs(update->inputs(1));
+         update->add_inputs(p->registers_size() - 1);
+       },
+       "is int32 in part 1, float32 in part 0"},
       {"operands that the parts cannot share",
        [](Plan* p) { TaskOf(p, "update")->set_parts(3); },
        "for 3 parts, which have as many each"},

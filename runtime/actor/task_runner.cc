@@ -28,9 +28,6 @@ std::vector<ops::TensorSlice> SlicesOf(
   return slices;
 }
 
-// To a cache line.
-int64_t AlignUp(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
 }  // namespace
 
 ops::TensorSlice RegisterSlice(const placement::Register& reg) {
@@ -124,7 +121,8 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
       if (needed > 0) {
         context.workspace = arena + task.workspace_offset() + workspace_bytes;
       }
-      workspace_bytes += parts > 1 ? AlignUp(needed) : needed;
+      workspace_bytes +=
+          parts > 1 ? placement::PartWorkspaceBytes(needed) : needed;
     }
     spec.cuda = stream->cuda();
     specs.push_back(spec);

@@ -39,6 +39,11 @@ std::vector<std::string> CheckInPlace(const ops::OpDef& def,
 std::vector<std::string> CheckGroups(const ops::OpDef& def,
                                      const ops::KernelLibrary& kernels);
 
+// An op that may round the factors of its products does so: for kernels of
+// devices that are sure to. Nothing to check for ops without the attribute.
+std::vector<std::string> CheckRounds(const ops::OpDef& def,
+                                     const ops::KernelLibrary& kernels);
+
 // The gradient rule gives every floating input of every example a gradient of
 // its type, or none, in float32 and in half.
 std::vector<std::string> CheckGradientRule(const ops::OpDef& def,

@@ -52,6 +52,12 @@ TEST_P(OpContract, SameBitsAsPartOfATask) {
   ExpectNone(CheckGroups(op(), kernels()));
 }
 
+// CPUs need not round, and a GPU's library may find that it does not pay.
+TEST_P(OpContract, RoundsFactorsIfItMay) {
+  if (kernels().device_kind != "cuda" || !ops::CudaIsEmulated()) return;
+  ExpectNone(CheckRounds(op(), kernels()));
+}
+
 TEST_P(OpContract, GradientRuleFitsItsInputs) {
   ExpectNone(CheckGradientRule(op(), ops::FindOpOrGiven));
 }

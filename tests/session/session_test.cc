@@ -251,6 +251,10 @@ TEST_P(SessionTest, VariablesAreReadAndWrittenWhole) {
                 HasSubstr("int32"));
     EXPECT_EQ(session.ReadVariable("weight")->data, weight->data);
     EXPECT_THAT(session.VariableNames(), testing::ElementsAre("weight"));
+    // The next step computes with what was written, all of which has arrived.
+    ASSERT_TRUE(session.WriteVariable("weight", *weight).ok());
+    const absl::Status status = session.Run(1);
+    EXPECT_TRUE(status.ok()) << status;
   }
 }
 

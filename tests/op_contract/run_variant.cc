@@ -1,4 +1,4 @@
-#include "tests/op_contract/run_sharded.h"
+#include "tests/op_contract/run_variant.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // Applications of an op: one on a device, one over the devices of a mesh (takes
 // shares, runs the kernel once per rank, joins what came out), several at once.
-#ifndef FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
-#define FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
+#ifndef FACET_TESTS_OP_CONTRACT_RUN_VARIANT_H_
+#define FACET_TESTS_OP_CONTRACT_RUN_VARIANT_H_
 
 #include <map>
 #include <string>
@@ -46,4 +46,4 @@ absl::StatusOr<std::vector<Results>> RunGroup(
 
 }  // namespace facet::tests
 
-#endif  // FACET_TESTS_OP_CONTRACT_RUN_SHARDED_H_
+#endif  // FACET_TESTS_OP_CONTRACT_RUN_VARIANT_H_
