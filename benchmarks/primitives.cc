@@ -86,7 +86,7 @@ ops::TensorSlice Slice(ops::DataType dtype, ops::Layout layout,
 }
 
 // The op's attributes as the compiler leaves them: defaults, then what the
-// kernel library decides.
+// kernel library takes where nothing was measured.
 void FillAttributes(const std::string& op, ops::KernelSpec* spec) {
   const ops::OpDef* def = ops::FindOp(op);
   CHECK(def != nullptr) << op;
@@ -97,7 +97,9 @@ void FillAttributes(const std::string& op, ops::KernelSpec* spec) {
   }
   const ops::KernelDef* kernel = ops::CpuKernels().find(op);
   CHECK(kernel != nullptr) << op;
-  if (kernel->decide != nullptr) kernel->decide(*spec, &spec->attributes);
+  if (kernel->alternatives != nullptr) {
+    spec->attributes = kernel->alternatives(*spec).front();
+  }
 }
 
 absl::StatusOr<double> ProductRate(ops::DataType dtype) {

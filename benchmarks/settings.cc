@@ -31,6 +31,13 @@ DEFINE_bool(limits, false,
             "Besides, measure matrix product, convolution and copy in "
             "isolation, and print how near each phase comes to them and where "
             "the rest goes.");
+DEFINE_string(conv, "auto",
+              "How CPU devices compute convolutions. auto: each as is measured "
+              "to be the fastest here, once; the times are kept in "
+              "${XDG_CACHE_HOME:-~/.cache}/facet. direct. winograd: where it "
+              "can be used. rule: winograd where it saves a third of the "
+              "multiplications; nothing is measured, so that the plan is the "
+              "same everywhere.");
 DEFINE_string(plan_out, "",
               "Write the plan to this file: .pb (protobuf), .txt or .json.");
 DEFINE_string(trace_out, "",
@@ -153,6 +160,11 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
                      "yet; leave it out, or use --devices=cpu:N"));
   }
   s.held_out = FLAGS_held_out;
+  s.conv = FLAGS_conv;
+  if (s.conv != "auto" && s.conv != "direct" && s.conv != "winograd" &&
+      s.conv != "rule") {
+    return InvalidFlag("conv", s.conv, "use auto, direct, winograd or rule");
+  }
   ASSIGN_OR_RETURN(s.plan_out, placement::PlanOutputPath(FLAGS_plan_out));
   ASSIGN_OR_RETURN(s.trace_out, OutputPath("trace_out", FLAGS_trace_out));
   ASSIGN_OR_RETURN(s.json, OutputPath("json", FLAGS_json));

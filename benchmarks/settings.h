@@ -41,6 +41,9 @@ struct Settings : placement::Request {
   bool keep_going = false;
   bool limits = false;
   int64_t held_out = 0;
+  // How CPUs compute convolutions: "auto" (measured), "rule", or the algorithm
+  // to prefer.
+  std::string conv = "rule";
   // Absolute paths; empty: not written.
   std::string plan_out;
   std::string trace_out;

@@ -62,6 +62,19 @@ TEST(SettingsTest, APresetIsWhatNoFlagChanges) {
   EXPECT_TRUE(s->fuse);
   EXPECT_TRUE(s->pins.empty());
   EXPECT_EQ(s->json, "");
+  EXPECT_EQ(s->conv, "auto");
+}
+
+TEST(SettingsTest, HowConvolutionsAreComputed) {
+  for (const char* conv : {"auto", "direct", "winograd", "rule"}) {
+    const auto s = Parse({"--devices=cpu:2", std::string("--conv=") + conv},
+                         SmallPreset());
+    ASSERT_TRUE(s.ok()) << s.status();
+    EXPECT_EQ(s->conv, conv);
+  }
+  const auto s = Parse({"--devices=cpu:2", "--conv=fft"}, SmallPreset());
+  EXPECT_THAT(std::string(s.status().message()),
+              AllOf(HasSubstr("--conv=fft"), HasSubstr("use auto, direct")));
 }
 
 TEST(SettingsTest, FlagsChangeIt) {

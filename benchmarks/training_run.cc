@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,8 @@
 #include "benchmarks/primitives.h"
 #include "benchmarks/published.h"
 #include "benchmarks/step_times.h"
+#include "benchmarks/tuning/local_kernel_timer.h"
+#include "benchmarks/tuning/machine_text.h"
 #include "glog/logging.h"
 #include "models/train_graph.h"
 #include "ops/op_table.h"
@@ -33,7 +36,22 @@ placement::CompileOptions ToCompileOptions(const Settings& s,
                                            ops::TensorId loss) {
   placement::CompileOptions options = placement::CompileOptionsOf(s, loss);
   options.optimizer.total_steps = s.lr_decay ? s.warmup + s.steps : 0;
+  if (s.conv == "direct" || s.conv == "winograd") {
+    options.preferred_kernels.Set("algorithm", s.conv);
+  }
   return options;
+}
+
+// Times the kernels of CPU devices. (What GPUs' libraries choose is not
+// listed.)
+LocalKernelTimer TimerOf(const LocalDevices& local) {
+  std::vector<LocalKernelTimer::LocalDevice> devices;
+  for (size_t d = 0; d < local.devices.size(); ++d) {
+    const placement::DeviceSpec& spec = local.cluster.devices[d];
+    devices.push_back({local.devices[d], spec.kind, spec.cores});
+  }
+  const std::string machine = MachineText();
+  return LocalKernelTimer(std::move(devices), machine, KernelTimePath(machine));
 }
 
 }  // namespace
@@ -76,14 +94,20 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
                        ": cannot make the folder: ", error.message()));
     }
   }
+  placement::Cluster cluster =
+      placement::Arranged(run->local_.cluster, placement::AxesOf(s));
+  std::optional<LocalKernelTimer> timer;
+  if (s.conv == "auto" && s.device_kind == "cpu") {
+    cluster.kernel_timer = &timer.emplace(TimerOf(run->local_));
+  }
   ASSIGN_OR_RETURN(run->plan_,
-                   placement::Compile(model.graph,
-                                      placement::Arranged(run->local_.cluster,
-                                                          placement::AxesOf(s)),
+                   placement::Compile(model.graph, cluster,
                                       ToCompileOptions(s, model.loss)));
   run->compile_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
+  // Which it said itself, and which the next run does not spend.
+  if (timer.has_value()) run->compile_seconds_ -= timer->spent_seconds();
   std::printf("\n%s\n", placement::PlacementTable(run->plan_).c_str());
   std::printf("compiled in %.2f s; initialising ...\n", run->compile_seconds_);
   std::fflush(stdout);

@@ -102,9 +102,14 @@ struct KernelDef {
   // Null: they run one after the other.
   std::function<absl::StatusOr<GroupKernel>(absl::Span<const KernelSpec> specs)>
       create_group = nullptr;
-  // What attributes leave to the device ("auto") is decided here, so that it
-  // stands in the plan. Null: nothing is. Deterministic on one machine.
-  std::function<void(const KernelSpec& spec, Attributes* attributes)> decide =
+  // What attributes leave to the device ("auto"): every setting of them that
+  // would do, each complete, none twice. The first is what a rule takes that
+  // knows no measurement. Attributes that leave nothing: they alone. At least
+  // one setting is the same for all devices' shares of a node, so that they can
+  // agree. The compiler chooses (placement/passes/choose_kernels.h), so that
+  // the choice stands in the plan. Null: nothing is ever left. Deterministic
+  // on one machine.
+  std::function<std::vector<Attributes>(const KernelSpec& spec)> alternatives =
       nullptr;
   // Float32 outputs of 16-bit inputs were rounded to the inputs' type on the
   // way, once: a library has no other. Tests allow for it.

@@ -16,6 +16,8 @@
 
 namespace facet::placement {
 
+class KernelTimer;  // kernel_timer.h
+
 // How an operator differs from the device's rates: factors of them.
 struct OpRateFactors {
   double float32 = 1;
@@ -68,6 +70,9 @@ struct Cluster {
   // Asked for workspace sizes and layouts. Null (hardware that is not here):
   // no workspace, row-major. Not owned.
   const ops::KernelLibrary* kernels = nullptr;
+  // Asked which of several kernels is the fastest. Null: a rule decides. Not
+  // owned.
+  KernelTimer* kernel_timer = nullptr;
 
   int num_devices() const { return static_cast<int>(devices.size()); }
 };

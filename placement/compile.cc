@@ -21,6 +21,7 @@
 #include "placement/passes/assign_sbp.h"
 #include "placement/passes/autodiff.h"
 #include "placement/passes/bucket_collectives.h"
+#include "placement/passes/choose_kernels.h"
 #include "placement/passes/fuse.h"
 #include "placement/passes/group_tasks.h"
 #include "placement/passes/insert_boxing.h"
@@ -164,8 +165,11 @@ std::string TasksText(const TaskGraph& graph) {
         task.once ? "once" : std::string(ops::StreamKindName(task.stream)), " ",
         task.name, " = ",
         task.op.empty() ? std::string(CollectiveKindName(task.collective.kind))
-                        : task.op,
-        "(");
+                        : task.op);
+    for (const auto& [name, value] : task.attributes.values()) {
+      absl::StrAppend(&text, " ", name, "=", ops::AttributeToString(value));
+    }
+    absl::StrAppend(&text, " (");
     for (size_t i = 0; i < task.inputs.size(); ++i) {
       absl::StrAppend(&text, i > 0 ? ", %" : "%", task.inputs[i]);
     }
@@ -204,32 +208,38 @@ absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate,
   RETURN_IF_ERROR(log->Done("07_assign_layout", [&] {
     return PlacedText(laid_out.graph, laid_out.sbp, &laid_out.layout);
   }));
-  // The last pass that sees ops: workspaces and times are asked for here.
   ASSIGN_OR_RETURN(
       TaskGraph tasks,
       SplitPerDevice(laid_out, cluster, options.data_credits, ops::FindOp));
   RETURN_IF_ERROR(
       log->Done("08_split_per_device", [&] { return TasksText(tasks); }));
+  // Kernels before anything that depends on what tasks need: orders, groups,
+  // buckets and memory. Workspaces and times are asked for here.
+  ASSIGN_OR_RETURN(
+      tasks, ChooseKernels(std::move(tasks), cluster, options.preferred_kernels,
+                           ops::FindOp));
+  RETURN_IF_ERROR(
+      log->Done("09_choose_kernels", [&] { return TasksText(tasks); }));
   // An order before groups and buckets: they join what is ready at about the
   // same time.
   ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
   tasks = GroupTasks(std::move(tasks), cluster, ops::FindOp);
   RETURN_IF_ERROR(
-      log->Done("09_group_tasks", [&] { return TasksText(tasks); }));
+      log->Done("10_group_tasks", [&] { return TasksText(tasks); }));
   tasks = BucketCollectives(std::move(tasks));
   RETURN_IF_ERROR(
-      log->Done("10_bucket_collectives", [&] { return TasksText(tasks); }));
+      log->Done("11_bucket_collectives", [&] { return TasksText(tasks); }));
   // Order before memory: lifetimes are intervals of the order.
   ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
   RETURN_IF_ERROR(
-      log->Done("11_order_tasks", [&] { return TasksText(tasks); }));
+      log->Done("12_order_tasks", [&] { return TasksText(tasks); }));
   ASSIGN_OR_RETURN(const MemoryPlan memory,
                    PlanMemory(tasks, cluster.num_devices()));
   // The plan comes last: its waits depend on what shares memory.
   Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
   plan.set_search_seconds(candidate.assignment.seconds);
   plan.set_search_lower_bound_seconds(candidate.assignment.lower_bound);
-  RETURN_IF_ERROR(log->Done("12_make_plan", [&] { return PlanText(plan); }));
+  RETURN_IF_ERROR(log->Done("13_make_plan", [&] { return PlanText(plan); }));
   const absl::Status valid = ValidatePlan(plan);
   if (!valid.ok()) {
     return absl::InternalError(
@@ -244,12 +254,17 @@ void AddOption(absl::string_view name, std::string value, Plan* plan) {
   option->set_value(std::move(value));
 }
 
-void AddOptions(const ops::Graph& graph, const CompileOptions& options,
-                bool fused, Plan* plan) {
+void AddOptions(const ops::Graph& graph, const Cluster& cluster,
+                const CompileOptions& options, bool fused, Plan* plan) {
   AddOption("precision", std::string(PrecisionName(options.precision)), plan);
   AddOption("fuse", options.fuse ? "true" : "false", plan);
   AddOption("fused", fused ? "true" : "false", plan);
   AddOption("data_credits", absl::StrCat(options.data_credits), plan);
+  if (cluster.kernel_timer != nullptr) AddOption("kernels", "measured", plan);
+  for (const auto& [name, value] : options.preferred_kernels.values()) {
+    AddOption("preferred_kernels",
+              absl::StrCat(name, "=", ops::AttributeToString(value)), plan);
+  }
   for (const auto& [tensor, sbp] : options.pins) {
     AddOption("pin", absl::StrCat(tensor, "=", sbp.ToString()), plan);
   }
@@ -390,7 +405,7 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
         plan.mutable_devices(d)->set_memory_bytes(
             cluster.devices[d].memory_bytes);
       }
-      AddOptions(graph, options, candidate.fused, &plan);
+      AddOptions(graph, cluster, options, candidate.fused, &plan);
       return Compilation{std::move(plan), std::move(candidate.graph),
                          std::move(candidate.assignment)};
     }

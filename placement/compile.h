@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "ops/graph/attributes.h"
 #include "ops/graph/graph.h"
 #include "ops/graph/nd_sbp.h"
 #include "placement/cluster.h"
@@ -29,6 +30,9 @@ struct CompileOptions {
   bool fuse = true;
   // Tensor name -> SBP it must be produced in, along every axis of the mesh.
   std::map<std::string, ops::NdSbp> pins;
+  // Kernels with these settings come before all others where there are several
+  // for an op: {"algorithm", "direct"}.
+  ops::Attributes preferred_kernels;
   // Slots of the registers that the data stream fills: how far it works ahead.
   int data_credits = 2;
   // If not empty: the graph after each pass that changed it is written to

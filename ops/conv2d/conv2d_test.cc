@@ -361,22 +361,50 @@ KernelSpec ForwardSpec(const Sizes& s, Layout layout,
   return spec;
 }
 
-TEST(Conv2d, TheAlgorithmIsDecidedByWhatItSaves) {
-  auto decided = [](const Sizes& s, Layout layout, const char* algorithm) {
-    const KernelSpec spec = ForwardSpec(s, layout, algorithm);
-    Attributes attributes = spec.attributes;
-    CpuKernels().find("conv2d")->decide(spec, &attributes);
-    return attributes.String("algorithm");
+TEST(Conv2d, TheAlgorithmsThatWouldDoAndFirstTheOneThatSavesMore) {
+  auto algorithms = [](const char* op, const KernelSpec& spec) {
+    std::vector<std::string> names;
+    for (const Attributes& attributes :
+         CpuKernels().find(op)->alternatives(spec)) {
+      names.push_back(attributes.String("algorithm"));
+      // Nothing else differs.
+      Attributes back = attributes;
+      back.Set("algorithm", spec.attributes.String("algorithm"));
+      EXPECT_EQ(back, spec.attributes);
+    }
+    return names;
   };
+  auto forward = [&](const Sizes& s, Layout layout, const char* algorithm) {
+    return algorithms("conv2d", ForwardSpec(s, layout, algorithm));
+  };
+  using Names = std::vector<std::string>;
   constexpr Layout k8 = Layout::kBlocked8;
-  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 1, 1}, k8, "auto"), "winograd");
-  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 1, 1}, k8, "direct"), "direct");
-  // Stride 2; 24 channels; row-major; 36 products for 4 results.
-  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 2, 1}, k8, "auto"), "direct");
-  EXPECT_EQ(decided({1, 24, 7, 7, 64, 3, 3, 1, 1}, k8, "auto"), "direct");
-  EXPECT_EQ(decided({1, 64, 7, 7, 64, 3, 3, 1, 1}, Layout::kRowMajor, "auto"),
-            "direct");
-  EXPECT_EQ(decided({1, 64, 2, 2, 64, 3, 3, 1, 1}, k8, "auto"), "direct");
+  const Sizes usual{1, 64, 7, 7, 64, 3, 3, 1, 1};
+  EXPECT_EQ(forward(usual, k8, "auto"), (Names{"winograd", "direct"}));
+  // Nothing is left.
+  EXPECT_EQ(forward(usual, k8, "direct"), Names{"direct"});
+  EXPECT_EQ(forward(usual, k8, "winograd"), Names{"winograd"});
+  // Stride 2; 24 channels; row-major.
+  EXPECT_EQ(forward({1, 64, 7, 7, 64, 3, 3, 2, 1}, k8, "auto"),
+            Names{"direct"});
+  EXPECT_EQ(forward({1, 24, 7, 7, 64, 3, 3, 1, 1}, k8, "auto"),
+            Names{"direct"});
+  EXPECT_EQ(forward(usual, Layout::kRowMajor, "auto"), Names{"direct"});
+  // 36 products for 4 results: it can be done, but saves nothing.
+  EXPECT_EQ(forward({1, 64, 2, 2, 64, 3, 3, 1, 1}, k8, "auto"),
+            (Names{"direct", "winograd"}));
+
+  // The gradients: dy, w, dx and x, dy, dw. y is what is counted.
+  KernelSpec spec = ForwardSpec(usual, k8, "auto");
+  const TensorSlice x = spec.inputs[0], w = spec.inputs[1], y = spec.outputs[0];
+  spec.inputs = {y, w};
+  spec.outputs = {x};
+  EXPECT_EQ(algorithms("conv2d_grad_input", spec),
+            (Names{"winograd", "direct"}));
+  spec.inputs = {x, y};
+  spec.outputs = {w};
+  EXPECT_EQ(algorithms("conv2d_grad_weight", spec),
+            (Names{"winograd", "direct"}));
 }
 
 TEST(Conv2d, WinogradSaysWhatItCannotDo) {

@@ -1,6 +1,7 @@
 // CPU kernels of conv2d and its gradients: which algorithm computes them.
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -15,7 +16,8 @@ namespace {
 
 // Whether tiles of 4x4 results, with 36 products each, save at least a third of
 // the 9 products per result. Winograd's transforms cost less than that
-// (measured for 64 to 512 channels, on AVX2).
+// (measured for 64 to 512 channels in float32, on AVX2). Where a CPU multiplies
+// bfloat16 by itself they may not: the choice is better measured.
 bool WinogradPays(const Shape& y) {
   const int64_t tiles = (y[2] + 3) / 4 * ((y[3] + 3) / 4);
   return tiles * 36 * 3 <= y[2] * y[3] * 9 * 2;
@@ -23,6 +25,12 @@ bool WinogradPays(const Shape& y) {
 
 bool IsAuto(const KernelSpec& spec) {
   return spec.attributes.String("algorithm") == "auto";
+}
+
+Attributes With(const std::string& algorithm, const KernelSpec& spec) {
+  Attributes attributes = spec.attributes;
+  attributes.Set("algorithm", algorithm);
+  return attributes;
 }
 
 // Unimplemented if Winograd's algorithm was asked for and cannot do it.
@@ -53,12 +61,15 @@ Kernel MakeWinogradKernel(const ConvolutionProblem& problem) {
 
 KernelDef MakeDef(ConvolutionDirection direction) {
   KernelDef def;
-  def.decide = [direction](const KernelSpec& spec, Attributes* attributes) {
-    if (!IsAuto(spec)) return;
-    const absl::StatusOr<bool> winograd =
-        UsesWinograd(ProblemOf(direction, spec), spec);
-    attributes->Set("algorithm",
-                    std::string(*winograd ? "winograd" : "direct"));
+  def.alternatives = [direction](const KernelSpec& spec) {
+    if (!IsAuto(spec)) return std::vector<Attributes>{spec.attributes};
+    const ConvolutionProblem problem = ProblemOf(direction, spec);
+    std::vector<Attributes> all = {With("direct", spec)};
+    if (WinogradSupports(problem)) {
+      const bool first = WinogradPays(problem.y.shape);
+      all.insert(first ? all.begin() : all.end(), With("winograd", spec));
+    }
+    return all;
   };
   def.workspace_bytes =
       [direction](const KernelSpec& spec) -> absl::StatusOr<int64_t> {

@@ -43,6 +43,10 @@ class Attributes {
     return values_;
   }
 
+  friend bool operator==(const Attributes& a, const Attributes& b) {
+    return a.values_ == b.values_;
+  }
+
  private:
   const AttributeValue& Get(absl::string_view name) const;
   std::map<std::string, AttributeValue> values_;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "placement/passes/choose_kernels.h"
 #include "placement/passes/order_tasks.h"
 #include "placement/passes/random_graph.h"
 #include "placement/plan/random_execution.h"
@@ -15,7 +16,9 @@ namespace {
 Plan PlanOf(const LaidOutGraph& graph, const Cluster& cluster, int credits) {
   auto split = SplitPerDevice(graph, cluster, credits, FindAnyOp);
   EXPECT_TRUE(split.ok()) << split.status();
-  auto ordered = OrderTasks(*split);
+  auto chosen = ChooseKernels(*std::move(split), cluster, {}, FindAnyOp);
+  EXPECT_TRUE(chosen.ok()) << chosen.status();
+  auto ordered = OrderTasks(*std::move(chosen));
   EXPECT_TRUE(ordered.ok()) << ordered.status();
   auto memory = PlanMemory(*ordered, cluster.num_devices());
   EXPECT_TRUE(memory.ok()) << memory.status();

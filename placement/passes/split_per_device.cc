@@ -1,7 +1,6 @@
 #include "placement/passes/split_per_device.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <utility>
 
@@ -10,7 +9,6 @@
 #include "ops/graph/nd_sbp.h"
 #include "ops/status_macros.h"
 #include "placement/boxing/boxing_routes.h"
-#include "placement/cost/op_cost.h"
 
 namespace facet::placement {
 namespace {
@@ -18,27 +16,6 @@ namespace {
 ops::TensorSlice SliceOf(const ops::TensorType& type, ops::Layout layout,
                          const ops::Region& region) {
   return {type.dtype, layout, region.shape, type.shape, region.offset};
-}
-
-// All that a kernel's workspace may depend on.
-std::string SpecKey(absl::string_view op, const ops::KernelSpec& spec) {
-  std::string key = absl::StrCat(op, "|", spec.rank, "/", spec.num_ranks);
-  for (const auto& [name, value] : spec.attributes.values()) {
-    absl::StrAppend(&key, "|", name, "=", ops::AttributeToString(value));
-  }
-  for (const auto* slices : {&spec.inputs, &spec.outputs}) {
-    absl::StrAppend(&key, "#");
-    for (const ops::TensorSlice& slice : *slices) {
-      absl::StrAppend(&key, "|", static_cast<int>(slice.dtype), ",",
-                      static_cast<int>(slice.layout));
-      for (const ops::Shape* shape :
-           {&slice.shape, &slice.global_shape, &slice.offset}) {
-        absl::StrAppend(&key, ";");
-        for (int64_t dim : shape->dims()) absl::StrAppend(&key, dim, ",");
-      }
-    }
-  }
-  return key;
 }
 
 class Splitter {
@@ -56,10 +33,10 @@ class Splitter {
   absl::StatusOr<TaskGraph> Run();
 
  private:
-  absl::Status AddNode(ops::NodeId id, const ops::OpDef& def);
+  void AddNode(ops::NodeId id, const ops::OpDef& def);
   absl::Status AddBoxing(ops::NodeId id);
   // Of the boxing node: what one group of devices does.
-  absl::Status AddProgram(ops::NodeId id, const BoxingProgram& program);
+  void AddProgram(ops::NodeId id, const BoxingProgram& program);
 
   int AddRegister(LocalRegister reg) {
     result_.registers.push_back(std::move(reg));
@@ -82,9 +59,6 @@ class Splitter {
     task.num_ranks = num_devices_;
     return task;
   }
-  // Lets the kernel decide what is left to it; fills in workspace and time.
-  absl::Status AddKernelNeeds(const ops::OpDef& def, LocalTask* task);
-  double LocalSeconds(const ops::OpDef& def, const LocalTask& task) const;
   // Along an axis of the mesh: what it takes however few bytes.
   double LatencySeconds(const BoxingProgram& program, int axis) const;
   int GroupIndex(const std::vector<int>& devices);
@@ -97,25 +71,8 @@ class Splitter {
   const int num_devices_;
   // By tensor, device.
   std::vector<std::vector<int>> registers_;
-  std::map<std::string, int64_t> workspace_bytes_;  // By SpecKey.
   TaskGraph result_;
 };
-
-double Splitter::LocalSeconds(const ops::OpDef& def,
-                              const LocalTask& task) const {
-  std::vector<ops::TensorType> inputs;
-  std::vector<ops::TensorType> outputs;
-  for (int r : task.inputs) {
-    const ops::TensorSlice& slice = result_.registers[r].slice;
-    inputs.push_back({slice.dtype, slice.shape});
-  }
-  for (int r : task.outputs) {
-    const ops::TensorSlice& slice = result_.registers[r].slice;
-    outputs.push_back({slice.dtype, slice.shape});
-  }
-  return LocalOpSeconds(def, {task.attributes, inputs, outputs},
-                        cluster_.devices[task.device]);
-}
 
 double Splitter::LatencySeconds(const BoxingProgram& program, int axis) const {
   const int hops = static_cast<int>(program.group.size()) - 1;
@@ -123,52 +80,7 @@ double Splitter::LatencySeconds(const BoxingProgram& program, int axis) const {
   return rounds * hops * cluster_.mesh[axis].latency_seconds;
 }
 
-absl::Status Splitter::AddKernelNeeds(const ops::OpDef& def, LocalTask* task) {
-  if (cluster_.kernels == nullptr) {
-    task->predicted_seconds = LocalSeconds(def, *task);
-    return absl::OkStatus();
-  }
-  const ops::KernelDef* kernel = cluster_.kernels->find(def.name);
-  if (kernel == nullptr) {
-    return absl::UnimplementedError(
-        absl::StrCat(task->name, ": devices of kind ",
-                     std::string(cluster_.kernels->device_kind),
-                     " have no kernel for op ", def.name));
-  }
-  ops::KernelSpec spec;
-  spec.attributes = task->attributes;
-  for (int r : task->inputs) {
-    spec.inputs.push_back(result_.registers[r].slice);
-  }
-  for (int r : task->outputs) {
-    spec.outputs.push_back(result_.registers[r].slice);
-  }
-  spec.rank = task->rank;
-  spec.num_ranks = task->num_ranks;
-  if (kernel->decide != nullptr) {
-    kernel->decide(spec, &task->attributes);
-    spec.attributes = task->attributes;
-  }
-  task->predicted_seconds = LocalSeconds(def, *task);
-  if (kernel->workspace_bytes == nullptr) return absl::OkStatus();
-  // Asking may be slow (a library prepares the operation), and the blocks of a
-  // residual network repeat.
-  auto [it, is_new] = workspace_bytes_.emplace(SpecKey(def.name, spec), 0);
-  if (is_new) {
-    absl::StatusOr<int64_t> bytes = kernel->workspace_bytes(spec);
-    if (!bytes.ok()) {
-      return absl::Status(
-          bytes.status().code(),
-          absl::StrCat(task->name, ": ", bytes.status().message()));
-    }
-    CHECK_GE(*bytes, 0) << task->name;
-    it->second = *bytes;
-  }
-  task->workspace_bytes = it->second;
-  return absl::OkStatus();
-}
-
-absl::Status Splitter::AddNode(ops::NodeId id, const ops::OpDef& def) {
+void Splitter::AddNode(ops::NodeId id, const ops::OpDef& def) {
   const ops::Node& node = graph_.graph.nodes[id];
   for (int d = 0; d < num_devices_; ++d) {
     LocalTask task = TaskOf(id, d);
@@ -195,10 +107,8 @@ absl::Status Splitter::AddNode(ops::NodeId id, const ops::OpDef& def) {
       registers_[t].push_back(r);
       task.outputs.push_back(r);
     }
-    RETURN_IF_ERROR(AddKernelNeeds(def, &task));
     result_.tasks.push_back(std::move(task));
   }
-  return absl::OkStatus();
 }
 
 int Splitter::GroupIndex(const std::vector<int>& devices) {
@@ -224,13 +134,12 @@ absl::Status Splitter::AddBoxing(ops::NodeId id) {
   }
   registers_[to].assign(num_devices_, ops::kNone);
   for (const BoxingProgram& program : *programs) {
-    RETURN_IF_ERROR(AddProgram(id, program));
+    AddProgram(id, program);
   }
   return absl::OkStatus();
 }
 
-absl::Status Splitter::AddProgram(ops::NodeId id,
-                                  const BoxingProgram& program) {
+void Splitter::AddProgram(ops::NodeId id, const BoxingProgram& program) {
   const ops::Node& node = graph_.graph.nodes[id];
   const ops::TensorId from = node.inputs[0];
   const ops::TensorId to = node.outputs[0];
@@ -311,14 +220,12 @@ absl::Status Splitter::AddProgram(ops::NodeId id,
       task.attributes = part.attributes;
       task.in_place = def->in_place;
       task.stream = def->stream;
-      RETURN_IF_ERROR(AddKernelNeeds(*def, &task));
     }
     result_.tasks.push_back(std::move(task));
   }
   for (int v : program.outputs) {
     registers_[to][program.values[v].device] = value_register[v];
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<TaskGraph> Splitter::Run() {
@@ -335,7 +242,11 @@ absl::StatusOr<TaskGraph> Splitter::Run() {
     const bool is_boxing =
         def->physical && node.inputs.size() == 1 && node.outputs.size() == 1 &&
         graph_.layout[node.inputs[0]] == graph_.layout[node.outputs[0]];
-    RETURN_IF_ERROR(is_boxing ? AddBoxing(id) : AddNode(id, *def));
+    if (is_boxing) {
+      RETURN_IF_ERROR(AddBoxing(id));
+    } else {
+      AddNode(id, *def);
+    }
   }
   return std::move(result_);
 }

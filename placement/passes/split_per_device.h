@@ -1,5 +1,6 @@
 // SplitPerDevice: from one graph to tasks and registers on every device;
-// boxing nodes become packs, collectives and unpacks (placement/boxing).
+// boxing nodes become packs, collectives and unpacks (placement/boxing). What
+// the tasks' kernels need is not known yet (choose_kernels.h).
 #ifndef FACET_PLACEMENT_PASSES_SPLIT_PER_DEVICE_H_
 #define FACET_PLACEMENT_PASSES_SPLIT_PER_DEVICE_H_
 
@@ -55,8 +56,8 @@ struct LocalTask {
   bool once = false;
   int rank = 0;
   int num_ranks = 1;
-  int64_t workspace_bytes = 0;
-  double predicted_seconds = 0;
+  int64_t workspace_bytes = 0;   // Of kernels: by ChooseKernels.
+  double predicted_seconds = 0;  // Of collectives; of kernels the same.
 };
 
 struct TaskGraph {

@@ -56,8 +56,6 @@ TEST(SplitPerDevice, GivesEveryDeviceItsShare) {
     const LocalTask& w = Find(*graph, "w", d);
     EXPECT_TRUE(w.once);
     EXPECT_TRUE(graph->registers[w.outputs[0]].persistent);
-    EXPECT_EQ(Find(*graph, "y", d).workspace_bytes, 100);
-    EXPECT_GT(Find(*graph, "y", d).predicted_seconds, 0);
     EXPECT_EQ(Find(*graph, "update", d).mutates, std::vector<int>{0});
     const LocalTask& gather = Find(*graph, "g/all-gather", d);
     EXPECT_EQ(gather.collective.kind, CollectiveKind::kAllGather);
@@ -112,19 +110,10 @@ TEST(SplitPerDevice, NamesAreUniquePerDevice) {
 
 TEST(SplitPerDevice, SaysWhatIsMissing) {
   const LaidOutGraph graph = Small(ops::Sbp::S(0), ops::Sbp::B());
-  auto status = SplitPerDevice(graph, TestCluster(2), 0, FindAnyOp).status();
+  const auto status =
+      SplitPerDevice(graph, TestCluster(2), 0, FindAnyOp).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(absl::StrContains(status.message(), "data_credits is 0"));
-
-  Cluster cluster = TestCluster(2);
-  const ops::KernelLibrary no_kernels = {
-      "toaster",
-      [](absl::string_view) -> const ops::KernelDef* { return nullptr; },
-      [](ops::DataType) { return ops::Layout::kRowMajor; }};
-  cluster.kernels = &no_kernels;
-  status = SplitPerDevice(graph, cluster, 2, FindAnyOp).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_TRUE(absl::StrContains(status.message(), "toaster")) << status;
 }
 
 }  // namespace

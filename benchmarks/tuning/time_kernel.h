@@ -1,0 +1,22 @@
+// TimeKernel: how long kernels take on a device of this machine.
+#ifndef FACET_BENCHMARKS_TUNING_TIME_KERNEL_H_
+#define FACET_BENCHMARKS_TUNING_TIME_KERNEL_H_
+
+#include <vector>
+
+#include "placement/kernel_timer.h"
+#include "runtime/device/device.h"
+
+namespace facet::benchmarks {
+
+// Seconds of the fastest run of each alternative, in turns, on memory of the
+// device filled with numbers that differ; a few runs, some 0.1 s. (The fastest:
+// what else the machine does only adds to it.) Infinity for one that does not
+// run, such as for want of memory. The device is host-accessible; the calling
+// thread has entered its compute stream.
+std::vector<double> TimeKernel(const placement::KernelChoice& choice,
+                               runtime::Device* device);
+
+}  // namespace facet::benchmarks
+
+#endif  // FACET_BENCHMARKS_TUNING_TIME_KERNEL_H_

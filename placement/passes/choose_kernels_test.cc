@@ -1,0 +1,247 @@
+#include "placement/passes/choose_kernels.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "ops/graph/shard.h"
+#include "placement/kernel_timer.h"
+#include "placement/passes/random_graph.h"
+
+namespace facet::placement {
+namespace {
+
+using Times = std::vector<std::vector<double>>;
+
+ops::Attributes Way(const std::string& way) {
+  return {{"way", way}, {"kept", int64_t{7}}};
+}
+
+// Kernels of "work" with a workspace that says which way they go: of shares of
+// 3 rows and more "plain", "tall", "odd"; of smaller ones "odd", "plain".
+ops::KernelLibrary Library() {
+  static const ops::KernelDef* const kWork = [] {
+    auto* def = new ops::KernelDef;
+    def->alternatives = [](const ops::KernelSpec& spec) {
+      if (spec.attributes.String("way") != "auto") {
+        return std::vector<ops::Attributes>{spec.attributes};
+      }
+      // A share is all that there is.
+      EXPECT_EQ(spec.num_ranks, 1);
+      EXPECT_EQ(spec.inputs[0].shape, spec.inputs[0].global_shape);
+      if (spec.inputs[0].shape[0] < 3) {
+        return std::vector<ops::Attributes>{Way("odd"), Way("plain")};
+      }
+      return std::vector<ops::Attributes>{Way("plain"), Way("tall"),
+                                          Way("odd")};
+    };
+    def->workspace_bytes =
+        [](const ops::KernelSpec& spec) -> absl::StatusOr<int64_t> {
+      return 100 * static_cast<int64_t>(spec.attributes.String("way").size());
+    };
+    return def;
+  }();
+  static const ops::KernelDef* const kPlain = new ops::KernelDef;
+  return {"test",
+          [](absl::string_view op) -> const ops::KernelDef* {
+            if (op == "report") return nullptr;
+            return op == "work" ? kWork : kPlain;
+          },
+          [](ops::DataType) { return ops::Layout::kRowMajor; }};
+}
+
+// Answers in turn; notes what it was asked.
+class FakeTimer : public KernelTimer {
+ public:
+  explicit FakeTimer(Times answer) : answer_(std::move(answer)) {}
+  Times Seconds(const std::vector<KernelChoice>& choices) override {
+    asked.insert(asked.end(), choices.begin(), choices.end());
+    return answer_;
+  }
+  std::vector<KernelChoice> asked;
+
+ private:
+  const Times answer_;
+};
+
+class ChooseKernelsTest : public testing::Test {
+ protected:
+  // A node of "work" per entry of `rows`, of [rows, 4] elements over all
+  // devices of the cluster together.
+  static TaskGraph Nodes(const Cluster& cluster, std::vector<int64_t> rows,
+                         const std::string& way = "auto") {
+    TaskGraph graph;
+    for (size_t n = 0; n < rows.size(); ++n) {
+      for (int d = 0; d < cluster.num_devices(); ++d) {
+        LocalTask task;
+        task.name = absl::StrCat("node", n);
+        task.node = static_cast<int>(n);
+        task.op = "work";
+        task.device = d;
+        task.rank = d;
+        task.num_ranks = cluster.num_devices();
+        task.attributes = Way(way);
+        const ops::Range range =
+            ops::ShardRange(rows[n], cluster.num_devices(), d);
+        for (auto* list : {&task.inputs, &task.outputs}) {
+          LocalRegister reg;
+          reg.device = d;
+          reg.slice = {ops::DataType::kFloat32,
+                       ops::Layout::kRowMajor,
+                       {range.size(), 4},
+                       {rows[n], 4},
+                       {range.begin, 0}};
+          list->push_back(static_cast<int>(graph.registers.size()));
+          graph.registers.push_back(reg);
+        }
+        graph.tasks.push_back(task);
+      }
+    }
+    return graph;
+  }
+  Cluster Devices(int count) {
+    DeviceSpec device;
+    device.cores = 3;
+    Cluster cluster = UniformCluster(count, device, {});
+    cluster.kernels = &library_;
+    return cluster;
+  }
+  // What each task takes.
+  static std::vector<std::string> Ways(const TaskGraph& graph,
+                                       const Cluster& cluster,
+                                       const ops::Attributes& preferred = {}) {
+    const auto chosen = ChooseKernels(graph, cluster, preferred, FindAnyOp);
+    EXPECT_TRUE(chosen.ok()) << chosen.status();
+    std::vector<std::string> ways;
+    for (const LocalTask& task : chosen->tasks) {
+      ways.push_back(task.attributes.String("way"));
+      EXPECT_EQ(task.attributes.Int("kept"), 7);
+      // Of the kernel that was chosen.
+      EXPECT_EQ(task.workspace_bytes,
+                static_cast<int64_t>(100 * ways.back().size()));
+      EXPECT_GT(task.predicted_seconds, 0);
+    }
+    return ways;
+  }
+
+  const ops::KernelLibrary library_ = Library();
+};
+
+using Names = std::vector<std::string>;
+
+TEST_F(ChooseKernelsTest, WithoutATimerTheFirst) {
+  EXPECT_EQ(Ways(Nodes(Devices(2), {6, 2}), Devices(2)),
+            (Names{"plain", "plain", "odd", "odd"}));
+}
+
+TEST_F(ChooseKernelsTest, TheFastest) {
+  FakeTimer timer({{3, 1, 2}, {2, 3, 1}, {1, 2}});
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &timer;
+  EXPECT_EQ(Ways(Nodes(cluster, {5, 6, 2}), cluster),
+            (Names{"tall", "odd", "odd"}));
+}
+
+TEST_F(ChooseKernelsTest, OfEquallyFastOnesAndOfUnmeasuredOnesTheFirst) {
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  FakeTimer timer({{2, 1, 1}, {kNone, kNone, kNone}, {kNone, 5}});
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &timer;
+  EXPECT_EQ(Ways(Nodes(cluster, {5, 6, 2}), cluster),
+            (Names{"tall", "plain", "plain"}));
+}
+
+TEST_F(ChooseKernelsTest, EqualKernelsAreAskedForOnce) {
+  FakeTimer timer({{3, 1, 2}, {3, 2, 1}});
+  Cluster cluster = Devices(2);
+  cluster.kernel_timer = &timer;
+  EXPECT_EQ(
+      Ways(Nodes(cluster, {6, 8, 6, 8}), cluster),
+      (Names{"tall", "tall", "odd", "odd", "tall", "tall", "odd", "odd"}));
+  ASSERT_EQ(timer.asked.size(), 2u);
+  const KernelChoice& choice = timer.asked[0];
+  EXPECT_EQ(choice.device_kind, "cpu");
+  EXPECT_EQ(choice.cores, 3);
+  EXPECT_EQ(choice.op, "work");
+  EXPECT_EQ(choice.spec.attributes, Way("auto"));
+  EXPECT_EQ(choice.spec.inputs[0].shape, (ops::Shape{3, 4}));
+  EXPECT_EQ(choice.spec.outputs[0].offset, (ops::Shape{0, 0}));
+  EXPECT_EQ(choice.alternatives, (std::vector<ops::Attributes>{
+                                     Way("plain"), Way("tall"), Way("odd")}));
+  EXPECT_EQ(timer.asked[1].spec.inputs[0].shape, (ops::Shape{4, 4}));
+}
+
+TEST_F(ChooseKernelsTest, OtherDevicesAreOtherKernels) {
+  FakeTimer timer({{3, 1, 2}, {3, 1, 2}});
+  Cluster cluster = Devices(2);
+  cluster.devices[1].cores = 2;
+  cluster.kernel_timer = &timer;
+  EXPECT_EQ(Ways(Nodes(cluster, {6}), cluster), (Names{"tall", "tall"}));
+  ASSERT_EQ(timer.asked.size(), 2u);
+  EXPECT_EQ(timer.asked[1].cores, 2);
+}
+
+// Shares of 4 and 3 rows: each is fastest by another, and in sum "plain" is as
+// good as "odd".
+TEST_F(ChooseKernelsTest, OfUnequalSharesTheSlowestCounts) {
+  FakeTimer timer({{1, 8, 4}, {6, 1, 3}});
+  Cluster cluster = Devices(2);
+  cluster.kernel_timer = &timer;
+  EXPECT_EQ(Ways(Nodes(cluster, {7}), cluster), (Names{"odd", "odd"}));
+}
+
+// Shares of 3 and 2 rows: only one of them could be "tall", and the order is
+// that of the first.
+TEST_F(ChooseKernelsTest, UnequalSharesTakeWhatAllCan) {
+  Cluster cluster = Devices(2);
+  EXPECT_EQ(Ways(Nodes(cluster, {5}), cluster), (Names{"plain", "plain"}));
+  FakeTimer timer({{3, 1, 2}, {2, 1}});
+  cluster.kernel_timer = &timer;
+  EXPECT_EQ(Ways(Nodes(cluster, {5}), cluster), (Names{"odd", "odd"}));
+}
+
+TEST_F(ChooseKernelsTest, WhatIsDecidedIsNotAsked) {
+  FakeTimer timer({});
+  Cluster cluster = Devices(2);
+  cluster.kernel_timer = &timer;
+  EXPECT_EQ(Ways(Nodes(cluster, {6}, "tall"), cluster),
+            (Names{"tall", "tall"}));
+  EXPECT_TRUE(timer.asked.empty());
+}
+
+TEST_F(ChooseKernelsTest, PreferredOnesComeFirst) {
+  FakeTimer timer({{1, 2}});
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &timer;
+  // Of the node that cannot be "tall", the fastest; the other is not asked.
+  EXPECT_EQ(
+      Ways(Nodes(cluster, {5, 2}), cluster, {{"way", std::string("tall")}}),
+      (Names{"tall", "odd"}));
+  EXPECT_EQ(timer.asked.size(), 1u);
+}
+
+TEST_F(ChooseKernelsTest, SaysWhichKernelIsMissing) {
+  TaskGraph graph = Nodes(Devices(1), {6});
+  graph.tasks[0].op = "report";
+  const auto status = ChooseKernels(graph, Devices(1), {}, FindAnyOp).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(status.message(),
+            "node0: devices of kind test have no kernel for op report");
+}
+
+TEST_F(ChooseKernelsTest, HardwareWithoutKernelsGetsTimes) {
+  Cluster cluster = Devices(2);
+  cluster.kernels = nullptr;
+  const auto chosen =
+      ChooseKernels(Nodes(cluster, {6}), cluster, {}, FindAnyOp);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(chosen->tasks[0].attributes, Way("auto"));
+  EXPECT_EQ(chosen->tasks[0].workspace_bytes, 0);
+  EXPECT_GT(chosen->tasks[0].predicted_seconds, 0);
+}
+
+}  // namespace
+}  // namespace facet::placement
