@@ -99,8 +99,15 @@ std::string ArithmeticText(const Settings& settings) {
 
 }  // namespace
 
-std::string PrecisionText(const Settings& settings) {
+std::string PrecisionText(const Settings& settings, bool rounds) {
   std::string text = ArithmeticText(settings);
+  if (rounds && settings.rounding != placement::Rounding::kNone) {
+    absl::StrAppend(&text,
+                    settings.rounding == placement::Rounding::kConvolutions
+                        ? ", convolutions"
+                        : ", products of float32",
+                    " in TF32");
+  }
   for (const auto& [what, dtype] :
        {std::make_pair("class weights", settings.storage.weight),
         std::make_pair("their momentum", settings.storage.momentum)}) {

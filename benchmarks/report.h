@@ -51,7 +51,8 @@ double SamplesPerSecond(const Results& results);  // By the median step.
 double RuntimePercent(const Results& results);    // Of the median step.
 
 // "bfloat16 (this CPU has no float16 arithmetic ...)", for the first line.
-std::string PrecisionText(const Settings& settings);
+// `rounds`: the devices multiply factors of float32 that are rounded to TF32.
+std::string PrecisionText(const Settings& settings, bool rounds);
 
 void PrintResults(const Results& results);
 absl::Status WriteJson(const Results& results, const std::string& path);

@@ -112,18 +112,23 @@ TEST(ReportTest, WritingFailsWholeAndNamesTheFile) {
 
 TEST(ReportTest, PrecisionTextSaysWhatIsReallyDone) {
   Settings settings;
-  EXPECT_EQ(PrecisionText(settings), "float32");
+  EXPECT_EQ(PrecisionText(settings, /*rounds=*/false), "float32");
+  EXPECT_EQ(PrecisionText(settings, /*rounds=*/true), "float32");
+  settings.rounding = placement::Rounding::kConvolutions;
+  EXPECT_EQ(PrecisionText(settings, /*rounds=*/false), "float32");
+  EXPECT_EQ(PrecisionText(settings, /*rounds=*/true),
+            "float32, convolutions in TF32");
   settings.half = ops::DataType::kBFloat16;
-  EXPECT_THAT(PrecisionText(settings),
+  EXPECT_THAT(PrecisionText(settings, /*rounds=*/false),
               testing::AllOf(testing::StartsWith("bfloat16"),
                              HasSubstr("no float16 arithmetic")));
   settings.half = ops::DataType::kFloat16;
-  EXPECT_THAT(PrecisionText(settings),
+  EXPECT_THAT(PrecisionText(settings, /*rounds=*/false),
               testing::AllOf(testing::StartsWith("float16"),
                              HasSubstr("loss scaling")));
   settings.half.reset();
   settings.storage.weight = ops::DataType::kBFloat16;
-  EXPECT_THAT(PrecisionText(settings),
+  EXPECT_THAT(PrecisionText(settings, /*rounds=*/false),
               testing::AllOf(testing::StartsWith("float32"),
                              HasSubstr("class weights bfloat16"),
                              testing::Not(HasSubstr("momentum"))));

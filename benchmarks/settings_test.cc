@@ -117,6 +117,19 @@ TEST(SettingsTest, HalfIsWhatTheDeviceDoesBestUnlessForced) {
             ops::DataType::kBFloat16);
 }
 
+TEST(SettingsTest, ConvolutionsMayRoundAsInPyTorchUnlessSaidOtherwise) {
+  const Preset preset = SmallPreset();
+  using placement::Rounding;
+  EXPECT_EQ(Parse({}, preset)->rounding, Rounding::kConvolutions);
+  EXPECT_EQ(Parse({"--fp16"}, preset)->rounding, Rounding::kAll);
+  EXPECT_EQ(Parse({"--fp16", "--tf32=none"}, preset)->rounding,
+            Rounding::kNone);
+  EXPECT_EQ(Parse({"--tf32=all"}, preset)->rounding, Rounding::kAll);
+  EXPECT_EQ(
+      placement::CompileOptionsOf(*Parse({"--tf32=all"}, preset), 0).rounding,
+      Rounding::kAll);
+}
+
 TEST(SettingsTest, PathsAreFromWhereTheUserStands) {
   const std::string folder = testing::TempDir();
   ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", folder.c_str(), 1), 0);

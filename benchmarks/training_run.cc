@@ -65,8 +65,10 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
     const Settings& s, std::vector<runtime::Photograph> photographs) {
   std::unique_ptr<TrainingRun> run(new TrainingRun(s));
   ASSIGN_OR_RETURN(run->local_, UseLocalDevices(placement::LocalDevicesOf(s)));
+  const bool rounds =
+      run->local_.cluster.devices[0].rounded_flops_per_second > 0;
   std::printf("%s; %s\n", run->local_.description.c_str(),
-              PrecisionText(s).c_str());
+              PrecisionText(s, rounds).c_str());
   std::fflush(stdout);
 
   if (photographs.empty()) {

@@ -257,6 +257,7 @@ void AddOption(absl::string_view name, std::string value, Plan* plan) {
 void AddOptions(const ops::Graph& graph, const Cluster& cluster,
                 const CompileOptions& options, bool fused, Plan* plan) {
   AddOption("precision", std::string(PrecisionName(options.precision)), plan);
+  AddOption("rounding", std::string(RoundingName(options.rounding)), plan);
   AddOption("fuse", options.fuse ? "true" : "false", plan);
   AddOption("fused", fused ? "true" : "false", plan);
   AddOption("data_credits", absl::StrCat(options.data_credits), plan);
@@ -332,6 +333,8 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
                                     ops::FindOp));
     RETURN_IF_ERROR(log->Graph("03_apply_precision", current));
   }
+  // Before costs are asked for.
+  current = AllowRounding(std::move(current), options.rounding, ops::FindOp);
 
   // Fused ops save memory traffic. Those that have fewer signatures (a head
   // that updates its weight by tiles wants them split) are a choice: both

@@ -12,6 +12,7 @@
 #include "ops/graph/graph.h"
 #include "ops/graph/nd_sbp.h"
 #include "placement/cluster.h"
+#include "placement/passes/allow_rounding.h"
 #include "placement/passes/append_optimizer.h"
 #include "placement/passes/assign_sbp.h"
 #include "placement/plan/plan.pb.h"
@@ -27,6 +28,8 @@ struct CompileOptions {
   Precision precision = Precision::kFloat32;
   // First value of the dynamic loss scale (float16 only).
   double initial_loss_scale = 65536;
+  // Products that stay float32, on devices that round factors.
+  Rounding rounding = Rounding::kNone;
   bool fuse = true;
   // Tensor name -> SBP it must be produced in, along every axis of the mesh.
   std::map<std::string, ops::NdSbp> pins;

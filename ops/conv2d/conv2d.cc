@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ops/gradient.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_def.h"
 #include "ops/status_macros.h"
 
@@ -169,7 +170,8 @@ std::vector<AttributeSpec> CommonAttributes() {
           {"algorithm", std::string("auto"), false,
            "\"auto\": the device decides; on CPUs also \"direct\" and "
            "\"winograd\" (3x3, stride 1, padding 1, multiples of 16 channels, "
-           "blocked layout)"}};
+           "blocked layout)"},
+          MayRoundAttribute()};
 }
 
 // dw is float32 whatever the inputs; a gradient has its input's type.

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
 #include "ops/cuda_kernels.h"
+#include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
 #include "ops/testing/cuda_on_host.h"
 #include "ops/testing/instruction_sets.h"
@@ -42,7 +43,7 @@ struct Sizes {
     return {DataType::kFloat32, {batch, outputs, out_height(), out_width()}};
   }
   Attributes attributes() const {
-    return {{"stride", stride}, {"padding", padding}};
+    return {{"stride", stride}, {"padding", padding}, {kMayRound, false}};
   }
   Attributes grad_input_attributes() const {
     Attributes result = attributes();
@@ -147,6 +148,29 @@ TEST_P(Conv2dTest, GradientByWeightIsTheDefinition) {
   ExpectMatchesReference(
       {"conv2d_grad_weight", s.grad_weight_attributes(), {s.x(), s.y()}},
       GradWeight(s));
+}
+
+// Every factor is off by 2^-11 of its size at most; errors have random signs.
+// That they are rounded at all: //tests/op_contract. That they are not unless
+// they may be: above.
+TEST_P(Conv2dTest, RoundedFactorsAreNear) {
+  const Sizes s = GetParam();
+  for (const auto& [op_case, reference] :
+       {std::make_pair(OpCase{"conv2d", s.attributes(), {s.x(), s.w()}},
+                       Forward(s)),
+        std::make_pair(
+            OpCase{
+                "conv2d_grad_input", s.grad_input_attributes(), {s.y(), s.w()}},
+            GradInput(s)),
+        std::make_pair(OpCase{"conv2d_grad_weight",
+                              s.grad_weight_attributes(),
+                              {s.x(), s.y()}},
+                       GradWeight(s))}) {
+    OpCase rounded = op_case;
+    rounded.attributes.Set(kMayRound, true);
+    rounded.tolerance = 0x1p-9;
+    ExpectMatchesReference(rounded, reference);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Conv2dTest, testing::ValuesIn(AllSizes()));

@@ -94,23 +94,25 @@ absl::Status SetFilter(cudnnFilterDescriptor_t descriptor,
   return absl::OkStatus();
 }
 
-// DEFAULT_MATH would be TF32 for float32, where a GPU has it.
-cudnnMathType_t WidestMathType(DataType dtype) {
-  return dtype == DataType::kFloat32 ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
+// What the heuristics may choose from. For float32 DEFAULT_MATH is TF32 where a
+// GPU has it.
+cudnnMathType_t WidestMathType(const ConvolutionProblem& problem) {
+  if (problem.x.dtype != DataType::kFloat32) return CUDNN_TENSOR_OP_MATH;
+  return problem.may_round ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
 }
 
 // `found`: what the heuristics say of each algorithm, the fastest first.
+// `exact`: float32 is to be multiplied as such.
 template <typename Found>
 absl::StatusOr<CudnnConvolution::Algorithm> FirstThatWillDo(
-    absl::Span<const Found> found, DataType dtype, int64_t most) {
+    absl::Span<const Found> found, bool exact, int64_t most) {
   std::string offered;
   for (const Found& f : found) {
     const int64_t needed = static_cast<int64_t>(f.memory);
     const bool repeats = f.determinism == CUDNN_DETERMINISTIC;
     if (f.status == CUDNN_STATUS_SUCCESS && repeats && needed <= most) {
       // The heuristics choose between tensor cores and not.
-      const cudnnMathType_t math_type =
-          dtype == DataType::kFloat32 ? WidestMathType(dtype) : f.mathType;
+      const cudnnMathType_t math_type = exact ? CUDNN_FMA_MATH : f.mathType;
       return CudnnConvolution::Algorithm{static_cast<int>(f.algo),
                                          static_cast<int>(math_type), needed};
     }
@@ -182,17 +184,17 @@ absl::Status CudnnConvolution::Describe() {
   RETURN_IF_CUDNN_ERROR(cudnnSetConvolution2dDescriptor(
       convolution, padding, padding, stride, stride, kDilation, kDilation,
       CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-  RETURN_IF_CUDNN_ERROR(cudnnSetConvolutionMathType(
-      convolution, WidestMathType(problem_.x.dtype)));
+  RETURN_IF_CUDNN_ERROR(
+      cudnnSetConvolutionMathType(convolution, WidestMathType(problem_)));
   return absl::OkStatus();
 }
 
 absl::StatusOr<CudnnConvolution::Algorithm> CudnnConvolution::Choose(
     cudnnContext* cudnn, int64_t most) const {
-  const DataType dtype = problem_.x.dtype;
+  const bool exact = WidestMathType(problem_) == CUDNN_FMA_MATH;
   int count = 0;
   auto first = [&](const auto& found) {
-    return FirstThatWillDo(absl::MakeConstSpan(found, count), dtype, most);
+    return FirstThatWillDo(absl::MakeConstSpan(found, count), exact, most);
   };
   switch (problem_.direction) {
     case ConvolutionDirection::kGradInput: {

@@ -33,8 +33,9 @@ class CudnnConvolution {
   //
   // x, w and y of the problem must have one floating type and one layout,
   // row-major or channels-last (of w: O KH KW C), and elements. Float32 is
-  // multiplied as float32, not as TF32; 16 bits by tensor cores, with sums in
-  // float32. Unimplemented if no algorithm will do, with what there is.
+  // multiplied as float32 or, if the problem says may_round and the heuristics
+  // find it faster, as TF32; 16 bits by tensor cores, with sums in float32.
+  // Unimplemented if no algorithm will do, with what there is.
   static absl::StatusOr<CudnnConvolution> Create(
       cudnnContext* cudnn, const ConvolutionProblem& problem,
       int64_t most_workspace_bytes);

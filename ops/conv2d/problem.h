@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "ops/kernel.h"
+#include "ops/may_round_attribute.h"
 
 namespace facet::ops {
 
@@ -22,6 +23,7 @@ struct ConvolutionProblem {
   TensorSlice y;  // [N, O, OH, OW]
   int64_t stride = 1;
   int64_t padding = 0;
+  bool may_round = false;  // ops/may_round_attribute.h
 };
 
 // From the roles x, w, y to the order of the direction's op, input, input and
@@ -49,7 +51,8 @@ inline ConvolutionProblem ProblemOf(ConvolutionDirection direction,
           w,
           y,
           spec.attributes.Int("stride"),
-          spec.attributes.Int("padding")};
+          spec.attributes.Int("padding"),
+          spec.attributes.Bool(kMayRound)};
 }
 
 }  // namespace facet::ops

@@ -56,6 +56,9 @@ absl::Status Gemm(cublasContext* cublas, const GemmCall& call,
   }
   RETURN_IF_ERROR(
       SetWorkspace(cublas, workspace, GemmWorkspaceBytes(call.m, call.n)));
+  // 16 bits are no more than TF32's: nothing to round.
+  const bool rounds = call.may_round && call.a.dtype == DataType::kFloat32 &&
+                      call.b.dtype == DataType::kFloat32;
   // cuBLAS is column-major and sees the transposes: c' = b' * a'.
   RETURN_IF_CUBLAS_ERROR(cublasGemmEx(
       cublas, Operation(call.b), Operation(call.a), static_cast<int>(call.n),
@@ -64,7 +67,7 @@ absl::Status Gemm(cublasContext* cublas, const GemmCall& call,
       call.a.data, CublasType(call.a.dtype), static_cast<int>(call.a.stride),
       &call.beta, call.c.data, CublasType(call.c.dtype),
       static_cast<int>(call.c.stride),
-      call.may_round ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+      rounds ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
       CUBLAS_GEMM_DEFAULT));
   return absl::OkStatus();
 }

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "ops/graph_builder.h"
-#include "ops/may_round_attribute.h"
 #include "ops/status_macros.h"
 
 namespace facet::placement {
@@ -56,9 +55,9 @@ class PrecisionPass {
                          Cast(inputs[i], want[i], node.origin.phase));
       }
       builder_.set_origin(node.origin);
-      ASSIGN_OR_RETURN(const std::vector<TensorId> outputs,
-                       builder_.Add(node.op, node.name, inputs,
-                                    AttributesFor(node, def, inputs)));
+      ASSIGN_OR_RETURN(
+          const std::vector<TensorId> outputs,
+          builder_.Add(node.op, node.name, inputs, node.attributes));
       for (size_t o = 0; o < outputs.size(); ++o) {
         new_id[node.outputs[o]] = outputs[o];
       }
@@ -84,18 +83,6 @@ class PrecisionPass {
     }
     LOG(FATAL) << "unknown precision rule of " << def.name;
     return false;
-  }
-
-  // Products that stay float32 may round their factors as half precision does.
-  ops::Attributes AttributesFor(const ops::Node& node, const ops::OpDef& def,
-                                const std::vector<TensorId>& inputs) const {
-    ops::Attributes attributes = node.attributes;
-    for (const ops::AttributeSpec& spec : def.attributes) {
-      if (spec.name == ops::kMayRound) {
-        attributes.Set(ops::kMayRound, !ComputesInHalf(node, def, inputs));
-      }
-    }
-    return attributes;
   }
 
   // By input: the type in which the node gets it.

@@ -7,7 +7,6 @@
 #include "glog/logging.h"
 #include "gtest/gtest.h"
 #include "ops/graph_builder.h"
-#include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
 #include "placement/passes/append_optimizer.h"
 #include "placement/passes/autodiff.h"
@@ -81,22 +80,6 @@ TEST(ApplyPrecisionTest, OneCastPerTensorAndType) {
   EXPECT_EQ(CountOp(graph, "cast"), 5);
   EXPECT_EQ(NodeOf(graph, "fc/matmul").inputs[0],
             NodeOf(graph, "flatten/cast_float32").outputs[0]);
-}
-
-TEST(ApplyPrecisionTest, ProductsInFloat32MayRoundTheirFactors) {
-  ops::Graph graph = Training(0);
-  EXPECT_FALSE(NodeOf(graph, "fc/matmul").attributes.Bool(ops::kMayRound));
-  for (bool keep_float32 : {true, false}) {
-    for (ops::Node& node : graph.nodes) {
-      node.origin.keep_float32 = keep_float32;
-    }
-    const ops::Graph result = InHalf(graph, DataType::kFloat16);
-    for (const char* name : {"fc/matmul", "fc/matmul/matmul_2"}) {
-      EXPECT_EQ(NodeOf(result, name).attributes.Bool(ops::kMayRound),
-                keep_float32)
-          << name;
-    }
-  }
 }
 
 TEST(ApplyPrecisionTest, NothingToDoInFloat32Parts) {

@@ -21,6 +21,11 @@ DEFINE_bool(fp16, false,
 DEFINE_string(half_type, "auto",
               "With --fp16: which half precision: auto, float16 (with dynamic "
               "loss scaling) or bfloat16.");
+DEFINE_string(tf32, "auto",
+              "Which products of float32 a GPU may compute with factors that "
+              "are rounded to TF32's 11 bits, on tensor cores if it has them: "
+              "none, convolutions or all. auto: convolutions, as in PyTorch; "
+              "all with --fp16.");
 DEFINE_string(devices, "auto",
               "Devices to run on: cpu:N for N CPU devices in this process, "
               "each with its share of the cores. auto: one per core, at least "
@@ -125,6 +130,15 @@ absl::StatusOr<std::optional<ops::DataType>> ParseHalf(bool fp16,
   return type == "float16" || (type == "auto" && gpu)
              ? ops::DataType::kFloat16
              : ops::DataType::kBFloat16;
+}
+
+absl::StatusOr<Rounding> ParseRounding(const std::string& text, bool half) {
+  if (text == "auto") return half ? Rounding::kAll : Rounding::kConvolutions;
+  for (const Rounding rounding :
+       {Rounding::kNone, Rounding::kConvolutions, Rounding::kAll}) {
+    if (text == RoundingName(rounding)) return rounding;
+  }
+  return InvalidFlag("tf32", text, "use auto, none, convolutions or all");
 }
 
 absl::StatusOr<ops::DataType> ParseStored(const char* flag,
@@ -265,6 +279,7 @@ absl::StatusOr<Request> RequestFromFlags(const DeviceChoice& auto_devices) {
   RETURN_IF_ERROR(ArrangeDevices(FLAGS_mesh, FLAGS_devices == "auto", &r));
   const bool on_gpu = !r.hardware.empty() || r.device_kind == "cuda";
   ASSIGN_OR_RETURN(r.half, ParseHalf(FLAGS_fp16, FLAGS_half_type, on_gpu));
+  ASSIGN_OR_RETURN(r.rounding, ParseRounding(FLAGS_tf32, r.half.has_value()));
   r.network = FLAGS_network;
   if (absl::Status known = models::IResNetLayers(r.network).status();
       !known.ok()) {
@@ -369,6 +384,7 @@ CompileOptions CompileOptionsOf(const Request& r, ops::TensorId loss) {
                             ? Precision::kFloat16
                             : Precision::kBFloat16;
   }
+  options.rounding = r.rounding;
   options.fuse = r.fuse;
   options.pins = r.pins;
   options.dump_dir = r.dump_passes;

@@ -37,6 +37,7 @@ struct Request {
   std::string hardware;
   // Empty: float32.
   std::optional<ops::DataType> half;
+  Rounding rounding = Rounding::kNone;
   std::string network;
   int64_t classes = 0;     // 0: not known yet (as many as the data has).
   int64_t batch_size = 0;  // Of all devices together.

@@ -101,6 +101,8 @@ TEST(FaultsTest, ImpossibleFlagsSayWhatIsAllowed) {
       {"--margin_gradient=none", {"--margin_gradient=none", "exact"}},
       {"--half_type=float16", {"--half_type=float16", "--fp16"}},
       {"--fp16 --half_type=float8", {"--half_type=float8", "bfloat16"}},
+      {"--tf32=yes", {"--tf32=yes", "convolutions"}},
+      {"--conv=fast", {"--conv=fast", "winograd"}},
       {"--lr=-1", {"--lr=-1"}},
       {"--momentum=2", {"--momentum=2"}},
       {"--pin=head.weight", {"--pin=head.weight", "S(0)"}},

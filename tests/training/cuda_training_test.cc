@@ -67,6 +67,21 @@ TEST_P(CudaTrainingTest, TrainsAsTheInterpreter) {
   ExpectSame(*expected, *result, 1e-3);
 }
 
+// By TF32 the losses stay near; that factors were rounded shows in the bits.
+TEST_P(CudaTrainingTest, RoundedConvolutionsTrainNearly) {
+  SmallTraining training = OnCuda();
+  const auto exact = Train(training);
+  training.options.rounding = placement::Rounding::kConvolutions;
+  const auto rounded = Train(training);
+  ASSERT_TRUE(exact.ok() && rounded.ok()) << exact.status() << rounded.status();
+  EXPECT_NE(rounded->losses, exact->losses);
+  for (size_t step = 0; step < rounded->losses.size(); ++step) {
+    EXPECT_NEAR(rounded->losses[step], exact->losses[step],
+                5e-3 * exact->losses[step])
+        << "step " << step;
+  }
+}
+
 // The state of rows that no step has touched is brought up to date when it is
 // read.
 TEST_P(CudaTrainingTest, PartialFcTrainsAsOnCpus) {
@@ -91,6 +106,7 @@ TEST_P(CudaTrainingTest, HalfPrecisionTrainsAsOnCpus) {
        {placement::Precision::kFloat16, placement::Precision::kBFloat16}) {
     SmallTraining training = OnCuda();
     training.options.precision = precision;
+    training.options.rounding = placement::Rounding::kAll;
     training.options.initial_loss_scale = 1024;
     const auto expected = Train(OnCpu(training));
     const auto result = Train(training);
