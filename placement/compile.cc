@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -28,6 +29,7 @@
 #include "placement/passes/make_plan.h"
 #include "placement/passes/order_tasks.h"
 #include "placement/passes/plan_memory.h"
+#include "placement/passes/recompute.h"
 #include "placement/passes/split_per_device.h"
 #include "placement/plan/plan_text.h"
 #include "placement/plan/validate.h"
@@ -184,7 +186,111 @@ std::string TasksText(const TaskGraph& graph) {
   return text;
 }
 
-absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate,
+// From SBPs to a plan. Of `recomputable` the first `count` are computed again.
+absl::StatusOr<Plan> PlanPlaced(const PlacedGraph& kept,
+                                const std::vector<Recomputable>& recomputable,
+                                size_t count, const Cluster& cluster,
+                                const CompileOptions& options, PassLog* log) {
+  // Before layouts: copies get theirs as everybody does.
+  PlacedGraph placed = kept;
+  if (count > 0) {
+    std::vector<ops::TensorId> tensors;
+    for (size_t i = 0; i < count; ++i)
+      tensors.push_back(recomputable[i].tensor);
+    ASSIGN_OR_RETURN(placed, Recompute(kept, tensors, ops::FindOp));
+    RETURN_IF_ERROR(PassLog::Verify("07_recompute", placed.graph));
+    RETURN_IF_ERROR(log->Done("07_recompute", [&] {
+      return PlacedText(placed.graph, placed.sbp, nullptr);
+    }));
+  }
+  // Layouts before the split: reorders are nodes, the same on all devices.
+  ASSIGN_OR_RETURN(LaidOutGraph laid_out,
+                   AssignLayout(placed, cluster, ops::FindOp));
+  RETURN_IF_ERROR(PassLog::Verify("08_assign_layout", laid_out.graph));
+  RETURN_IF_ERROR(log->Done("08_assign_layout", [&] {
+    return PlacedText(laid_out.graph, laid_out.sbp, &laid_out.layout);
+  }));
+  ASSIGN_OR_RETURN(
+      TaskGraph tasks,
+      SplitPerDevice(laid_out, cluster, options.data_credits, ops::FindOp));
+  RETURN_IF_ERROR(
+      log->Done("09_split_per_device", [&] { return TasksText(tasks); }));
+  // Kernels before anything that depends on what tasks need: orders, groups,
+  // buckets and memory. Workspaces and times are asked for here.
+  ASSIGN_OR_RETURN(
+      tasks, ChooseKernels(std::move(tasks), cluster, options.preferred_kernels,
+                           ops::FindOp));
+  RETURN_IF_ERROR(
+      log->Done("10_choose_kernels", [&] { return TasksText(tasks); }));
+  // An order before groups and buckets: they join what is ready at about the
+  // same time.
+  ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
+  tasks = GroupTasks(std::move(tasks), cluster, ops::FindOp);
+  RETURN_IF_ERROR(
+      log->Done("11_group_tasks", [&] { return TasksText(tasks); }));
+  tasks = BucketCollectives(std::move(tasks));
+  RETURN_IF_ERROR(
+      log->Done("12_bucket_collectives", [&] { return TasksText(tasks); }));
+  // Order before memory: lifetimes are intervals of the order.
+  ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
+  RETURN_IF_ERROR(
+      log->Done("13_order_tasks", [&] { return TasksText(tasks); }));
+  ASSIGN_OR_RETURN(const MemoryPlan memory,
+                   PlanMemory(tasks, cluster.num_devices()));
+  // The plan comes last: its waits depend on what shares memory.
+  Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
+  if (count > 0) {
+    Recomputation* sum = plan.mutable_recomputation();
+    sum->set_tensors(static_cast<int>(count));
+    for (size_t i = 0; i < count; ++i) {
+      sum->set_bytes(sum->bytes() + recomputable[i].bytes);
+    }
+    for (const LocalTask& task : tasks.tasks) {
+      if (task.device != 0 || !absl::EndsWith(task.name, kAgain)) continue;
+      sum->set_seconds(sum->seconds() + task.predicted_seconds);
+    }
+  }
+  RETURN_IF_ERROR(log->Done("14_make_plan", [&] { return PlanText(plan); }));
+  const absl::Status valid = ValidatePlan(plan);
+  if (!valid.ok()) {
+    return absl::InternalError(
+        absl::StrCat("the compiler made an invalid plan: ", valid.message()));
+  }
+  return plan;
+}
+
+int64_t ArenaBytes(const Plan& plan) {
+  int64_t bytes = 0;
+  for (const Device& device : plan.devices()) bytes += device.arena_bytes();
+  return bytes;
+}
+
+// How many of `recomputable` must go for the plan to fit; all, if that does not
+// help. What a peak is made of is known when memory is planned, so by trying:
+// the more go, the less is needed.
+absl::StatusOr<size_t> FewestThatFit(
+    const PlacedGraph& placed, const std::vector<Recomputable>& recomputable,
+    const Cluster& cluster, const CompileOptions& options) {
+  PassLog quiet("");
+  size_t too_few = 0, enough = recomputable.size();
+  for (size_t count = enough; enough > too_few + 1;
+       count = too_few + (enough - too_few) / 2) {
+    ASSIGN_OR_RETURN(const Plan plan, PlanPlaced(placed, recomputable, count,
+                                                 cluster, options, &quiet));
+    const bool fits = CheckMemory(plan, cluster).ok();
+    if (!fits && count == recomputable.size()) break;
+    if (fits) {
+      enough = count;
+    } else {
+      too_few = count;
+    }
+  }
+  return enough;
+}
+
+// `recompute`: as little as makes it fit; all there is to if nothing does, or
+// if all is asked for.
+absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate, bool recompute,
                                    const Cluster& cluster,
                                    const CompileOptions& options,
                                    PassLog* log) {
@@ -195,56 +301,25 @@ absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate,
   // Boxing before layouts: what moves between devices must be known to say
   // which tensors have to be row-major.
   ASSIGN_OR_RETURN(
-      PlacedGraph placed,
+      const PlacedGraph placed,
       InsertBoxing(candidate.graph, candidate.assignment, ops::FindOp));
   RETURN_IF_ERROR(PassLog::Verify("06_insert_boxing", placed.graph));
   RETURN_IF_ERROR(log->Done("06_insert_boxing", [&] {
     return PlacedText(placed.graph, placed.sbp, nullptr);
   }));
-  // Layouts before the split: reorders are nodes, the same on all devices.
-  ASSIGN_OR_RETURN(LaidOutGraph laid_out,
-                   AssignLayout(placed, cluster, ops::FindOp));
-  RETURN_IF_ERROR(PassLog::Verify("07_assign_layout", laid_out.graph));
-  RETURN_IF_ERROR(log->Done("07_assign_layout", [&] {
-    return PlacedText(laid_out.graph, laid_out.sbp, &laid_out.layout);
-  }));
-  ASSIGN_OR_RETURN(
-      TaskGraph tasks,
-      SplitPerDevice(laid_out, cluster, options.data_credits, ops::FindOp));
-  RETURN_IF_ERROR(
-      log->Done("08_split_per_device", [&] { return TasksText(tasks); }));
-  // Kernels before anything that depends on what tasks need: orders, groups,
-  // buckets and memory. Workspaces and times are asked for here.
-  ASSIGN_OR_RETURN(
-      tasks, ChooseKernels(std::move(tasks), cluster, options.preferred_kernels,
-                           ops::FindOp));
-  RETURN_IF_ERROR(
-      log->Done("09_choose_kernels", [&] { return TasksText(tasks); }));
-  // An order before groups and buckets: they join what is ready at about the
-  // same time.
-  ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
-  tasks = GroupTasks(std::move(tasks), cluster, ops::FindOp);
-  RETURN_IF_ERROR(
-      log->Done("10_group_tasks", [&] { return TasksText(tasks); }));
-  tasks = BucketCollectives(std::move(tasks));
-  RETURN_IF_ERROR(
-      log->Done("11_bucket_collectives", [&] { return TasksText(tasks); }));
-  // Order before memory: lifetimes are intervals of the order.
-  ASSIGN_OR_RETURN(tasks, OrderTasks(std::move(tasks)));
-  RETURN_IF_ERROR(
-      log->Done("12_order_tasks", [&] { return TasksText(tasks); }));
-  ASSIGN_OR_RETURN(const MemoryPlan memory,
-                   PlanMemory(tasks, cluster.num_devices()));
-  // The plan comes last: its waits depend on what shares memory.
-  Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
+  std::vector<Recomputable> recomputable;
+  if (recompute) {
+    recomputable = FindRecomputable(placed, cluster, ops::FindOp);
+  }
+  size_t count = recomputable.size();
+  if (count > 0 && options.recomputing != Recomputing::kAll) {
+    ASSIGN_OR_RETURN(count,
+                     FewestThatFit(placed, recomputable, cluster, options));
+  }
+  ASSIGN_OR_RETURN(Plan plan, PlanPlaced(placed, recomputable, count, cluster,
+                                         options, log));
   plan.set_search_seconds(candidate.assignment.seconds);
   plan.set_search_lower_bound_seconds(candidate.assignment.lower_bound);
-  RETURN_IF_ERROR(log->Done("13_make_plan", [&] { return PlanText(plan); }));
-  const absl::Status valid = ValidatePlan(plan);
-  if (!valid.ok()) {
-    return absl::InternalError(
-        absl::StrCat("the compiler made an invalid plan: ", valid.message()));
-  }
   return plan;
 }
 
@@ -261,6 +336,8 @@ void AddOptions(const ops::Graph& graph, const Cluster& cluster,
   AddOption("fuse", options.fuse ? "true" : "false", plan);
   AddOption("fused", fused ? "true" : "false", plan);
   AddOption("data_credits", absl::StrCat(options.data_credits), plan);
+  AddOption("recompute", std::string(RecomputingName(options.recomputing)),
+            plan);
   if (cluster.kernel_timer != nullptr) AddOption("kernels", "measured", plan);
   for (const auto& [name, value] : options.preferred_kernels.values()) {
     AddOption("preferred_kernels",
@@ -375,6 +452,18 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
 
 }  // namespace
 
+absl::string_view RecomputingName(Recomputing recomputing) {
+  switch (recomputing) {
+    case Recomputing::kNone:
+      return "none";
+    case Recomputing::kAuto:
+      return "auto";
+    case Recomputing::kAll:
+      return "all";
+  }
+  return "";
+}
+
 absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     const ops::Graph& graph, const Cluster& cluster,
     const CompileOptions& options) {
@@ -398,25 +487,30 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
 
   absl::Status too_big;
   int64_t least = 0;  // Of the candidates that do not fit.
-  for (PlacedModel& candidate : candidates) {
-    ASSIGN_OR_RETURN(Plan plan,
-                     PlanCandidate(candidate, cluster, options, &log));
-    const absl::Status fits = CheckMemory(plan, cluster);
-    if (fits.ok()) {
-      // Only now: a plan with limits that it does not keep would be invalid.
-      for (int d = 0; d < plan.devices_size(); ++d) {
-        plan.mutable_devices(d)->set_memory_bytes(
-            cluster.devices[d].memory_bytes);
-      }
-      AddOptions(graph, cluster, options, candidate.fused, &plan);
-      return Compilation{std::move(plan), std::move(candidate.graph),
-                         std::move(candidate.assignment)};
+  for (const bool recompute : {false, true}) {
+    if (recompute ? options.recomputing == Recomputing::kNone
+                  : options.recomputing == Recomputing::kAll) {
+      continue;
     }
-    int64_t total = 0;
-    for (const Device& device : plan.devices()) total += device.arena_bytes();
-    if (too_big.ok() || total < least) {
-      too_big = fits;
-      least = total;
+    for (PlacedModel& candidate : candidates) {
+      ASSIGN_OR_RETURN(Plan plan, PlanCandidate(candidate, recompute, cluster,
+                                                options, &log));
+      const absl::Status fits = CheckMemory(plan, cluster);
+      if (fits.ok()) {
+        // Only now: a plan with limits that it does not keep would be invalid.
+        for (int d = 0; d < plan.devices_size(); ++d) {
+          plan.mutable_devices(d)->set_memory_bytes(
+              cluster.devices[d].memory_bytes);
+        }
+        AddOptions(graph, cluster, options, candidate.fused, &plan);
+        return Compilation{std::move(plan), std::move(candidate.graph),
+                           std::move(candidate.assignment)};
+      }
+      const int64_t total = ArenaBytes(plan);
+      if (too_big.ok() || total < least) {
+        too_big = fits;
+        least = total;
+      }
     }
   }
   return too_big;

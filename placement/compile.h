@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "ops/graph/attributes.h"
 #include "ops/graph/graph.h"
 #include "ops/graph/nd_sbp.h"
@@ -20,6 +21,14 @@
 namespace facet::placement {
 
 enum class Precision { kFloat32, kFloat16, kBFloat16 };
+
+// Which activations are computed again in the backward pass, not kept for it.
+enum class Recomputing {
+  kNone,
+  kAuto,  // None if the plan fits without; else few, the cheapest.
+  kAll,   // All that can be.
+};
+absl::string_view RecomputingName(Recomputing recomputing);  // "none", ...
 
 struct CompileOptions {
   // The loss to train for; kNone: the graph is run as it is (inference).
@@ -36,6 +45,7 @@ struct CompileOptions {
   // Kernels with these settings come before all others where there are several
   // for an op: {"algorithm", "direct"}.
   ops::Attributes preferred_kernels;
+  Recomputing recomputing = Recomputing::kAuto;
   // Slots of the registers that the data stream fills: how far it works ahead.
   int data_credits = 2;
   // If not empty: the graph after each pass that changed it is written to

@@ -222,14 +222,14 @@ TEST(Compile, DumpsWhatThePassesChanged) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   for (const char* name :
        {"00_model", "01_autodiff", "02_append_optimizer", "05_assign_sbp",
-        "06_insert_boxing", "08_split_per_device", "10_group_tasks",
-        "13_make_plan"}) {
+        "06_insert_boxing", "09_split_per_device", "11_group_tasks",
+        "14_make_plan"}) {
     EXPECT_EQ(access(absl::StrCat(folder, "/", name, ".txt").c_str(), R_OK), 0)
         << name;
   }
   // Float32 everywhere, and no op whose kernels are a choice.
   EXPECT_NE(access((folder + "/03_apply_precision.txt").c_str(), R_OK), 0);
-  EXPECT_NE(access((folder + "/09_choose_kernels.txt").c_str(), R_OK), 0);
+  EXPECT_NE(access((folder + "/10_choose_kernels.txt").c_str(), R_OK), 0);
   options.dump_dir = folder + "/missing";
   const absl::Status status =
       Compile(model.graph, Devices(2), options).status();

@@ -49,6 +49,10 @@ absl::Status TooBig(const Plan& plan, int largest, int64_t total,
       plan.devices_size(), " device(s) together ", Size(total), "; there is ",
       available, ". Most of ", plan.devices(largest).name(), ": ",
       Largest(plan, largest),
+      plan.has_recomputation()
+          ? absl::StrCat(" (with ", plan.recomputation().tensors(),
+                         " activations computed again)")
+          : "",
       ". What helps: a smaller --batch_size, --fp16 (activations in half the "
       "bytes), fewer --classes, more --devices with memory of their own, or "
       "more memory"));

@@ -207,6 +207,14 @@ std::string PlacementTable(const Plan& plan) {
                       plan.predicted_step_seconds()));
   absl::StrAppend(&text, VariableRows(plan), CollectiveRows(plan),
                   MemoryRows(plan));
+  if (plan.has_recomputation()) {
+    const Recomputation& again = plan.recomputation();
+    absl::StrAppend(
+        &text, absl::StrFormat(
+                   "computed again in the backward pass: %d activations, "
+                   "%.1f MiB/device, predicted %.4g s a step\n",
+                   again.tensors(), again.bytes() / kMiB, again.seconds()));
+  }
   return text;
 }
 

@@ -73,6 +73,10 @@ std::string PlanJson(const Plan& plan, std::optional<double> compile_seconds) {
   json["optimality_gap"] =
       totals.optimality_gap >= 0 ? Json(totals.optimality_gap) : Json();
   json["arena_over_lower_bound"] = totals.arena_over_lower_bound;
+  const Recomputation& again = plan.recomputation();
+  json["recomputed"] = {{"tensors", again.tensors()},
+                        {"bytes_per_device", again.bytes()},
+                        {"seconds", again.seconds()}};
   json["options"] = Json::object();
   for (const Option& option : plan.options()) {
     // Several pins share a name.

@@ -39,6 +39,14 @@ std::string Head(const Plan& plan, const ListingOptions& options) {
   }
   facts.push_back(absl::StrFormat("arena over its lower bound %.4f",
                                   totals.arena_over_lower_bound));
+  if (plan.has_recomputation()) {
+    const Recomputation& again = plan.recomputation();
+    facts.push_back(absl::StrFormat(
+        "%d activations, %s per device, are computed again in the backward "
+        "pass, in %s",
+        again.tensors(), BytesText(static_cast<double>(again.bytes())),
+        SecondsText(again.seconds())));
+  }
   absl::StrAppend(&text, Wrap(absl::StrJoin(facts, "; "), options.width, 2),
                   "\n");
   std::vector<std::string> made_with;

@@ -55,6 +55,7 @@ struct Request {
   std::string partial_fc_update;
   models::Storage storage;  // Of the class weights.
   bool fuse = true;
+  Recomputing recomputing = Recomputing::kAuto;
   std::map<std::string, ops::NdSbp> pins;
   std::string dump_passes;  // Absolute; empty: none.
 };

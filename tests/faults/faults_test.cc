@@ -101,6 +101,7 @@ TEST(FaultsTest, ImpossibleFlagsSayWhatIsAllowed) {
       {"--margin_gradient=none", {"--margin_gradient=none", "exact"}},
       {"--half_type=float16", {"--half_type=float16", "--fp16"}},
       {"--fp16 --half_type=float8", {"--half_type=float8", "bfloat16"}},
+      {"--recompute=some", {"--recompute=some", "auto, none or all"}},
       {"--tf32=yes", {"--tf32=yes", "convolutions"}},
       {"--conv=fast", {"--conv=fast", "winograd"}},
       {"--lr=-1", {"--lr=-1"}},

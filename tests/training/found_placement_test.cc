@@ -30,6 +30,7 @@ struct Request {
   int64_t host_memory_bytes = 0;
   double sample_rate = 1;
   std::string row_update = "sampled";
+  placement::Recomputing recomputing = placement::Recomputing::kAuto;
 };
 
 absl::StatusOr<placement::Plan> Compile(const Request& request) {
@@ -50,6 +51,7 @@ absl::StatusOr<placement::Plan> Compile(const Request& request) {
   options.loss = model->loss;
   options.precision = request.precision;
   options.pins = request.pins;
+  options.recomputing = request.recomputing;
   options.optimizer.row_update = request.row_update;
   return placement::Compile(model->graph, cluster, options);
 }
@@ -241,6 +243,53 @@ TEST(FoundPlacementTest, TooLittleMemorySaysWhatIsNeededAndWhatHelps) {
                     HasSubstr("4.00 GiB of host memory"),
                     HasSubstr("head.weight 1.91"), HasSubstr("--batch_size"),
                     HasSubstr("--classes"), HasSubstr("--fp16")));
+}
+
+// As much as is needed is computed again, and nothing if there is no need.
+TEST(FoundPlacementTest, WhereMemoryIsShortActivationsAreComputedAgain) {
+  Request request;
+  request.classes = 10'000;
+  request.batch_size = 64;
+  request.recomputing = placement::Recomputing::kAuto;
+  auto bytes_of = [](const placement::Plan& plan) {
+    int64_t bytes = 0;
+    for (const auto& device : plan.devices()) bytes += device.arena_bytes();
+    return bytes;
+  };
+  const auto roomy = Compile(request);
+  ASSERT_TRUE(roomy.ok()) << roomy.status();
+  EXPECT_FALSE(roomy->has_recomputation());
+  request.recomputing = placement::Recomputing::kAll;
+  const auto least = Compile(request);
+  ASSERT_TRUE(least.ok()) << least.status();
+  EXPECT_LT(bytes_of(*least), 0.6 * bytes_of(*roomy));
+
+  request.recomputing = placement::Recomputing::kAuto;
+  int tensors = 0;
+  double seconds = roomy->predicted_step_seconds();
+  for (double part : {0.95, 0.8, 0.65}) {
+    SCOPED_TRACE(part);
+    request.host_memory_bytes = static_cast<int64_t>(part * bytes_of(*roomy));
+    const auto plan = Compile(request);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_LE(bytes_of(*plan), request.host_memory_bytes);
+    // The less memory, the more.
+    EXPECT_GT(plan->recomputation().tensors(), tensors);
+    EXPECT_GT(plan->predicted_step_seconds(), seconds);
+    tensors = plan->recomputation().tensors();
+    seconds = plan->predicted_step_seconds();
+  }
+  EXPECT_LT(tensors, least->recomputation().tensors());
+
+  request.recomputing = placement::Recomputing::kNone;
+  EXPECT_EQ(Compile(request).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  request.recomputing = placement::Recomputing::kAuto;
+  request.host_memory_bytes = bytes_of(*least) / 2;
+  const absl::Status refused = Compile(request).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("activations computed again"));
 }
 
 }  // namespace

@@ -164,6 +164,34 @@ TEST(TrainingTest, FusedAndUnfusedTrainTheSame) {
   ExpectEqualTraining(fused, plain, 1e-4);
 }
 
+// The bits, and less memory.
+TEST(TrainingTest, ComputingActivationsAgainTrainsTheSame) {
+  for (int devices : {1, 3}) {
+    for (auto precision :
+         {placement::Precision::kFloat32, placement::Precision::kBFloat16}) {
+      SmallTraining training;
+      training.devices = devices;
+      training.batch_size = 9;
+      training.iresnet = true;
+      training.steps = 3;
+      training.options.precision = precision;
+      training.options.recomputing = placement::Recomputing::kNone;
+      const auto kept = Train(training);
+      training.options.recomputing = placement::Recomputing::kAll;
+      const auto again = Train(training);
+      ASSERT_TRUE(kept.ok() && again.ok()) << kept.status() << again.status();
+      EXPECT_FALSE(kept->plan.has_recomputation());
+      EXPECT_GT(again->plan.recomputation().tensors(), 10);
+      EXPECT_LT(again->plan.devices(0).arena_bytes(),
+                kept->plan.devices(0).arena_bytes());
+      EXPECT_EQ(again->losses, kept->losses);
+      for (const auto& [name, value] : kept->variables) {
+        EXPECT_EQ(again->variables.at(name).data, value.data) << name;
+      }
+    }
+  }
+}
+
 TEST(TrainingTest, LossFallsInEveryPrecision) {
   SmallTraining training;
   training.devices = 2;

@@ -1,0 +1,210 @@
+#include "placement/passes/recompute.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+#include "glog/logging.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "placement/passes/append_optimizer.h"
+#include "placement/passes/apply_precision.h"
+#include "placement/passes/assign_sbp.h"
+#include "placement/passes/autodiff.h"
+#include "placement/passes/fuse.h"
+#include "placement/passes/small_network.h"
+
+namespace facet::placement {
+namespace {
+
+using ops::NodeId;
+using ops::TensorId;
+
+Cluster Devices(int count) {
+  return UniformCluster(count, DeviceSpec(), MeshAxis());
+}
+
+PlacedGraph Placed(const ops::Graph& graph, TensorId loss, int devices,
+                   bool fuse, bool half) {
+  auto differentiated = Autodiff(graph, loss, 0, ops::FindOp);
+  CHECK(differentiated.ok()) << differentiated.status();
+  auto trained = AppendOptimizer(*differentiated, {}, ops::FindOp);
+  CHECK(trained.ok()) << trained.status();
+  if (half) {
+    trained = ApplyPrecision(*trained, ops::DataType::kBFloat16, ops::FindOp);
+    CHECK(trained.ok()) << trained.status();
+  }
+  if (fuse) {
+    trained = Fuse(*trained, ops::AllOps(), FuseRules::kAll, ops::FindOp);
+    CHECK(trained.ok()) << trained.status();
+  }
+  const auto assignment =
+      AssignSbp(*trained, Devices(devices), {}, ops::FindOp);
+  CHECK(assignment.ok()) << assignment.status();
+  auto placed = InsertBoxing(*trained, *assignment, ops::FindOp);
+  CHECK(placed.ok()) << placed.status();
+  return *std::move(placed);
+}
+
+std::vector<TensorId> Tensors(const std::vector<Recomputable>& found) {
+  std::vector<TensorId> tensors;
+  for (const Recomputable& r : found) tensors.push_back(r.tensor);
+  return tensors;
+}
+
+std::set<std::string> Names(const PlacedGraph& placed,
+                            const std::vector<Recomputable>& found) {
+  std::set<std::string> names;
+  for (const Recomputable& r : found) {
+    names.insert(placed.graph.tensors[r.tensor].name);
+  }
+  return names;
+}
+
+bool IsAgain(const ops::Node& node) {
+  return absl::EndsWith(node.name, "/again");
+}
+
+// Whatever is dropped, steps give the same bits.
+TEST(RecomputeTest, ResultsAreTheSame) {
+  const SmallNetwork network = MakeSmallNetwork();
+  for (bool fuse : {false, true}) {
+    for (bool half : {false, true}) {
+      SCOPED_TRACE(testing::Message() << "fused " << fuse << " half " << half);
+      const PlacedGraph kept =
+          Placed(network.graph, network.loss, 1, fuse, half);
+      const std::vector<TensorId> all =
+          Tensors(FindRecomputable(kept, Devices(1), ops::FindOp));
+      ASSERT_GE(all.size(), 3);
+      for (size_t count = 0; count <= all.size(); ++count) {
+        const auto again =
+            Recompute(kept, {all.begin(), all.begin() + count}, ops::FindOp);
+        ASSERT_TRUE(again.ok()) << again.status();
+        const absl::Status valid = ops::VerifyGraph(again->graph, ops::FindOp);
+        ASSERT_TRUE(valid.ok()) << valid;
+        SmallRun expected(kept.graph), run(again->graph);
+        for (int step = 0; step < 2; ++step) {
+          expected.Step();
+          run.Step();
+        }
+        const std::string loss = network.graph.tensors[network.loss].name;
+        EXPECT_EQ(run.Get(loss), expected.Get(loss));
+        for (const ops::Node& node : kept.graph.nodes) {
+          if (!ops::FindOp(node.op)->is_variable) continue;
+          EXPECT_EQ(run.Get(node.name), expected.Get(node.name)) << node.name;
+        }
+      }
+    }
+  }
+}
+
+// No reader in the backward pass has what was to go, each copy is of a forward
+// node, comes after all of that pass, and lies as the original.
+TEST(RecomputeTest, NothingThatGoesIsReadInTheBackwardPass) {
+  const SmallNetwork network = MakeSmallNetwork();
+  const PlacedGraph kept = Placed(network.graph, network.loss, 2, true, false);
+  const std::vector<Recomputable> found =
+      FindRecomputable(kept, Devices(2), ops::FindOp);
+  const auto again = Recompute(kept, Tensors(found), ops::FindOp);
+  ASSERT_TRUE(again.ok()) << again.status();
+  const std::set<std::string> gone = Names(kept, found);
+  std::map<std::string, ops::NdSbp> sbp;
+  for (size_t t = 0; t < kept.graph.tensors.size(); ++t) {
+    sbp.emplace(kept.graph.tensors[t].name, kept.sbp[t]);
+  }
+  std::set<std::string> copies;
+  for (const ops::Node& node : again->graph.nodes) {
+    if (node.origin.phase == ops::Phase::kForward ||
+        node.origin.phase == ops::Phase::kData) {
+      EXPECT_FALSE(IsAgain(node)) << node.name;
+      continue;
+    }
+    for (TensorId t : node.inputs) {
+      EXPECT_EQ(gone.count(again->graph.tensors[t].name), 0)
+          << node.name << " reads " << again->graph.tensors[t].name;
+    }
+    if (!IsAgain(node)) continue;
+    const std::string original(absl::StripSuffix(node.name, "/again"));
+    EXPECT_TRUE(copies.insert(original).second) << node.name;
+    EXPECT_EQ(again->sbp[node.outputs[0]], sbp.at(original)) << node.name;
+  }
+  for (const Recomputable& r : found) {
+    const NodeId producer = kept.graph.tensors[r.tensor].producer;
+    const std::string& name = kept.graph.nodes[producer].name;
+    EXPECT_EQ(copies.count(name), 1) << name;
+  }
+}
+
+// y = prelu(x * w) + x, a few times: the sums are kept, and what lies between
+// two of them can go, the cheap before the dear.
+TEST(RecomputeTest, WhatAllGoesThroughIsKept) {
+  SmallNetwork network;
+  ops::GraphBuilder b(&network.graph, ops::FindOp);
+  b.set_origin({"", "backbone", ops::Phase::kForward, false});
+  auto variable = [&](const std::string& name, std::vector<int64_t> shape) {
+    return b.Add1("variable", name, {},
+                  {{"shape", std::move(shape)},
+                   {"init", std::string("normal")},
+                   {"stddev", 0.1}});
+  };
+  const auto source =
+      b.Add("image_source", "data", {}, {{"batch_size", int64_t{8}}});
+  ASSERT_TRUE(source.ok()) << source.status();
+  TensorId x = b.Add1("conv2d", "stem",
+                      {(*source)[0], variable("stem.w", {16, 3, 1, 1})});
+  constexpr int kBlocks = 3;
+  for (int i = 0; i < kBlocks; ++i) {
+    const std::string name = std::string("block") + std::to_string(i);
+    const TensorId w = variable(name + ".w", {16, 16, 3, 3});
+    const TensorId product =
+        b.Add1("conv2d", name + ".conv", {x, w}, {{"padding", int64_t{1}}});
+    const TensorId y = b.Add1("prelu", name + ".prelu",
+                              {product, variable(name + ".slope", {16})});
+    // A second factor, so that the sum's readers need y.
+    const TensorId v = variable(name + ".v", {16, 16, 1, 1});
+    const TensorId z = b.Add1("conv2d", name + ".last", {y, v});
+    x = b.Add1("add", name, {z, x});
+  }
+  const TensorId flat = b.Add1("flatten", "flat", {x});
+  const TensorId logits =
+      b.Add1("matmul", "logits", {flat, variable("head", {16 * 112 * 112, 4})});
+  const TensorId loss = AddLoss("loss", logits, &b);
+  ASSERT_TRUE(b.status().ok()) << b.status();
+
+  const PlacedGraph placed = Placed(network.graph, loss, 1, false, false);
+  Cluster cluster = Devices(1);
+  // A convolution of 16 channels is bound by arithmetic, a PReLU is not.
+  cluster.devices[0].float32_flops_per_second = 1e9;
+  cluster.devices[0].memory_bytes_per_second = 1e10;
+  const std::vector<Recomputable> found =
+      FindRecomputable(placed, cluster, ops::FindOp);
+  EXPECT_THAT(Names(placed, found),
+              testing::UnorderedElementsAre("block0.conv", "block0.prelu",
+                                            "block1.conv", "block1.prelu",
+                                            "block2.conv", "block2.prelu"));
+  for (size_t i = 0; i < found.size(); ++i) {
+    const ops::Tensor& tensor = placed.graph.tensors[found[i].tensor];
+    EXPECT_EQ(absl::EndsWith(tensor.name, ".prelu"), i < kBlocks)
+        << i << " " << tensor.name;
+    EXPECT_EQ(found[i].bytes, tensor.type.size_bytes());
+    EXPECT_GT(found[i].seconds, 0);
+  }
+}
+
+TEST(RecomputeTest, InferenceHasNothingToComputeAgain) {
+  const SmallNetwork network = MakeSmallNetwork();
+  const auto assignment = AssignSbp(network.graph, Devices(2), {}, ops::FindOp);
+  ASSERT_TRUE(assignment.ok()) << assignment.status();
+  const auto placed = InsertBoxing(network.graph, *assignment, ops::FindOp);
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  EXPECT_TRUE(FindRecomputable(*placed, Devices(2), ops::FindOp).empty());
+}
+
+}  // namespace
+}  // namespace facet::placement
