@@ -51,21 +51,22 @@ absl::Status Progress::OnFetch(int64_t step, absl::string_view name, int,
 
 void Progress::Show(int64_t step, double loss) {
   const Clock::time_point now = Clock::now();
-  const bool last = step + 1 == total_steps_;
+  const int64_t done = step - first_step_;
+  const bool last = done + 1 == total_steps_;
   // A terminal's line is redrawn; elsewhere a line every few seconds is
   // enough, and all lines of a short run.
   const double since = std::chrono::duration<double>(now - last_shown_).count();
-  if (!last && step > 0 && since < (is_terminal_ ? 0.1 : 2.0)) return;
+  if (!last && done > 0 && since < (is_terminal_ ? 0.1 : 2.0)) return;
   last_shown_ = now;
-  if (step == 0) start_ = now;
-  std::string line =
-      absl::StrFormat("step %d/%d  loss %.4f", step + 1, total_steps_, loss);
-  if (step > 0) {
+  if (done == 0) start_ = now;
+  std::string line = absl::StrFormat("step %d/%d  loss %.4f", step + 1,
+                                     first_step_ + total_steps_, loss);
+  if (done > 0) {
     const double per_step =
-        std::chrono::duration<double>(now - start_).count() / step;
+        std::chrono::duration<double>(now - start_).count() / done;
     absl::StrAppendFormat(&line, "  %.2f samples/s  %s left",
                           batch_size_ / per_step,
-                          Duration(per_step * (total_steps_ - step - 1)));
+                          Duration(per_step * (total_steps_ - done - 1)));
   }
   if (is_terminal_) {
     std::printf("\r%-78s", line.c_str());

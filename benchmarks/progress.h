@@ -19,6 +19,10 @@ class Progress : public ops::FetchSink {
  public:
   Progress(int64_t total_steps, int64_t batch_size, bool keep_going);
 
+  // Steps begin with this one; `total_steps` is how many there are. Before the
+  // run.
+  void set_first_step(int64_t first_step) { first_step_ = first_step; }
+
   // Asked when a loss is not finite: which tensor was the first.
   void set_first_non_finite(std::function<std::string()> first_non_finite) {
     first_non_finite_ = std::move(first_non_finite);
@@ -37,6 +41,7 @@ class Progress : public ops::FetchSink {
   void Show(int64_t step, double loss);
 
   const int64_t total_steps_;
+  int64_t first_step_ = 0;
   const int64_t batch_size_;
   const bool keep_going_;
   const bool is_terminal_;

@@ -43,6 +43,16 @@ DEFINE_string(plan_out, "",
 DEFINE_string(trace_out, "",
               "Write a timeline for Perfetto or chrome://tracing to this "
               "file.");
+DEFINE_string(checkpoint, "",
+              "Write all variables (weights, momentum, statistics) to this "
+              "file at the end, in the safetensors format, with the names of "
+              "arcface_torch. A file of that name is replaced when the new "
+              "one is whole.");
+DEFINE_int64(checkpoint_every, 0,
+             "Besides, write it whenever so many steps have been done.");
+DEFINE_string(resume, "",
+              "Go on from this checkpoint: with the same flags to the bit as "
+              "if the training had not ended. --steps counts from there.");
 DEFINE_string(json, "", "Write the results to this file, for programs.");
 
 namespace facet::benchmarks {
@@ -58,6 +68,7 @@ absl::Status CheckOutputsDiffer(const Settings& s) {
   std::map<std::string, const char*> flags;
   for (const auto& [flag, path] : {std::make_pair("plan_out", &s.plan_out),
                                    std::make_pair("trace_out", &s.trace_out),
+                                   std::make_pair("checkpoint", &s.checkpoint),
                                    std::make_pair("json", &s.json)}) {
     if (path->empty() || IsDevicePath(*path)) continue;
     const auto [it, is_new] = flags.emplace(*path, flag);
@@ -84,7 +95,7 @@ absl::Status CheckRanges(const Settings& s) {
                          absl::StrCat("use ", c.least, " to ", c.most));
     }
   }
-  if (s.lr_decay && s.lr_warmup >= s.warmup + s.steps) {
+  if (s.lr_decay && s.resume.empty() && s.lr_warmup >= s.warmup + s.steps) {
     return InvalidFlag(
         "lr_warmup", absl::StrCat(s.lr_warmup),
         absl::StrCat("the rise must end before the last of the ",
@@ -166,6 +177,17 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
     return InvalidFlag("conv", s.conv, "use auto, direct, winograd or rule");
   }
   ASSIGN_OR_RETURN(s.plan_out, placement::PlanOutputPath(FLAGS_plan_out));
+  ASSIGN_OR_RETURN(s.checkpoint, OutputPath("checkpoint", FLAGS_checkpoint));
+  s.checkpoint_every = FLAGS_checkpoint_every;
+  if (s.checkpoint_every < 0) {
+    return InvalidFlag("checkpoint_every", absl::StrCat(s.checkpoint_every),
+                       "use 0 or more");
+  }
+  if (s.checkpoint_every > 0 && s.checkpoint.empty()) {
+    return InvalidFlag("checkpoint_every", absl::StrCat(s.checkpoint_every),
+                       "has no effect without --checkpoint=FILE; add it");
+  }
+  s.resume = placement::UserPath(FLAGS_resume);
   ASSIGN_OR_RETURN(s.trace_out, OutputPath("trace_out", FLAGS_trace_out));
   ASSIGN_OR_RETURN(s.json, OutputPath("json", FLAGS_json));
   RETURN_IF_ERROR(CheckOutputsDiffer(s));

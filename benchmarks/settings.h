@@ -41,12 +41,15 @@ struct Settings : placement::Request {
   bool keep_going = false;
   bool limits = false;
   int64_t held_out = 0;
+  int64_t checkpoint_every = 0;  // Steps; 0: at the end.
   // How CPUs compute convolutions: "auto" (measured), "rule", or the algorithm
   // to prefer.
   std::string conv = "rule";
   // Absolute paths; empty: not written.
   std::string plan_out;
   std::string trace_out;
+  std::string checkpoint;
+  std::string resume;
   std::string json;
 };
 

@@ -122,6 +122,7 @@ absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
                              ? absl::OkStatus()
                              : WriteJson(results, settings.json);
   written.Update(run->WriteTrace());
+  written.Update(run->checkpoint_status());
   return written;
 }
 

@@ -23,6 +23,7 @@
 #include "placement/plan/plan_io.h"
 #include "placement/plan/plan_text.h"
 #include "placement/simulate/simulator.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/data/synthetic.h"
 #include "runtime/device/host_memory.h"
 
@@ -33,9 +34,11 @@ namespace {
 constexpr int64_t kRecordedSteps = 200;
 
 placement::CompileOptions ToCompileOptions(const Settings& s,
+                                           int64_t first_step,
                                            ops::TensorId loss) {
   placement::CompileOptions options = placement::CompileOptionsOf(s, loss);
-  options.optimizer.total_steps = s.lr_decay ? s.warmup + s.steps : 0;
+  options.optimizer.total_steps =
+      s.lr_decay ? first_step + s.warmup + s.steps : 0;
   if (s.conv == "direct" || s.conv == "winograd") {
     options.preferred_kernels.Set("algorithm", s.conv);
   }
@@ -71,6 +74,10 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
               PrecisionText(s, rounds).c_str());
   std::fflush(stdout);
 
+  if (!s.resume.empty()) {
+    ASSIGN_OR_RETURN(run->first_step_, runtime::CheckpointStep(s.resume));
+    run->progress_.set_first_step(run->first_step_);
+  }
   if (photographs.empty()) {
     ASSIGN_OR_RETURN(run->data_, runtime::CreateSyntheticSource(
                                      {.classes = s.classes, .seed = s.seed}));
@@ -102,9 +109,10 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   if (s.conv == "auto" && s.device_kind == "cpu") {
     cluster.kernel_timer = &timer.emplace(TimerOf(run->local_));
   }
-  ASSIGN_OR_RETURN(run->plan_,
-                   placement::Compile(model.graph, cluster,
-                                      ToCompileOptions(s, model.loss)));
+  ASSIGN_OR_RETURN(
+      run->plan_,
+      placement::Compile(model.graph, cluster,
+                         ToCompileOptions(s, run->first_step_, model.loss)));
   run->compile_seconds_ =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count();
@@ -125,16 +133,56 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   options.data_source = run->data_.get();
   options.fetch_sink = &run->progress_;
   options.timeline = run->timeline_.get();
+  options.first_step = run->first_step_;
   ASSIGN_OR_RETURN(
       run->session_,
       runtime::Session::Create(run->plan_, run->local_.devices, options));
   run->progress_.set_first_non_finite(
       [session = run->session_.get()] { return session->FirstNonFinite(); });
+  if (!s.resume.empty()) {
+    RETURN_IF_ERROR(runtime::LoadCheckpoint(s.resume, run->session_.get()));
+    std::printf("goes on from %s, after step %d\n", s.resume.c_str(),
+                static_cast<int>(run->first_step_));
+  }
   return run;
 }
 
+absl::Status TrainingRun::Checkpoint() {
+  progress_.Finish();
+  const int64_t step = first_step_ + session_->steps_done();
+  const auto start = std::chrono::steady_clock::now();
+  RETURN_IF_ERROR(runtime::SaveCheckpoint(
+      settings_.checkpoint, step,
+      {{"model", plan_.name()}, {"seed", absl::StrCat(settings_.seed)}},
+      session_.get()));
+  std::printf(
+      "%s: step %d, written in %.1f s\n", settings_.checkpoint.c_str(),
+      static_cast<int>(step),
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count());
+  std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::RunSteps() {
+  const int64_t end = first_step_ + settings_.warmup + settings_.steps;
+  const int64_t every = settings_.checkpoint_every;
+  for (int64_t step = first_step_; step < end;) {
+    const int64_t next =
+        every == 0 ? end : std::min(end, (step / every + 1) * every);
+    RETURN_IF_ERROR(session_->Run(next - step));
+    step = next;
+    if (settings_.checkpoint.empty()) continue;
+    checkpoint_status_ = Checkpoint();
+    LOG_IF(ERROR, !checkpoint_status_.ok())
+        << "no checkpoint of step " << step << ": "
+        << checkpoint_status_.message();
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Results> TrainingRun::Train() {
-  const absl::Status status = session_->Run(settings_.warmup + settings_.steps);
+  const absl::Status status = RunSteps();
   progress_.Finish();
   RETURN_IF_ERROR(status);
 

@@ -31,6 +31,9 @@ class TrainingRun {
 
   // Trains with live progress, then measures.
   absl::StatusOr<Results> Train();
+  // Of the last checkpoint, if any was asked for: one that cannot be written
+  // does not end the training.
+  const absl::Status& checkpoint_status() const { return checkpoint_status_; }
   // Of --limits (limits.h); takes a second or two. After Train.
   absl::StatusOr<std::string> Limits() const;
   // To --trace_out, if given. After Train.
@@ -52,15 +55,19 @@ class TrainingRun {
   Steps MeasuredSteps() const;
 
   explicit TrainingRun(const Settings& settings);
+  absl::Status RunSteps();
+  absl::Status Checkpoint();
 
   const Settings settings_;
   LocalDevices local_;
   std::unique_ptr<ops::DataSource> data_;
   placement::Plan plan_;
+  int64_t first_step_ = 0;  // Of a training that is gone on with.
   double compile_seconds_ = 0;
   int64_t resident_before_bytes_ = 0;
   std::unique_ptr<runtime::Timeline> timeline_;
   Progress progress_;
+  absl::Status checkpoint_status_;
   std::unique_ptr<runtime::Session> session_;  // Last: uses all of the above.
 };
 

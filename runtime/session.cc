@@ -53,6 +53,12 @@ void CopyBox(const ops::TensorSlice& slice, char* whole, char* share,
   }
 }
 
+ops::Shape WithRows(const ops::Shape& shape, int64_t rows) {
+  std::vector<int64_t> dims(shape.dims().begin(), shape.dims().end());
+  dims[0] = rows;
+  return ops::Shape(std::move(dims));
+}
+
 class PlanSession : public Session {
  public:
   PlanSession(const placement::Plan& plan, std::vector<Device*> devices,
@@ -71,6 +77,12 @@ class PlanSession : public Session {
   absl::StatusOr<HostTensor> ReadVariable(absl::string_view name) override;
   absl::Status WriteVariable(absl::string_view name,
                              const HostTensor& value) override;
+  absl::StatusOr<ops::TensorType> VariableType(
+      absl::string_view name) const override;
+  absl::Status ReadRows(absl::string_view name, int64_t begin, int64_t end,
+                        char* rows) override;
+  absl::Status WriteRows(absl::string_view name, int64_t begin, int64_t end,
+                         const char* rows) override;
   std::vector<std::string> VariableNames() const override;
   std::string FirstNonFinite() const override;
   std::vector<DeviceMemory> memory() const override;
@@ -90,6 +102,11 @@ class PlanSession : public Session {
   void Fail(absl::Status status);
   void Stop(absl::Status status);
   absl::StatusOr<const Shares*> FindVariable(absl::string_view name) const;
+  // visit(device, address in its memory, which part of the rows that is) of
+  // each share that has some of them.
+  template <typename Visit>
+  absl::Status ForShares(absl::string_view name, int64_t begin, int64_t end,
+                         const Visit& visit);
   char* Address(const placement::Register& reg) const {
     return ArenaOf(reg.device()) + reg.arena_offset();
   }
@@ -171,14 +188,15 @@ absl::Status PlanSession::CreateLanes() {
                                                             plan_.tasks_size());
   shared_.lane_of_task.resize(plan_.tasks_size(), nullptr);
   shared_.timeline = options_.timeline;
+  shared_.first_step = options_.first_step;
   shared_.fail = [this](absl::Status status) { Fail(std::move(status)); };
   shared_.on_non_finite = [this](int task, int reg, int64_t step) {
     if (was_non_finite_.exchange(true)) return;
     const placement::Task& t = plan_.tasks(task);
     std::lock_guard<std::mutex> lock(mutex_);
     first_non_finite_ = absl::StrCat(
-        "step ", step, ": ", plan_.registers(reg).name(), " on ",
-        plan_.devices(t.device()).name(), ", written by ", t.name(),
+        "step ", options_.first_step + step, ": ", plan_.registers(reg).name(),
+        " on ", plan_.devices(t.device()).name(), ", written by ", t.name(),
         t.layer().empty() ? "" : absl::StrCat(" of layer ", t.layer()));
   };
   shared_.on_progress = [this] {
@@ -197,7 +215,8 @@ absl::Status PlanSession::CreateLanes() {
     tasks_of_lane[it->second].push_back(t);
   }
   const TaskEnvironment environment = {options_.seed, options_.data_source,
-                                       options_.fetch_sink};
+                                       options_.fetch_sink,
+                                       options_.first_step};
   for (std::vector<int>& tasks : tasks_of_lane) {
     const placement::Task& first = plan_.tasks(tasks.front());
     const int device = first.device();
@@ -352,9 +371,10 @@ absl::Status PlanSession::Settle() {
     }
     ASSIGN_OR_RETURN(
         TaskRunner runner,
-        TaskRunner::Create(plan_, task, *devices_[device], stream.get(),
-                           ArenaOf(device), /*communicator=*/nullptr,
-                           {options_.seed}));
+        TaskRunner::Create(
+            plan_, task, *devices_[device], stream.get(), ArenaOf(device),
+            /*communicator=*/nullptr,
+            {.seed = options_.seed, .first_step = options_.first_step}));
     RETURN_IF_ERROR(runner.Run(steps_done_));
     RETURN_IF_ERROR(stream->Synchronize());
   }
@@ -362,58 +382,111 @@ absl::Status PlanSession::Settle() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<HostTensor> PlanSession::ReadVariable(absl::string_view name) {
+absl::StatusOr<ops::TensorType> PlanSession::VariableType(
+    absl::string_view name) const {
   ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
+  const ops::TensorSlice slice =
+      RegisterSlice(plan_.registers(shares->front()));
+  return ops::TensorType{slice.dtype, slice.global_shape};
+}
+
+template <typename Visit>
+absl::Status PlanSession::ForShares(absl::string_view name, int64_t begin,
+                                    int64_t end, const Visit& visit) {
+  ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
+  ASSIGN_OR_RETURN(const ops::TensorType type, VariableType(name));
+  const int64_t all = NumRows(type.shape);
+  if (begin < 0 || begin > end || end > all) {
+    return absl::OutOfRangeError(absl::StrCat("rows ", begin, " to ", end,
+                                              " of variable ", name,
+                                              ", which has ", all));
+  }
   RETURN_IF_ERROR(Settle());
-  HostTensor result;
   for (int id : *shares) {
     const placement::Register& reg = plan_.registers(id);
-    const ops::TensorSlice slice = RegisterSlice(reg);
-    const bool first = id == shares->front();
-    if (first) {
-      result.dtype = slice.dtype;
-      result.shape = slice.global_shape;
-      result.data.resize(slice.global_shape.num_elements() *
-                         ops::SizeInBytes(slice.dtype));
-    } else if (slice.shape == slice.global_shape) {
-      break;  // Broadcast: the first device's copy is enough.
+    ops::TensorSlice slice = RegisterSlice(reg);
+    int64_t skipped = 0;  // Bytes of the share before the first of the rows.
+    if (slice.shape.rank() > 0) {
+      const int64_t offset = slice.offset[0];
+      const int64_t first = std::max(begin, offset);
+      const int64_t last = std::min(end, offset + slice.shape[0]);
+      if (first >= last) continue;
+      const int64_t row_bytes = slice.size_bytes() / slice.shape[0];
+      skipped = (first - offset) * row_bytes;
+      slice.shape = WithRows(slice.shape, last - first);
+      slice.global_shape = WithRows(slice.global_shape, end - begin);
+      slice.offset = WithRows(slice.offset, first - begin);
+    } else if (begin == end) {
+      continue;
     }
-    std::vector<char> share(slice.size_bytes());
-    RETURN_IF_ERROR(devices_[reg.device()]->CopyToHost(
-        Address(reg), share.data(), slice.size_bytes()));
-    CopyBox(slice, result.data.data(), share.data(), /*to_whole=*/true);
+    RETURN_IF_ERROR(visit(reg.device(), Address(reg) + skipped, slice));
   }
+  return absl::OkStatus();
+}
+
+absl::Status PlanSession::ReadRows(absl::string_view name, int64_t begin,
+                                   int64_t end, char* rows) {
+  bool done = false;
+  return ForShares(
+      name, begin, end,
+      [&](int device, char* address, const ops::TensorSlice& slice) {
+        if (done) return absl::OkStatus();
+        // Broadcast: the first device's copy is enough.
+        done = slice.shape == slice.global_shape;
+        if (done) {
+          return devices_[device]->CopyToHost(address, rows,
+                                              slice.size_bytes());
+        }
+        std::vector<char> share(slice.size_bytes());
+        RETURN_IF_ERROR(devices_[device]->CopyToHost(address, share.data(),
+                                                     slice.size_bytes()));
+        CopyBox(slice, rows, share.data(), /*to_whole=*/true);
+        return absl::OkStatus();
+      });
+}
+
+absl::Status PlanSession::WriteRows(absl::string_view name, int64_t begin,
+                                    int64_t end, const char* rows) {
+  return ForShares(
+      name, begin, end,
+      [&](int device, char* address, const ops::TensorSlice& slice) {
+        if (slice.shape == slice.global_shape) {
+          return devices_[device]->CopyFromHost(rows, address,
+                                                slice.size_bytes());
+        }
+        std::vector<char> share(slice.size_bytes());
+        CopyBox(slice, const_cast<char*>(rows), share.data(),
+                /*to_whole=*/false);
+        return devices_[device]->CopyFromHost(share.data(), address,
+                                              slice.size_bytes());
+      });
+}
+
+absl::StatusOr<HostTensor> PlanSession::ReadVariable(absl::string_view name) {
+  ASSIGN_OR_RETURN(const ops::TensorType type, VariableType(name));
+  HostTensor result;
+  result.dtype = type.dtype;
+  result.shape = type.shape;
+  result.data.resize(type.size_bytes());
+  RETURN_IF_ERROR(ReadRows(name, 0, NumRows(type.shape), result.data.data()));
   return result;
 }
 
 absl::Status PlanSession::WriteVariable(absl::string_view name,
                                         const HostTensor& value) {
-  ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
-  RETURN_IF_ERROR(Settle());
-  for (int id : *shares) {
-    const placement::Register& reg = plan_.registers(id);
-    const ops::TensorSlice slice = RegisterSlice(reg);
-    if (slice.dtype != value.dtype || slice.global_shape != value.shape) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "variable ", name, " is ", ops::DataTypeName(slice.dtype),
-          slice.global_shape.ToString(), ", the value is ",
-          ops::DataTypeName(value.dtype), value.shape.ToString()));
-    }
-    const int64_t bytes =
-        value.shape.num_elements() * ops::SizeInBytes(value.dtype);
-    if (static_cast<int64_t>(value.data.size()) != bytes) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("variable ", name, ": ", ops::DataTypeName(value.dtype),
-                       value.shape.ToString(), " takes ", bytes,
-                       " bytes, the value has ", value.data.size()));
-    }
-    std::vector<char> share(slice.size_bytes());
-    CopyBox(slice, const_cast<char*>(value.data.data()), share.data(),
-            /*to_whole=*/false);
-    RETURN_IF_ERROR(devices_[reg.device()]->CopyFromHost(
-        share.data(), Address(reg), slice.size_bytes()));
+  ASSIGN_OR_RETURN(const ops::TensorType type, VariableType(name));
+  const ops::TensorType given = {value.dtype, value.shape};
+  if (type != given) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("variable ", name, " is ", type.ToString(),
+                     ", the value is ", given.ToString()));
   }
-  return absl::OkStatus();
+  if (static_cast<int64_t>(value.data.size()) != type.size_bytes()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "variable ", name, ": ", type.ToString(), " takes ", type.size_bytes(),
+        " bytes, the value has ", value.data.size()));
+  }
+  return WriteRows(name, 0, NumRows(type.shape), value.data.data());
 }
 
 std::vector<std::string> PlanSession::VariableNames() const {

@@ -17,12 +17,18 @@
 #include "ops/data_source.h"
 #include "ops/fetch_sink.h"
 #include "ops/graph/data_type.h"
+#include "ops/graph/graph.h"
 #include "ops/graph/shape.h"
 #include "placement/plan/plan.pb.h"
 #include "runtime/device/device.h"
 #include "runtime/trace/timeline.h"
 
 namespace facet::runtime {
+
+// Along the first dimension; a scalar is one row.
+inline int64_t NumRows(const ops::Shape& shape) {
+  return shape.rank() == 0 ? 1 : shape[0];
+}
 
 // A logical tensor on the host, row-major.
 struct HostTensor {
@@ -44,6 +50,9 @@ struct SessionOptions {
   int64_t seed = 0;
   ops::DataSource* data_source = nullptr;  // Not owned; outlives the session.
   ops::FetchSink* fetch_sink = nullptr;    // Not owned; outlives the session.
+  // What kernels, the data source and messages know the session's first step
+  // as: how many an earlier session has done.
+  int64_t first_step = 0;
   Timeline* timeline = nullptr;  // If set, every task is recorded. Not owned.
   // A step in which nothing finishes for this long ends the run with a
   // DeadlineExceeded error that names the tasks that wait and for what. A task
@@ -77,6 +86,15 @@ class Session {
   virtual absl::Status WriteVariable(absl::string_view name,
                                      const HostTensor& value) = 0;
   virtual std::vector<std::string> VariableNames() const = 0;
+  // The same for rows [begin, end) of a variable too large to have twice: its
+  // type and shape, and the rows as bytes, row-major. OutOfRange names the rows
+  // there are.
+  virtual absl::StatusOr<ops::TensorType> VariableType(
+      absl::string_view name) const = 0;
+  virtual absl::Status ReadRows(absl::string_view name, int64_t begin,
+                                int64_t end, char* rows) = 0;
+  virtual absl::Status WriteRows(absl::string_view name, int64_t begin,
+                                 int64_t end, const char* rows) = 0;
 
   // The first small tensor (see TaskRunner::NonFiniteOutput) that was not
   // finite so far, by time: "step 12: layer3.4.bn2/statistics on cpu:1, from

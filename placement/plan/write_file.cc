@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -16,25 +17,6 @@ namespace {
 absl::Status Error(const std::string& path, absl::string_view what) {
   return absl::UnavailableError(
       absl::StrCat("cannot ", what, " ", path, ": ", strerror(errno)));
-}
-
-absl::Status WriteAll(int file, const std::string& path,
-                      absl::string_view content) {
-  while (!content.empty()) {
-    const ssize_t written = write(file, content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return Error(path, "write");
-    content.remove_prefix(written);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status WriteInPlace(const std::string& path, absl::string_view content) {
-  const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (file < 0) return Error(path, "open");
-  absl::Status status = WriteAll(file, path, content);
-  if (close(file) != 0 && status.ok()) status = Error(path, "close");
-  return status;
 }
 
 // A file without a name, which vanishes with the process: -1 where the file
@@ -52,43 +34,86 @@ bool GiveName(int file, const std::string& path) {
 
 }  // namespace
 
-absl::Status WriteFileAtomically(const std::string& path,
-                                 absl::string_view content) {
+std::string AtomicFile::temporary() const {
+  return absl::StrCat(path_, ".", getpid(), ".tmp");
+}
+
+absl::StatusOr<AtomicFile> AtomicFile::Open(std::string path) {
+  AtomicFile result(std::move(path));
+  const std::string& name = result.path_;
   struct stat existing;
-  if (stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
+  if (stat(name.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
     if (S_ISDIR(existing.st_mode)) {
       errno = EISDIR;
-      return Error(path, "write");
+      return Error(name, "write");
     }
-    return WriteInPlace(path, content);
+    result.in_place_ = true;
+    result.file_ = open(name.c_str(), O_WRONLY | O_CLOEXEC);
+  } else {
+    const size_t slash = name.rfind('/');
+    result.file_ = OpenUnnamed(
+        slash == std::string::npos ? "." : name.substr(0, slash + 1));
+    if (result.file_ < 0) {
+      result.file_ = open(result.temporary().c_str(),
+                          O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+      result.has_temporary_ = result.file_ >= 0;
+    }
   }
-  const std::string temporary = absl::StrCat(path, ".", getpid(), ".tmp");
-  const size_t slash = path.rfind('/');
-  const std::string folder =
-      slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  int file = OpenUnnamed(folder);
-  const bool unnamed = file >= 0;
-  if (!unnamed) {
-    file =
-        open(temporary.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+  if (result.file_ < 0) return Error(name, "open");
+  return result;
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      file_(std::exchange(other.file_, -1)),
+      in_place_(other.in_place_),
+      has_temporary_(std::exchange(other.has_temporary_, false)) {}
+
+AtomicFile::~AtomicFile() {
+  if (file_ >= 0) close(file_);
+  if (has_temporary_) unlink(temporary().c_str());
+}
+
+absl::Status AtomicFile::Append(absl::string_view content) {
+  while (!content.empty()) {
+    const ssize_t written = write(file_, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return Error(path_, "write");
+    content.remove_prefix(written);
   }
-  if (file < 0) return Error(path, "open");
-  absl::Status status = WriteAll(file, path, content);
-  if (status.ok() && fsync(file) != 0) status = Error(path, "sync");
-  bool has_temporary = !unnamed;
-  if (status.ok() && unnamed && !GiveName(file, path)) {
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::GiveItsName() {
+  if (fsync(file_) != 0) return Error(path_, "sync");
+  if (!has_temporary_) {
+    if (GiveName(file_, path_)) return absl::OkStatus();
     // The path is taken: only a rename can replace it.
-    unlink(temporary.c_str());  // Of a process of this number, killed here.
-    has_temporary = GiveName(file, temporary);
-    if (!has_temporary) status = Error(path, "write");
+    unlink(temporary().c_str());  // Of a process of this number, killed here.
+    has_temporary_ = GiveName(file_, temporary());
+    if (!has_temporary_) return Error(path_, "write");
   }
-  if (status.ok() && has_temporary &&
-      rename(temporary.c_str(), path.c_str()) != 0) {
-    status = Error(path, "write");
+  if (rename(temporary().c_str(), path_.c_str()) != 0) {
+    return Error(path_, "write");
   }
-  if (close(file) != 0 && status.ok()) status = Error(path, "close");
-  if (!status.ok() && has_temporary) unlink(temporary.c_str());
+  has_temporary_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::Commit() {
+  absl::Status status = in_place_ ? absl::OkStatus() : GiveItsName();
+  if (close(std::exchange(file_, -1)) != 0 && status.ok()) {
+    status = Error(path_, "close");
+  }
   return status;
+}
+
+absl::Status WriteFileAtomically(const std::string& path,
+                                 absl::string_view content) {
+  absl::StatusOr<AtomicFile> file = AtomicFile::Open(path);
+  if (!file.ok()) return file.status();
+  const absl::Status status = file->Append(content);
+  return status.ok() ? file->Commit() : status;
 }
 
 }  // namespace facet::placement

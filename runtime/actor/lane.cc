@@ -36,16 +36,18 @@ size_t MailboxCapacity(const LaneShared& shared,
   return capacity;
 }
 
-absl::Status WithTask(const absl::Status& status, const placement::Plan& plan,
+absl::Status WithTask(const absl::Status& status, const LaneShared& shared,
                       int task, int64_t step) {
   if (status.ok()) return status;
+  const placement::Plan& plan = *shared.plan;
   const placement::Task& t = plan.tasks(task);
   return absl::Status(
       status.code(),
-      absl::StrCat(plan.devices(t.device()).name(), ", task ", t.name(),
-                   t.op().empty() ? "" : absl::StrCat(" (", t.op(), ")"),
-                   step >= 0 ? absl::StrCat(", step ", step) : "", ": ",
-                   status.message()));
+      absl::StrCat(
+          plan.devices(t.device()).name(), ", task ", t.name(),
+          t.op().empty() ? "" : absl::StrCat(" (", t.op(), ")"),
+          step >= 0 ? absl::StrCat(", step ", shared.first_step + step) : "",
+          ": ", status.message()));
 }
 
 }  // namespace
@@ -114,7 +116,7 @@ absl::Status Lane::PrepareTasks() {
   for (int task : tasks_) {
     if (shared_->stop.load()) return absl::OkStatus();
     absl::StatusOr<TaskRunner> runner = prepare_(task, stream_.get());
-    RETURN_IF_ERROR(WithTask(runner.status(), plan, task, -1));
+    RETURN_IF_ERROR(WithTask(runner.status(), *shared_, task, -1));
     runners_.push_back(*std::move(runner));
     waits_.emplace_back();
     for (int edge : shared_->firing->in_edges(task)) {
@@ -249,7 +251,7 @@ absl::Status Lane::Fire(int position, int64_t step) {
   if (shared_->timeline != nullptr && step >= 0 && !device_->asynchronous()) {
     shared_->timeline->Record({task, step, start_ns, end_ns});
   }
-  return WithTask(status, *shared_->plan, task, step);
+  return WithTask(status, *shared_, task, step);
 }
 
 absl::Status Lane::RunTask(int position, int64_t step) {

@@ -46,6 +46,7 @@ struct LaneShared {
   // other lane waits for, and on synchronous devices.
   std::vector<std::unique_ptr<Event>> task_events;
   Timeline* timeline = nullptr;
+  int64_t first_step = 0;  // What users know step 0 as.
   // Called once by each lane that fails; stops the others.
   std::function<void(absl::Status)> fail;
   // Called when a task has written a value that is not finite to `reg`; may be

@@ -96,6 +96,7 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
   const size_t num_inputs = runner.inputs_.size() / parts;
   const size_t num_outputs = runner.outputs_.size() / parts;
   ops::KernelContext context;
+  runner.first_step_ = environment.first_step;
   context.seed = environment.seed;
   context.data_source = environment.data_source;
   context.fetch_sink = environment.fetch_sink;
@@ -146,7 +147,8 @@ absl::Status TaskRunner::Run(int64_t step) {
         rotating.base + step % rotating.credits * rotating.stride;
   }
   if (communicator_ != nullptr) return RunCollective();
-  for (ops::KernelContext& part : parts_) part.step = step;
+  const int64_t known_as = step < 0 ? step : first_step_ + step;
+  for (ops::KernelContext& part : parts_) part.step = known_as;
   return kernel_(parts_);
 }
 

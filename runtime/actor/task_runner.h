@@ -23,6 +23,7 @@ struct TaskEnvironment {
   int64_t seed = 0;
   ops::DataSource* data_source = nullptr;
   ops::FetchSink* fetch_sink = nullptr;
+  int64_t first_step = 0;  // What kernels know the session's step 0 as.
 };
 
 class TaskRunner {
@@ -40,7 +41,7 @@ class TaskRunner {
                                            const TaskEnvironment& environment);
 
   // Runs the task, or puts its work into the stream (see Stream). Allocates
-  // nothing, if the kernel does not. `step` selects the slots.
+  // nothing, if the kernel does not. `step`, the session's, selects the slots.
   absl::Status Run(int64_t step);
 
   // After Run: the first float32 output that holds a value that is not finite,
@@ -69,6 +70,7 @@ class TaskRunner {
   std::vector<ops::TensorView> outputs_;
   bool outputs_readable_ = false;  // By host code.
   std::vector<Rotating> rotating_;
+  int64_t first_step_ = 0;
   std::vector<ops::KernelContext> parts_;  // None of a collective.
   ops::GroupKernel kernel_;                // Null for a collective.
 

@@ -102,6 +102,11 @@ TEST(FaultsTest, ImpossibleFlagsSayWhatIsAllowed) {
       {"--half_type=float16", {"--half_type=float16", "--fp16"}},
       {"--fp16 --half_type=float8", {"--half_type=float8", "bfloat16"}},
       {"--recompute=some", {"--recompute=some", "auto, none or all"}},
+      {"--checkpoint_every=2", {"--checkpoint_every=2", "--checkpoint=FILE"}},
+      {"--checkpoint_every=-1 --checkpoint=/dev/null",
+       {"--checkpoint_every=-1", "0 or more"}},
+      {"--checkpoint=/no/such/folder/c", {"--checkpoint", "/no/such/folder"}},
+      {"--resume=/no/such/file", {"/no/such/file"}},
       {"--tf32=yes", {"--tf32=yes", "convolutions"}},
       {"--conv=fast", {"--conv=fast", "winograd"}},
       {"--lr=-1", {"--lr=-1"}},
@@ -307,6 +312,41 @@ TEST(FaultsTest, AFullDiskIsAnErrorAndLeavesNoHalfFile) {
   std::ifstream errors(log);
   EXPECT_THAT(std::string(std::istreambuf_iterator<char>(errors), {}),
               HasSubstr("standard output could not be written"));
+}
+
+// The disk is full for a checkpoint: the training goes on, its results are
+// printed, and yet it is no success.
+TEST(FaultsTest, ACheckpointThatCannotBeWrittenEndsNoTraining) {
+  const Outcome full = RunProgram(
+      "r50_2m", std::string(kSmall) +
+                    "--steps=2 --checkpoint_every=1 --checkpoint=/dev/full");
+  EXPECT_EQ(full.exit_code, 1) << full.output;
+  EXPECT_THAT(full.output,
+              AllOf(HasSubstr("no checkpoint of step 1"),
+                    HasSubstr("no checkpoint of step 2"),
+                    HasSubstr("No space left"), HasSubstr("speed (median)")));
+}
+
+TEST(FaultsTest, AKilledTrainingGoesOnFromItsLastCheckpoint) {
+  const std::string folder = NewFolder("killed");
+  const std::string path = folder + "/c";
+  // Killed when there is a file, probably while writing a later one.
+  const std::string command =
+      "benchmarks/r50_2m " + std::string(kSmall) +
+      "--steps=1000000 --checkpoint_every=1 --checkpoint=" + path +
+      " > /dev/null 2>&1 & pid=$!; for i in $(seq 600); do [ -e " + path +
+      " ] && break; sleep 0.1; done; sleep 0.5; kill -KILL $pid; wait $pid";
+  EXPECT_NE(system(command.c_str()), 0);
+  const Outcome resumed =
+      RunProgram("r50_2m", std::string(kSmall) + "--resume=" + path);
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.output;
+  EXPECT_THAT(resumed.output, HasSubstr("goes on from " + path));
+  // Cut off, it is refused.
+  fs::resize_file(path, fs::file_size(path) - 1);
+  const Outcome cut =
+      RunProgram("r50_2m", std::string(kSmall) + "--resume=" + path);
+  EXPECT_EQ(cut.exit_code, 1) << cut.output;
+  EXPECT_THAT(cut.output, HasSubstr(path));
 }
 
 TEST(FaultsTest, ResultsAreWrittenWhereTheyWereAsked) {

@@ -20,6 +20,7 @@
 #include "placement/cluster.h"
 #include "placement/passes/append_optimizer.h"
 #include "placement/passes/autodiff.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/data/synthetic.h"
 #include "runtime/device/cpu_device.h"
 
@@ -191,8 +192,14 @@ absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
   options.data_source = &source;
   options.fetch_sink = &losses;
   options.stall_timeout = t.stall_timeout;
+  if (!t.resume.empty()) {
+    ASSIGN_OR_RETURN(options.first_step, runtime::CheckpointStep(t.resume));
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<runtime::Session> session,
                    runtime::Session::Create(plan, devices, options));
+  if (!t.resume.empty()) {
+    RETURN_IF_ERROR(runtime::LoadCheckpoint(t.resume, session.get()));
+  }
   RETURN_IF_ERROR(session->Run(t.read_after));
   if (t.read_after > 0) {
     for (const std::string& name : session->VariableNames()) {
@@ -203,6 +210,10 @@ absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
   }
   RETURN_IF_ERROR(session->Run(t.steps - t.read_after));
   result.losses = losses.losses;
+  if (!t.checkpoint.empty()) {
+    RETURN_IF_ERROR(runtime::SaveCheckpoint(
+        t.checkpoint, options.first_step + t.steps, {}, session.get()));
+  }
   for (const std::string& name : session->VariableNames()) {
     ASSIGN_OR_RETURN(result.variables[name], session->ReadVariable(name));
   }

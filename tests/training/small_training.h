@@ -56,6 +56,10 @@ struct SmallTraining {
   bool same_batch = false;
   // All variables are read, and written back, after so many steps, too.
   int64_t read_after = 0;
+  // Variables come from this checkpoint, and steps are counted from its own;
+  // after the last step they go to that one.
+  std::string resume;
+  std::string checkpoint;
   // In step `spoiled_step`, images from `spoiled_from` are multiplied by this.
   int64_t spoiled_step = -1;
   int64_t spoiled_from = 0;

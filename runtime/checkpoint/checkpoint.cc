@@ -1,0 +1,141 @@
+#include "runtime/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "ops/status_macros.h"
+#include "placement/plan/write_file.h"
+#include "runtime/checkpoint/safetensors.h"
+
+namespace facet::runtime {
+namespace {
+
+constexpr int64_t kPieceBytes = int64_t{16} << 20;
+constexpr char kStep[] = "facet_step";
+
+// visit(begin, end, bytes) for rows [begin, end), some MiB at a time.
+template <typename Visit>
+absl::Status ForPieces(const ops::TensorType& type, const Visit& visit) {
+  const int64_t rows = NumRows(type.shape);
+  if (rows == 0) return absl::OkStatus();
+  const int64_t row_bytes = type.size_bytes() / rows;
+  const int64_t step =
+      std::max<int64_t>(1, kPieceBytes / std::max<int64_t>(1, row_bytes));
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    const int64_t end = std::min(rows, begin + step);
+    RETURN_IF_ERROR(visit(begin, end, (end - begin) * row_bytes));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<StoredTensor>> VariablesOf(const Session& session) {
+  std::vector<StoredTensor> variables;
+  for (std::string& name : session.VariableNames()) {
+    ASSIGN_OR_RETURN(ops::TensorType type, session.VariableType(name));
+    variables.push_back({std::move(name), std::move(type)});
+  }
+  return variables;
+}
+
+absl::Status Compare(const std::vector<StoredTensor>& stored,
+                     const std::vector<StoredTensor>& variables) {
+  std::map<absl::string_view, const ops::TensorType*> types;
+  for (const StoredTensor& tensor : stored) {
+    types[tensor.name] = &tensor.type;
+  }
+  for (const StoredTensor& variable : variables) {
+    const auto it = types.find(variable.name);
+    if (it == types.end()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("it has no ", variable.name, ", which the model has (",
+                       variable.type.ToString(), ")"));
+    }
+    if (*it->second != variable.type) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(variable.name, " is ", it->second->ToString(),
+                       " in it, ", variable.type.ToString(), " in the model"));
+    }
+    types.erase(it);
+  }
+  if (types.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the model has no ", types.begin()->first,
+                   ", which it has (", types.begin()->second->ToString(), ")"));
+}
+
+absl::Status Load(const std::string& path, const SafetensorsHeader& header,
+                  Session* session) {
+  ASSIGN_OR_RETURN(const std::vector<StoredTensor> variables,
+                   VariablesOf(*session));
+  RETURN_IF_ERROR(Compare(header.tensors, variables));
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> piece;
+  for (const StoredTensor& tensor : header.tensors) {
+    file.seekg(tensor.position);
+    RETURN_IF_ERROR(
+        ForPieces(tensor.type, [&](int64_t begin, int64_t end, int64_t bytes) {
+          piece.resize(bytes);
+          file.read(piece.data(), bytes);
+          if (!file) {
+            return absl::DataLossError(
+                absl::StrCat("it cannot be read within ", tensor.name));
+          }
+          return session->WriteRows(tensor.name, begin, end, piece.data());
+        }));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status SaveCheckpoint(const std::string& path, int64_t step,
+                            const std::map<std::string, std::string>& notes,
+                            Session* session) {
+  SafetensorsHeader header;
+  header.metadata = notes;
+  header.metadata[kStep] = absl::StrCat(step);
+  header.metadata["format"] = "pt";  // Some readers ask for it.
+  ASSIGN_OR_RETURN(header.tensors, VariablesOf(*session));
+  ASSIGN_OR_RETURN(placement::AtomicFile file,
+                   placement::AtomicFile::Open(path));
+  RETURN_IF_ERROR(file.Append(EncodeHeader(header)));
+  std::vector<char> piece;
+  for (const StoredTensor& tensor : header.tensors) {
+    RETURN_IF_ERROR(ForPieces(tensor.type, [&](int64_t begin, int64_t end,
+                                               int64_t bytes) {
+      piece.resize(bytes);
+      RETURN_IF_ERROR(session->ReadRows(tensor.name, begin, end, piece.data()));
+      return file.Append(absl::string_view(piece.data(), piece.size()));
+    }));
+  }
+  return file.Commit();
+}
+
+absl::StatusOr<int64_t> CheckpointStep(const std::string& path) {
+  ASSIGN_OR_RETURN(const SafetensorsHeader header, ReadHeader(path));
+  const auto it = header.metadata.find(kStep);
+  int64_t step = 0;
+  if (it == header.metadata.end() || !absl::SimpleAtoi(it->second, &step) ||
+      step < 0) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": it has no \"", kStep,
+                     "\" among its metadata: it is not a "
+                     "checkpoint of a training"));
+  }
+  return step;
+}
+
+absl::Status LoadCheckpoint(const std::string& path, Session* session) {
+  ASSIGN_OR_RETURN(const SafetensorsHeader header, ReadHeader(path));
+  const absl::Status status = Load(path, header, session);
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(path, ": ", status.message()));
+}
+
+}  // namespace facet::runtime
