@@ -4,7 +4,9 @@
 #include <bit>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "third_party/cuda_emulation/emulation.h"
@@ -54,7 +56,9 @@ class Block {
 
   void WorkerMain(int worker);
   void Resume(int worker);
-  void SetThread(int thread);
+  // Not inlined: the fiber that calls it may go on on another thread than
+  // before, where thread_local variables lie elsewhere.
+  __attribute__((noinline)) void SetThread(int thread);
   // Waits until the barrier is released.
   void Wait(Barrier* barrier, int line);
   void Release(Barrier* barrier);
@@ -79,6 +83,33 @@ class Block {
 };
 
 thread_local Block* current_block = nullptr;
+
+// Blocks whose grid has ended. Their fibers are used again, by any thread: to
+// make some hundred for each new stream takes longer than what most kernels do,
+// above all under thread sanitizer.
+class BlockPool {
+ public:
+  // Never destroyed: streams may outlive whatever is.
+  static BlockPool* Get() {
+    static BlockPool* const pool = new BlockPool;
+    return pool;
+  }
+  std::unique_ptr<Block> Take() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (free_.empty()) return std::make_unique<Block>();
+    std::unique_ptr<Block> block = std::move(free_.back());
+    free_.pop_back();
+    return block;
+  }
+  void GiveBack(std::unique_ptr<Block> block) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    free_.push_back(std::move(block));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Block>> free_;  // Guarded by mutex_.
+};
 
 void Block::Run(dim3 block, size_t shared_bytes, bool descending,
                 const std::function<void()>& body) {
@@ -250,8 +281,9 @@ void* DynamicSharedMemory() { return current_block->shared(); }
 
 void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
              const std::function<void()>& body) {
-  static thread_local Block runner;
-  current_block = &runner;
+  BlockPool* const pool = BlockPool::Get();
+  std::unique_ptr<Block> runner = pool->Take();
+  current_block = runner.get();
   gridDim = grid;
   blockDim = block;
   const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
@@ -259,9 +291,10 @@ void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
     blockIdx = {static_cast<unsigned int>(b % grid.x),
                 static_cast<unsigned int>(b / grid.x % grid.y),
                 static_cast<unsigned int>(b / grid.x / grid.y)};
-    runner.Run(block, shared_bytes, b % 2 == 1, body);
+    runner->Run(block, shared_bytes, b % 2 == 1, body);
   }
   current_block = nullptr;
+  pool->GiveBack(std::move(runner));
 }
 
 std::string CurrentThread() {
