@@ -23,10 +23,13 @@ absl::StatusOr<models::TrainModel> Build(const ModelToCompile& model,
 }
 
 placement::CompileOptions OptionsFor(const ModelToCompile& model,
-                                     const models::TrainModel& graph) {
+                                     const models::TrainModel& graph,
+                                     int devices) {
   placement::CompileOptions options;
   options.loss = graph.loss;
   options.precision = model.precision;
+  // As the tool makes them for hardware that is not here.
+  options.state_equal_once = devices > placement::kMostDevicesStated;
   return options;
 }
 
@@ -37,7 +40,7 @@ absl::StatusOr<placement::Plan> CompileModel(
   ASSIGN_OR_RETURN(const models::TrainModel graph,
                    Build(model, cluster.num_devices()));
   return placement::Compile(graph.graph, WithoutMemoryLimits(cluster),
-                            OptionsFor(model, graph));
+                            OptionsFor(model, graph, cluster.num_devices()));
 }
 
 absl::StatusOr<placement::PlacedModel> PlaceModel(
@@ -46,7 +49,8 @@ absl::StatusOr<placement::PlacedModel> PlaceModel(
                    Build(model, cluster.num_devices()));
   ASSIGN_OR_RETURN(
       std::vector<placement::PlacedModel> placed,
-      placement::PlaceModel(graph.graph, cluster, OptionsFor(model, graph)));
+      placement::PlaceModel(graph.graph, cluster,
+                            OptionsFor(model, graph, cluster.num_devices())));
   return std::move(placed.front());
 }
 

@@ -23,6 +23,8 @@ struct OpRateFactors {
   double float32 = 1;
   double half = 1;
   double memory = 1;
+
+  friend bool operator==(const OpRateFactors&, const OpRateFactors&) = default;
 };
 
 struct DeviceSpec {
@@ -40,6 +42,8 @@ struct DeviceSpec {
   std::map<std::string, OpRateFactors> op_rates;
   // Memory of its own (a GPU's); 0: it shares Cluster::host_memory_bytes.
   int64_t memory_bytes = 0;
+
+  friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
 
   double flops_per_second(ops::DataType dtype) const {
     return ops::IsHalf(dtype) ? half_flops_per_second

@@ -23,6 +23,7 @@
 #include "placement/passes/autodiff.h"
 #include "placement/passes/bucket_collectives.h"
 #include "placement/passes/choose_kernels.h"
+#include "placement/passes/equal_devices.h"
 #include "placement/passes/fuse.h"
 #include "placement/passes/group_tasks.h"
 #include "placement/passes/insert_boxing.h"
@@ -212,7 +213,10 @@ absl::StatusOr<Plan> PlanPlaced(const PlacedGraph& kept,
   }));
   ASSIGN_OR_RETURN(
       TaskGraph tasks,
-      SplitPerDevice(laid_out, cluster, options.data_credits, ops::FindOp));
+      SplitPerDevice(laid_out, cluster, options.data_credits, ops::FindOp,
+                     options.state_equal_once
+                         ? FindEqualDevices(laid_out, cluster)
+                         : std::vector<int>()));
   RETURN_IF_ERROR(
       log->Done("09_split_per_device", [&] { return TasksText(tasks); }));
   // Kernels before anything that depends on what tasks need: orders, groups,

@@ -30,6 +30,9 @@ enum class Recomputing {
 };
 absl::string_view RecomputingName(Recomputing recomputing);  // "none", ...
 
+// Plans that are only looked at state equal devices once if they are for more.
+inline constexpr int kMostDevicesStated = 16;
+
 struct CompileOptions {
   // The loss to train for; kNone: the graph is run as it is (inference).
   ops::TensorId loss = ops::kNone;
@@ -48,6 +51,10 @@ struct CompileOptions {
   Recomputing recomputing = Recomputing::kAuto;
   // Slots of the registers that the data stream fills: how far it works ahead.
   int data_credits = 2;
+  // The tasks of equal devices are stated once (Device::like). Such a plan
+  // cannot be run, but takes no longer to make for a thousand devices than for
+  // few.
+  bool state_equal_once = false;
   // If not empty: the graph after each pass that changed it is written to
   // "<dump_dir>/NN_pass.txt".
   std::string dump_dir;

@@ -17,6 +17,7 @@
 #include "ops/graph/shard.h"
 #include "ops/status_macros.h"
 #include "placement/plan/firing.h"
+#include "placement/plan/stated_devices.h"
 #include "placement/plan/validate.h"
 #include "runtime/actor/lane.h"
 #include "runtime/device/host_memory.h"
@@ -250,6 +251,15 @@ absl::Status PlanSession::Start() {
                      devices_.size(), " were given"));
   }
   for (int d = 0; d < plan_.devices_size(); ++d) {
+    if (!placement::IsStated(plan_.devices(d))) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the plan does not state what device ", d,
+          " does, only that it is "
+          "like device ",
+          plan_.devices(d).like(),
+          ": it was made to be looked at; compile it for devices of this "
+          "machine"));
+    }
     if (plan_.devices(d).kind() != devices_[d]->kernels().device_kind) {
       return absl::InvalidArgumentError(absl::StrCat(
           "device ", d, " of the plan is a ", plan_.devices(d).kind(), ", ",

@@ -44,7 +44,8 @@ Collective::Reduce ReduceOf(ReduceKind reduce) {
   return Collective::NONE;
 }
 
-void AddDevices(const Cluster& cluster, const MemoryPlan& memory, Plan* plan) {
+void AddDevices(const Cluster& cluster, const std::vector<int>& like,
+                const MemoryPlan& memory, Plan* plan) {
   for (int d = 0; d < cluster.num_devices(); ++d) {
     const DeviceSpec& spec = cluster.devices[d];
     Device* device = plan->add_devices();
@@ -54,6 +55,7 @@ void AddDevices(const Cluster& cluster, const MemoryPlan& memory, Plan* plan) {
     device->set_arena_bytes(memory.devices[d].arena_bytes);
     device->set_persistent_bytes(memory.devices[d].persistent_bytes);
     device->set_live_bytes(memory.devices[d].live_bytes);
+    if (!like.empty() && like[d] != d) device->set_like(like[d]);
   }
 }
 
@@ -242,7 +244,7 @@ Plan MakePlan(const LaidOutGraph& graph, const TaskGraph& tasks,
   plan.set_version(kPlanVersion);
   plan.set_name(graph.graph.name);
   AddMesh(cluster, &plan);
-  AddDevices(cluster, memory, &plan);
+  AddDevices(cluster, tasks.like, memory, &plan);
   AddTensors(graph, cluster.num_devices(), lookup, &plan);
   AddRegisters(tasks, memory, &plan);
   AddTasks(tasks, memory, &plan);

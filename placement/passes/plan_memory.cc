@@ -394,6 +394,9 @@ absl::StatusOr<MemoryPlan> PlanMemory(const TaskGraph& graph, int num_devices) {
           {ids.tasks[wait.after], ids.tasks[wait.before], wait.steps});
     }
   }
+  for (size_t d = 0; d < graph.like.size(); ++d) {
+    plan.devices[d] = plan.devices[graph.like[d]];
+  }
   return plan;
 }
 

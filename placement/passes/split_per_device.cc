@@ -21,14 +21,19 @@ ops::TensorSlice SliceOf(const ops::TensorType& type, ops::Layout layout,
 class Splitter {
  public:
   Splitter(const LaidOutGraph& graph, const Cluster& cluster, int data_credits,
-           ops::OpLookup lookup)
+           ops::OpLookup lookup, std::vector<int> like)
       : graph_(graph),
         cluster_(cluster),
         data_credits_(data_credits),
         lookup_(lookup),
         mesh_(MeshOf(cluster)),
         num_devices_(cluster.num_devices()),
-        registers_(graph.graph.tensors.size()) {}
+        registers_(graph.graph.tensors.size()) {
+    result_.like = std::move(like);
+    for (int d = 0; d < num_devices_; ++d) {
+      if (IsStated(d)) stated_.push_back(d);
+    }
+  }
 
   absl::StatusOr<TaskGraph> Run();
 
@@ -62,6 +67,9 @@ class Splitter {
   // Along an axis of the mesh: what it takes however few bytes.
   double LatencySeconds(const BoxingProgram& program, int axis) const;
   int GroupIndex(const std::vector<int>& devices);
+  bool IsStated(int device) const {
+    return result_.like.empty() || result_.like[device] == device;
+  }
 
   const LaidOutGraph& graph_;
   const Cluster& cluster_;
@@ -69,7 +77,8 @@ class Splitter {
   const ops::OpLookup lookup_;
   const ops::Mesh mesh_;
   const int num_devices_;
-  // By tensor, device.
+  std::vector<int> stated_;  // Devices, ascending.
+  // By tensor, device; kNone of devices that are not stated.
   std::vector<std::vector<int>> registers_;
   TaskGraph result_;
 };
@@ -82,7 +91,10 @@ double Splitter::LatencySeconds(const BoxingProgram& program, int axis) const {
 
 void Splitter::AddNode(ops::NodeId id, const ops::OpDef& def) {
   const ops::Node& node = graph_.graph.nodes[id];
-  for (int d = 0; d < num_devices_; ++d) {
+  for (ops::TensorId t : node.outputs) {
+    registers_[t].assign(num_devices_, ops::kNone);
+  }
+  for (int d : stated_) {
     LocalTask task = TaskOf(id, d);
     task.op = node.op;
     task.attributes = node.attributes;
@@ -104,7 +116,7 @@ void Splitter::AddNode(ops::NodeId id, const ops::OpDef& def) {
       reg.persistent = def.is_variable;
       if (def.stream == ops::StreamKind::kData) reg.credits = data_credits_;
       const int r = AddRegister(std::move(reg));
-      registers_[t].push_back(r);
+      registers_[t][d] = r;
       task.outputs.push_back(r);
     }
     result_.tasks.push_back(std::move(task));
@@ -155,8 +167,8 @@ void Splitter::AddProgram(ops::NodeId id, const BoxingProgram& program) {
   std::set<int> outputs(program.outputs.begin(), program.outputs.end());
   std::vector<int> buffers(num_devices_, 0);
   for (size_t v = 0; v < program.values.size(); ++v) {
-    if (value_register[v] != ops::kNone) continue;
     const BoxingValue& value = program.values[v];
+    if (value_register[v] != ops::kNone || !IsStated(value.device)) continue;
     LocalRegister reg;
     reg.device = value.device;
     if (outputs.count(static_cast<int>(v)) > 0) {
@@ -176,6 +188,7 @@ void Splitter::AddProgram(ops::NodeId id, const BoxingProgram& program) {
 
   std::set<std::pair<int, std::string>> names;
   for (const BoxingTask& part : program.tasks) {
+    if (!IsStated(part.device)) continue;
     LocalTask task = TaskOf(id, part.device);
     if (part.input != ops::kNone) {
       task.inputs.push_back(value_register[part.input]);
@@ -230,7 +243,7 @@ void Splitter::AddProgram(ops::NodeId id, const BoxingProgram& program) {
 
 absl::StatusOr<TaskGraph> Splitter::Run() {
   // Boxing adds some more.
-  const size_t devices = static_cast<size_t>(num_devices_);
+  const size_t devices = stated_.size();
   result_.tasks.reserve(graph_.graph.nodes.size() * devices * 5 / 4);
   result_.registers.reserve(graph_.graph.tensors.size() * devices * 5 / 4);
   for (size_t n = 0; n < graph_.graph.nodes.size(); ++n) {
@@ -255,13 +268,15 @@ absl::StatusOr<TaskGraph> Splitter::Run() {
 
 absl::StatusOr<TaskGraph> SplitPerDevice(const LaidOutGraph& graph,
                                          const Cluster& cluster,
-                                         int data_credits,
-                                         ops::OpLookup lookup) {
+                                         int data_credits, ops::OpLookup lookup,
+                                         std::vector<int> like) {
   if (data_credits < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("data_credits is ", data_credits, "; at least 1"));
   }
-  return Splitter(graph, cluster, data_credits, lookup).Run();
+  CHECK(like.empty() ||
+        like.size() == static_cast<size_t>(cluster.num_devices()));
+  return Splitter(graph, cluster, data_credits, lookup, std::move(like)).Run();
 }
 
 }  // namespace facet::placement

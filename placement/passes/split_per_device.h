@@ -66,13 +66,17 @@ struct TaskGraph {
   // which the collectives of each group come in the same order everywhere.
   std::vector<LocalTask> tasks;
   std::vector<std::vector<int>> groups;  // Devices in rank order.
+  // By device: the one whose tasks and registers stand here for it, too. Empty:
+  // all have their own.
+  std::vector<int> like;
 };
 
-// `data_credits`: slots of registers that data-stream tasks write.
+// `data_credits`: slots of registers that data-stream tasks write. `like`: as
+// TaskGraph's.
 absl::StatusOr<TaskGraph> SplitPerDevice(const LaidOutGraph& graph,
                                          const Cluster& cluster,
-                                         int data_credits,
-                                         ops::OpLookup lookup);
+                                         int data_credits, ops::OpLookup lookup,
+                                         std::vector<int> like = {});
 
 }  // namespace facet::placement
 

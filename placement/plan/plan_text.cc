@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "placement/plan/attribute.h"
+#include "placement/plan/stated_devices.h"
 
 namespace facet::placement {
 namespace {
@@ -88,9 +89,15 @@ std::string PlanText(const Plan& plan) {
   for (int t = 0; t < plan.tasks_size(); ++t) {
     tasks[plan.tasks(t).device()].push_back(t);
   }
+  const std::vector<int> counts = CountLike(plan);
   for (int d = 0; d < plan.devices_size(); ++d) {
+    if (counts[d] == 0) continue;
     absl::StrAppend(&text, "\ndevice ", d, " ", plan.devices(d).name(), ": ",
-                    tasks[d].size(), " tasks\n");
+                    tasks[d].size(), " tasks");
+    if (counts[d] > 1) {
+      absl::StrAppend(&text, ", and ", counts[d] - 1, " devices like it");
+    }
+    absl::StrAppend(&text, "\n");
     for (int t : tasks[d]) {
       absl::StrAppend(&text, TaskText(plan, absl::StrCat(t), plan.tasks(t)));
     }

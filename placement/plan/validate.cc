@@ -11,6 +11,7 @@
 #include "ops/graph/nd_sbp.h"
 #include "ops/graph/sbp.h"
 #include "ops/status_macros.h"
+#include "placement/plan/stated_devices.h"
 #include "placement/plan/validate_parts.h"
 
 namespace facet::placement {
@@ -80,6 +81,14 @@ absl::Status CheckDeviceList(
   return absl::OkStatus();
 }
 
+bool AreAlike(const Device& a, const Device& b) {
+  return a.kind() == b.kind() && a.cores() == b.cores() &&
+         a.arena_bytes() == b.arena_bytes() &&
+         a.persistent_bytes() == b.persistent_bytes() &&
+         a.live_bytes() == b.live_bytes() &&
+         a.memory_bytes() == b.memory_bytes();
+}
+
 absl::Status CheckDevices(const Plan& plan) {
   if (plan.devices().empty()) return Error("has no devices");
   std::set<std::string> names;
@@ -107,6 +116,16 @@ absl::Status CheckDevices(const Plan& plan) {
     if (device.live_bytes() < 0 || device.live_bytes() > device.arena_bytes()) {
       return Error("device ", d, ": live_bytes ", device.live_bytes(),
                    " not within arena_bytes ", device.arena_bytes());
+    }
+    if (IsStated(device)) continue;
+    if (device.like() < 0 || device.like() >= d ||
+        !IsStated(plan.devices(device.like()))) {
+      return Error("device ", d, " is like device ", device.like(),
+                   ", which is not one before it that is stated");
+    }
+    if (!AreAlike(device, plan.devices(device.like()))) {
+      return Error("device ", d, " is like device ", device.like(),
+                   ", but has other figures");
     }
   }
   return absl::OkStatus();
@@ -231,6 +250,10 @@ absl::Status CheckRegister(const Plan& plan, const Register& reg) {
     return absl::InvalidArgumentError(
         absl::StrCat("device ", reg.device(), " of ", plan.devices_size()));
   }
+  if (!IsStated(plan.devices(reg.device()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("is on device ", reg.device(), ", which is like another"));
+  }
   if (reg.tensor() < -1 || reg.tensor() >= plan.tensors_size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor ", reg.tensor(), " of ", plan.tensors_size()));
@@ -318,7 +341,7 @@ absl::Status CheckVariables(const Plan& plan) {
       }
     }
     for (int rank = 0; rank < k; ++rank) {
-      if (by_rank[rank] < 0) {
+      if (by_rank[rank] < 0 && IsStated(plan.devices(tensor.devices(rank)))) {
         return error("device ", tensor.devices(rank),
                      " has no persistent register of it");
       }

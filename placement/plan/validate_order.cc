@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_join.h"
 #include "ops/status_macros.h"
+#include "placement/plan/stated_devices.h"
 #include "placement/plan/validate_parts.h"
 
 namespace facet::placement {
@@ -121,7 +122,8 @@ const std::string& ElementType(const Plan& plan, const Task& task) {
   return *kNothing;
 }
 
-// The members' tasks of one collective, against each other.
+// The members' tasks of one collective, by rank, against each other; of those
+// that are stated.
 absl::Status CheckTogether(const Plan& plan, const Members& members) {
   const Task& first = plan.tasks(members[0]);
   const Collective& c = first.collective();
@@ -159,12 +161,13 @@ absl::Status CheckTogether(const Plan& plan, const Members& members) {
       return TaskError(plan, members[i], "sends ", type, ", others ", dtype);
     }
     for (size_t j = 0; j < members.size(); ++j) {
-      const int64_t sent = sender.collective().counts(j);
+      const Task& receiver = plan.tasks(members[j]);
+      const int64_t sent = sender.collective().counts(receiver.rank());
       const int64_t received =
-          plan.tasks(members[j]).collective().receive_counts(i);
+          receiver.collective().receive_counts(sender.rank());
       if (sent != received) {
         return TaskError(plan, members[i], "sends ", sent, " elements to rank ",
-                         j, ", which expects ", received);
+                         receiver.rank(), ", which expects ", received);
       }
     }
   }
@@ -268,14 +271,22 @@ absl::Status CheckCollectives(const Plan& plan) {
     sequence.push_back(t);
   }
   for (int g = 0; g < plan.groups_size(); ++g) {
-    const auto& devices = plan.groups(g).devices();
+    std::vector<int> devices;
     std::vector<const std::vector<int>*> members;
-    for (int device : devices) members.push_back(&sequences[{g, device}]);
-    for (int rank = 0; rank < devices.size(); ++rank) {
-      if (members[rank]->size() != members[0]->size()) {
+    for (int device : plan.groups(g).devices()) {
+      if (!IsStated(plan.devices(device))) continue;
+      devices.push_back(device);
+      members.push_back(&sequences[{g, device}]);
+    }
+    if (members.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("plan: group ", g, ": none of its devices is stated"));
+    }
+    for (size_t m = 0; m < members.size(); ++m) {
+      if (members[m]->size() != members[0]->size()) {
         return absl::InvalidArgumentError(absl::StrCat(
-            "plan: group ", g, ": device ", devices[rank], " takes part in ",
-            members[rank]->size(), " collectives, device ", devices[0], " in ",
+            "plan: group ", g, ": device ", devices[m], " takes part in ",
+            members[m]->size(), " collectives, device ", devices[0], " in ",
             members[0]->size()));
       }
     }

@@ -12,6 +12,7 @@
 #include "ops/graph/nd_sbp.h"
 #include "ops/status_macros.h"
 #include "placement/plan/attribute.h"
+#include "placement/plan/stated_devices.h"
 #include "placement/plan/task_parts.h"
 #include "placement/plan/validate_parts.h"
 
@@ -77,6 +78,9 @@ absl::Status TaskChecker::CheckReferences(int t) const {
   if (task.device() < 0 || task.device() >= plan_.devices_size()) {
     return TaskError(plan_, t, "device ", task.device(), " of ",
                      plan_.devices_size());
+  }
+  if (!IsStated(plan_.devices(task.device()))) {
+    return TaskError(plan_, t, "is on a device that is like another");
   }
   if (StreamIndex(task.stream()) < 0) {
     return TaskError(plan_, t, "stream \"", task.stream(),

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "placement/plan/stated_devices.h"
 #include "placement/simulate/simulator.h"
 
 namespace facet::placement {
@@ -103,6 +104,9 @@ std::vector<int64_t> PeakBytes(const Plan& plan,
       for (const Life& life : alive) ranges.emplace_back(life.begin, life.end);
       peaks[d] = std::max(peaks[d], base + UnionBytes(std::move(ranges)));
     }
+  }
+  for (int d = 0; d < plan.devices_size(); ++d) {
+    if (!IsStated(plan.devices(d))) peaks[d] = peaks[plan.devices(d).like()];
   }
   return peaks;
 }

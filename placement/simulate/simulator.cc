@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
 #include "placement/plan/firing.h"
+#include "placement/plan/stated_devices.h"
 
 namespace facet::placement {
 namespace {
@@ -190,16 +191,20 @@ std::vector<std::pair<std::string, double>> SimulatedPhases(const Plan& plan) {
   run.ToEnd();
   std::vector<std::pair<std::string, double>> phases;
   for (const char* name : kPhases) phases.emplace_back(name, 0.0);
-  auto add = [&](absl::string_view name, double seconds) {
+  const std::vector<int> counts = CountLike(plan);
+  auto add = [&](absl::string_view name, int device, double seconds) {
     for (auto& [phase, sum] : phases) {
-      if (phase == name) sum += seconds / std::max(1, plan.devices_size());
+      if (phase == name) {
+        sum += seconds * counts[device] / std::max(1, plan.devices_size());
+      }
     }
   };
   for (int t = 0; t < plan.tasks_size(); ++t) {
     if (plan.tasks(t).once()) continue;
     const Firing& firing = run.at(kSteadySteps - 1, t);
-    add("waiting", firing.start - firing.ready);
-    add(PhaseOf(plan.tasks(t)), firing.end - firing.start);
+    const int device = plan.tasks(t).device();
+    add("waiting", device, firing.start - firing.ready);
+    add(PhaseOf(plan.tasks(t)), device, firing.end - firing.start);
   }
   return phases;
 }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "nlohmann/json.hpp"
 #include "ops/status_macros.h"
+#include "placement/plan/stated_devices.h"
 #include "placement/simulate/simulator.h"
 #include "placement/tool/graphviz.h"
 #include "placement/tool/page_files.h"
@@ -218,16 +219,27 @@ void Charts::AddTo(Json* data) {
   Json& timeline = (*data)["timeline"] = Json::array();
   std::map<std::string, size_t> known_memory, known_streams;
   std::vector<std::vector<std::string>> names;  // By entry of memory.
+  std::map<int, size_t> entry_of;               // Of memory, by device.
   for (int d = 0; d < plan_.devices_size(); ++d) {
     const Device& device = plan_.devices(d);
+    if (!IsStated(device)) {
+      // Its equal has an entry, unless there were too many.
+      const auto entry = entry_of.find(device.like());
+      if (entry != entry_of.end()) {
+        names[entry->second].push_back(device.name());
+      }
+      continue;
+    }
     Json blocks = MemoryOf(d);
     const auto [it, is_new] =
         known_memory.emplace(blocks.dump(), memory.size());
     if (!is_new) {
+      entry_of[d] = it->second;
       names[it->second].push_back(device.name());
     } else if (static_cast<int>(memory.size()) == kMostDevices) {
       known_memory.erase(it);
     } else {
+      entry_of[d] = memory.size();
       names.push_back({device.name()});
       memory.push_back({{"arena", device.arena_bytes()},
                         {"persistent", device.persistent_bytes()},

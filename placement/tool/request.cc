@@ -399,6 +399,8 @@ CompileOptions CompileOptionsOf(const Request& r, ops::TensorId loss) {
                             : Precision::kBFloat16;
   }
   options.rounding = r.rounding;
+  options.state_equal_once =
+      !r.hardware.empty() && r.devices > kMostDevicesStated;
   options.fuse = r.fuse;
   options.recomputing = r.recomputing;
   options.pins = r.pins;

@@ -7,6 +7,7 @@
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/compile.h"
+#include "placement/plan/stated_devices.h"
 #include "placement/simulate/hardware.h"
 #include "placement/simulate/simulator.h"
 
@@ -32,13 +33,14 @@ void RunCollectivesAmongCompute(Plan* plan) {
 }
 
 double ExposedSeconds(const Plan& plan, const StepTimes& times) {
+  const std::vector<int> counts = CountLike(plan);
   double busy = 0;
   for (int t = 0; t < plan.tasks_size(); ++t) {
     const Task& task = plan.tasks(t);
     if (task.once() || task.has_collective() || task.stream() != "compute") {
       continue;
     }
-    busy += times.tasks[t].end - times.tasks[t].start;
+    busy += counts[task.device()] * (times.tasks[t].end - times.tasks[t].start);
   }
   return std::max(0.0, times.seconds - busy / plan.devices_size());
 }

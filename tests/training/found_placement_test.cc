@@ -1,10 +1,12 @@
 // What Compile finds for the models that the project is about, with nobody
 // telling it.
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "models/train_graph.h"
@@ -13,6 +15,8 @@
 #include "ops/op_table.h"
 #include "placement/cluster.h"
 #include "placement/compile.h"
+#include "placement/plan/stated_devices.h"
+#include "placement/simulate/simulator.h"
 
 namespace facet::tests {
 namespace {
@@ -30,6 +34,8 @@ struct Request {
   int64_t host_memory_bytes = 0;
   double sample_rate = 1;
   std::string row_update = "sampled";
+  std::vector<placement::AxisSize> axes;  // Empty: in a row.
+  bool state_equal_once = false;
   placement::Recomputing recomputing = placement::Recomputing::kAuto;
 };
 
@@ -45,6 +51,9 @@ absl::StatusOr<placement::Plan> Compile(const Request& request) {
   if (!model.ok()) return model.status();
   placement::Cluster cluster =
       placement::UniformCluster(request.devices, {}, {});
+  if (!request.axes.empty()) {
+    cluster = placement::Arranged(std::move(cluster), request.axes);
+  }
   cluster.kernels = &ops::CpuKernels();
   cluster.host_memory_bytes = request.host_memory_bytes;
   placement::CompileOptions options;
@@ -52,6 +61,7 @@ absl::StatusOr<placement::Plan> Compile(const Request& request) {
   options.precision = request.precision;
   options.pins = request.pins;
   options.recomputing = request.recomputing;
+  options.state_equal_once = request.state_equal_once;
   options.optimizer.row_update = request.row_update;
   return placement::Compile(model->graph, cluster, options);
 }
@@ -243,6 +253,65 @@ TEST(FoundPlacementTest, TooLittleMemorySaysWhatIsNeededAndWhatHelps) {
                     HasSubstr("4.00 GiB of host memory"),
                     HasSubstr("head.weight 1.91"), HasSubstr("--batch_size"),
                     HasSubstr("--classes"), HasSubstr("--fp16")));
+}
+
+// A plan that states equal devices once says what the whole one says, of every
+// device, and of the step.
+TEST(FoundPlacementTest, EqualDevicesMayBeStatedOnce) {
+  struct Case {
+    int devices;
+    std::vector<placement::AxisSize> axes;
+    int64_t classes, batch_size;
+    int kinds;
+  };
+  for (const Case& c : {Case{8, {}, 10'000, 64, 1}, Case{8, {}, 10'003, 64, 2},
+                        Case{6, {}, 10'004, 40, 3},
+                        Case{8, {{"node", 2}, {"device", 4}}, 1'001, 64, 2}}) {
+    SCOPED_TRACE(testing::Message()
+                 << c.devices << " devices, " << c.classes << " classes");
+    Request request;
+    request.network = "r18";
+    request.devices = c.devices;
+    request.axes = c.axes;
+    request.classes = c.classes;
+    request.batch_size = c.batch_size;
+    const auto whole = Compile(request);
+    request.state_equal_once = true;
+    const auto once = Compile(request);
+    ASSERT_TRUE(whole.ok() && once.ok()) << whole.status() << once.status();
+    const std::vector<int> counts = placement::CountLike(*once);
+    EXPECT_EQ(c.devices - std::count(counts.begin(), counts.end(), 0), c.kinds);
+    EXPECT_EQ(placement::CountLike(*whole), std::vector<int>(c.devices, 1));
+    ASSERT_EQ(once->devices_size(), c.devices);
+    for (int d = 0; d < c.devices; ++d) {
+      EXPECT_EQ(once->devices(d).name(), whole->devices(d).name());
+      EXPECT_EQ(once->devices(d).arena_bytes(),
+                whole->devices(d).arena_bytes());
+      EXPECT_EQ(once->devices(d).live_bytes(), whole->devices(d).live_bytes());
+    }
+    EXPECT_NEAR(once->predicted_step_seconds(), whole->predicted_step_seconds(),
+                1e-9 * whole->predicted_step_seconds());
+    const auto phases = placement::SimulatedPhases(*once);
+    const auto expected = placement::SimulatedPhases(*whole);
+    for (size_t i = 0; i < phases.size(); ++i) {
+      EXPECT_NEAR(phases[i].second, expected[i].second,
+                  1e-9 * whole->predicted_step_seconds())
+          << phases[i].first;
+    }
+    // The stated tasks are those of the whole plan, in its order.
+    std::vector<std::string> tasks, all_tasks;
+    auto text = [](const placement::Task& task) {
+      return absl::StrCat(task.device(), " ", task.name(), " ", task.rank(),
+                          "/", task.num_ranks());
+    };
+    for (const placement::Task& task : once->tasks()) {
+      tasks.push_back(text(task));
+    }
+    for (const placement::Task& task : whole->tasks()) {
+      if (counts[task.device()] > 0) all_tasks.push_back(text(task));
+    }
+    EXPECT_EQ(tasks, all_tasks);
+  }
 }
 
 // As much as is needed is computed again, and nothing if there is no need.
