@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "placement/plan/memory_kinds.h"
 #include "placement/plan/plan_text.h"
 
 namespace facet::placement {
@@ -169,28 +170,16 @@ std::string MemoryRows(const Plan& plan) {
   std::string text =
       absl::StrFormat("%-22s %12s %12s %12s %12s %12s\n", "memory, MiB",
                       "persistent", "step", "arena", "least", "arena/least");
-  // Devices in a row that need the same share a line.
-  for (int d = 0; d < plan.devices_size();) {
-    const Device& device = plan.devices(d);
-    int end = d + 1;
-    while (end < plan.devices_size() &&
-           plan.devices(end).arena_bytes() == device.arena_bytes() &&
-           plan.devices(end).persistent_bytes() == device.persistent_bytes() &&
-           plan.devices(end).live_bytes() == device.live_bytes()) {
-      ++end;
-    }
-    std::string name = device.name();
-    if (end - d > 1)
-      absl::StrAppend(&name, " ... ", plan.devices(end - 1).name());
+  for (const MemoryKind& kind : MemoryKinds(plan)) {
+    const Device& device = plan.devices(kind.device);
     const double live = std::max<int64_t>(1, device.live_bytes());
     absl::StrAppend(
         &text, absl::StrFormat(
-                   "%-22s %12.1f %12.1f %12.1f %12.1f %12.4f\n", Cut(name, 22),
-                   device.persistent_bytes() / kMiB,
+                   "%-22s %12.1f %12.1f %12.1f %12.1f %12.4f\n",
+                   Cut(kind.name, 22), device.persistent_bytes() / kMiB,
                    (device.arena_bytes() - device.persistent_bytes()) / kMiB,
                    device.arena_bytes() / kMiB, device.live_bytes() / kMiB,
                    device.arena_bytes() / live));
-    d = end;
   }
   return text;
 }

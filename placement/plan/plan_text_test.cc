@@ -1,10 +1,12 @@
 #include "placement/plan/plan_text.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
+#include "placement/plan/memory_kinds.h"
 #include "placement/plan/small_plan.h"
 
 namespace facet::placement {
@@ -20,6 +22,23 @@ TEST(PlacementTable, SaysWhereThingsAre) {
   for (absl::string_view line : absl::StrSplit(table, '\n')) {
     EXPECT_LE(line.size(), 100u) << std::string(line);
   }
+}
+
+TEST(MemoryKinds, DevicesThatNeedTheSameShareALine) {
+  Plan plan = SmallPlan();
+  auto names = [&plan] {
+    std::vector<std::string> names;
+    for (const MemoryKind& kind : MemoryKinds(plan)) names.push_back(kind.name);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names(), Names({"cpu:0 ... cpu:1"}));
+  Device* third = plan.add_devices();
+  *third = plan.devices(0);
+  third->set_name("cpu:2");
+  plan.mutable_devices(1)->set_live_bytes(1);
+  EXPECT_EQ(names(), Names({"cpu:0 and 1 more", "cpu:1"}));
+  EXPECT_EQ(MemoryKinds(plan)[1].device, 1);
 }
 
 TEST(PlanText, ListsTasksWithRegisters) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -59,6 +60,40 @@ void ReduceTwo(Plan* plan, int64_t on_0, int64_t on_1) {
   }
 }
 
+// Leaves only what device 0 does, and says that device 1 does the same.
+void StateOnce(Plan* plan) {
+  std::vector<int> task_id(plan->tasks_size(), -1);
+  std::vector<int> register_id(plan->registers_size(), -1);
+  Plan once = *plan;
+  once.clear_tasks();
+  once.clear_registers();
+  for (int r = 0; r < plan->registers_size(); ++r) {
+    if (plan->registers(r).device() != 0) continue;
+    register_id[r] = once.registers_size();
+    *once.add_registers() = plan->registers(r);
+  }
+  for (int t = 0; t < plan->tasks_size(); ++t) {
+    if (plan->tasks(t).device() != 0) continue;
+    task_id[t] = once.tasks_size();
+    *once.add_tasks() = plan->tasks(t);
+  }
+  for (Task& task : *once.mutable_tasks()) {
+    for (int& r : *task.mutable_inputs()) r = register_id[r];
+    for (int& r : *task.mutable_outputs()) r = register_id[r];
+    for (Wait& wait : *task.mutable_waits())
+      wait.set_task(task_id[wait.task()]);
+  }
+  once.mutable_devices(1)->set_like(0);
+  *plan = std::move(once);
+}
+
+TEST(ValidatePlan, AcceptsEqualDevicesStatedOnce) {
+  Plan plan = SmallPlan();
+  StateOnce(&plan);
+  const absl::Status status = Validate(plan);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 struct Fault {
   std::string what;
   std::function<void(Plan*)> make;
@@ -102,6 +137,24 @@ std::vector<Fault> Faults() {
          p->mutable_settle_tasks(0)->set_device(7);
        },
        "device 7 of"},
+      {"a device that is like a later one",
+       [](Plan* p) { p->mutable_devices(0)->set_like(1); },
+       "device 0 is like device 1, which is not one before it"},
+      {"a device that is like another, with other memory",
+       [](Plan* p) {
+         StateOnce(p);
+         p->mutable_devices(1)->set_live_bytes(0);
+       },
+       "but has other figures"},
+      {"a register of a device that is like another",
+       [](Plan* p) { p->mutable_devices(1)->set_like(0); },
+       "is on device 1, which is like another"},
+      {"a task of a device that is like another",
+       [](Plan* p) {
+         StateOnce(p);
+         p->mutable_tasks(0)->set_device(1);
+       },
+       "is on a device that is like another"},
       {"no devices", [](Plan* p) { p->clear_devices(); }, "no devices"},
       {"no kind", [](Plan* p) { p->mutable_devices(1)->clear_kind(); },
        "no kind"},

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "placement/plan/memory_kinds.h"
 #include "placement/tool/command_line.h"
 #include "placement/tool/fold.h"
 #include "placement/tool/plan_facts.h"
@@ -194,26 +195,14 @@ std::string MemoryTable(const Plan& plan, int width) {
                    {"arena", true},
                    {"least", true},
                    {"arena/least", true}});
-  // Devices in a row that need the same share a line.
-  for (int d = 0; d < plan.devices_size();) {
-    const Device& device = plan.devices(d);
-    int end = d + 1;
-    while (end < plan.devices_size() &&
-           plan.devices(end).arena_bytes() == device.arena_bytes() &&
-           plan.devices(end).persistent_bytes() == device.persistent_bytes() &&
-           plan.devices(end).live_bytes() == device.live_bytes()) {
-      ++end;
-    }
+  for (const MemoryKind& kind : MemoryKinds(plan)) {
+    const Device& device = plan.devices(kind.device);
     const double arena = static_cast<double>(device.arena_bytes());
     const double persistent = static_cast<double>(device.persistent_bytes());
     const double live = static_cast<double>(device.live_bytes());
-    table.Add({end - d > 1 ? absl::StrCat(device.name(), " ... ",
-                                          plan.devices(end - 1).name())
-                           : device.name(),
-               BytesText(persistent), BytesText(arena - persistent),
+    table.Add({kind.name, BytesText(persistent), BytesText(arena - persistent),
                BytesText(arena), BytesText(live),
                live > 0 ? absl::StrFormat("%.4f", arena / live) : "-"});
-    d = end;
   }
   return table.ToString(width);
 }

@@ -313,6 +313,18 @@ TEST(TrainingTest, ClippingLimitsTheStep) {
   EXPECT_NEAR(std::sqrt(square), 0.01, 1e-4);
 }
 
+TEST(TrainingTest, APlanThatStatesEqualDevicesOnceIsNotRun) {
+  SmallTraining training;
+  training.devices = 2;
+  training.options.state_equal_once = true;
+  const auto plan = CompileSmall(training);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const absl::Status refused = RunPlan(training, *plan).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_NE(refused.message().find("what device 1 does"), std::string::npos)
+      << refused;
+}
+
 TEST(TrainingTest, UnknownPinsAreRefusedByName) {
   SmallTraining training;
   training.options.pins["nothing.like.this"] = ops::Sbp::B();
