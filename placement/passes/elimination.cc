@@ -47,6 +47,8 @@ class Eliminator {
   // Entries of the table over the variable's neighbours, capped.
   double TableSize(int v) const;
   void Eliminate(int v);
+  std::vector<double> InOrder(const Factor& factor,
+                              const std::vector<int>& order) const;
   void MinimizeOut(int v, std::vector<int> factors);
   void Fix(int v);
   void Touch(int v);
@@ -114,62 +116,123 @@ void Eliminator::Touch(int v) {
   queue_.insert({size_[v], v});
 }
 
+// The factor's table for its variables in another order.
+std::vector<double> Eliminator::InOrder(const Factor& factor,
+                                        const std::vector<int>& order) const {
+  if (order == factor.variables) return factor.table;
+  const size_t rank = order.size();
+  std::vector<int64_t> stride(rank);  // In the factor's own table.
+  int64_t next = 1;
+  for (size_t i = rank; i-- > 0;) {
+    const auto at = std::find(order.begin(), order.end(), factor.variables[i]);
+    stride[at - order.begin()] = next;
+    next *= domain(factor.variables[i]);
+  }
+  std::vector<double> table;
+  table.reserve(factor.table.size());
+  std::vector<int> label(rank, 0);
+  int64_t at = 0;
+  while (table.size() < factor.table.size()) {
+    for (int j = 0; j < domain(order.back()); ++j) {
+      table.push_back(factor.table[at + j * stride.back()]);
+    }
+    for (size_t n = rank - 1; n-- > 0;) {
+      at += stride[n];
+      if (++label[n] < domain(order[n])) break;
+      at -= stride[n] * domain(order[n]);
+      label[n] = 0;
+    }
+  }
+  return table;
+}
+
 // Replaces the factors, all of which have v, by their sum's minimum over v.
 void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
-  const std::vector<int> neighbours = NeighboursIn(ids, v);
+  std::vector<int> neighbours = NeighboursIn(ids, v);
   int64_t size = 1;
   for (int n : neighbours) size *= domain(n);
-
-  // For each factor, how its index moves with each neighbour's label, and v's.
-  struct Walk {
-    const std::vector<double>* table;
-    std::vector<int64_t> stride;  // By neighbour.
-    int64_t own_stride = 0;
-    int64_t at = 0;
-  };
-  std::vector<Walk> walks;
-  for (int f : ids) {
-    Walk walk{&factors_[f].table, std::vector<int64_t>(neighbours.size(), 0)};
-    int64_t stride = 1;
-    const std::vector<int>& variables = factors_[f].variables;
-    for (size_t i = variables.size(); i-- > 0;) {
-      if (variables[i] == v) {
-        walk.own_stride = stride;
-      } else {
-        const size_t n = std::lower_bound(neighbours.begin(), neighbours.end(),
-                                          variables[i]) -
-                         neighbours.begin();
-        walk.stride[n] = stride;
-      }
-      stride *= domain(variables[i]);
-    }
-    walks.push_back(std::move(walk));
+  // The labels of one of them are worked on side by side: the one that has the
+  // most, as the innermost dimension of all tables that have it.
+  const auto widest =
+      std::max_element(neighbours.begin(), neighbours.end(),
+                       [this](int a, int b) { return domain(a) < domain(b); });
+  if (widest != neighbours.end()) {
+    std::rotate(widest, widest + 1, neighbours.end());
   }
 
-  Factor result{neighbours, std::vector<double>(size)};
-  Step step{v, neighbours, std::vector<int>(size)};
-  std::vector<int> label(neighbours.size(), 0);
-  for (int64_t entry = 0; entry < size; ++entry) {
-    double best = kInfinity;
-    int best_label = 0;
-    for (int l = 0; l < domain(v); ++l) {
-      double cost = 0;
-      for (const Walk& walk : walks) {
-        cost += (*walk.table)[walk.at + l * walk.own_stride];
+  const size_t outer = neighbours.empty() ? 0 : neighbours.size() - 1;
+  const int width = neighbours.empty() ? 1 : domain(neighbours.back());
+  // A factor, v outermost, and how its index moves with each other neighbour's
+  // label.
+  struct Walk {
+    std::vector<double> table;
+    std::vector<int64_t> stride;  // By outer neighbour.
+    int64_t own_stride = 0;       // Of v's label.
+    int64_t at = 0;
+  };
+  std::vector<Walk> walks, alike;  // With the last neighbour, and without.
+  for (int f : ids) {
+    const std::vector<int>& variables = factors_[f].variables;
+    std::vector<int> order = {v};
+    for (int n : neighbours) {
+      if (std::find(variables.begin(), variables.end(), n) != variables.end()) {
+        order.push_back(n);
       }
-      if (cost < best) best = cost, best_label = l;
     }
-    result.table[entry] = best;
-    step.best[entry] = best_label;
-    // Next assignment of the neighbours, the last one fastest.
-    for (size_t n = neighbours.size(); n-- > 0;) {
+    Walk walk;
+    walk.stride.assign(outer, 0);
+    walk.table = InOrder(factors_[f], order);
+    int64_t stride = 1;
+    for (size_t i = order.size(); i-- > 1;) {
+      const size_t n =
+          std::find(neighbours.begin(), neighbours.end(), order[i]) -
+          neighbours.begin();
+      if (n < outer) walk.stride[n] = stride;
+      stride *= domain(order[i]);
+    }
+    walk.own_stride = stride;
+    const bool has_last =
+        outer < neighbours.size() && order.back() == neighbours.back();
+    (has_last ? walks : alike).push_back(std::move(walk));
+  }
+
+  Factor result{neighbours, std::vector<double>(size, kInfinity)};
+  Step step{v, neighbours, std::vector<int>(size, 0)};
+  std::vector<int> label(outer, 0);
+  std::vector<double> cost(width);
+  for (int64_t entry = 0; entry < size; entry += width) {
+    double* const best = &result.table[entry];
+    int* const best_label = &step.best[entry];
+    for (int l = 0; l < domain(v); ++l) {
+      // What is the same for all labels of the last neighbour, then the rest.
+      double common = 0;
+      for (const Walk& walk : alike) {
+        common += walk.table[walk.at + l * walk.own_stride];
+      }
+      if (common == kInfinity) continue;
+      std::fill(cost.begin(), cost.end(), common);
+      for (const Walk& walk : walks) {
+        const double* const from = &walk.table[walk.at + l * walk.own_stride];
+        for (int j = 0; j < width; ++j) cost[j] += from[j];
+      }
+      for (int j = 0; j < width; ++j) {
+        best_label[j] = cost[j] < best[j] ? l : best_label[j];
+        best[j] = std::min(best[j], cost[j]);
+      }
+    }
+    // Next assignment of the outer neighbours, the last one fastest.
+    for (size_t n = outer; n-- > 0;) {
       if (++label[n] < domain(neighbours[n])) {
-        for (Walk& walk : walks) walk.at += walk.stride[n];
+        for (auto* list : {&walks, &alike}) {
+          for (Walk& walk : *list) walk.at += walk.stride[n];
+        }
         break;
       }
       label[n] = 0;
-      for (Walk& walk : walks) {
-        walk.at -= walk.stride[n] * (domain(neighbours[n]) - 1);
+      for (auto* list : {&walks, &alike}) {
+        for (Walk& walk : *list) {
+          walk.at -= walk.stride[n] * (domain(neighbours[n]) - 1);
+        }
       }
     }
   }
