@@ -1,6 +1,7 @@
 #include "placement/passes/choose_kernels.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 #include <utility>
@@ -54,7 +55,8 @@ class Chooser {
   // The shares of a node, by its tasks of one name.
   struct Shares {
     std::vector<int> tasks;
-    std::vector<int> choices;             // Indices into choices_; each once.
+    std::vector<int> choice_of_task;      // Indices into choices_.
+    std::vector<int> choices;             // The same, each once.
     std::vector<ops::Attributes> common;  // What all of them could take.
   };
 
@@ -194,6 +196,7 @@ absl::Status Chooser::Choose() {
     Shares& shares = all_shares[it->second];
     shares.tasks.push_back(static_cast<int>(t));
     const int choice = ChoiceOf(task, *kernel);
+    shares.choice_of_task.push_back(choice);
     if (std::find(shares.choices.begin(), shares.choices.end(), choice) ==
         shares.choices.end()) {
       shares.choices.push_back(choice);
@@ -203,15 +206,17 @@ absl::Status Chooser::Choose() {
 
   const std::vector<std::vector<double>> seconds = Seconds(all_shares);
   for (const Shares& shares : all_shares) {
+    // 0: not asked.
+    auto seconds_of = [&](int choice, const ops::Attributes& alternative) {
+      if (seconds[choice].empty()) return 0.0;
+      const auto& all = choices_[choice].alternatives;
+      const auto at = std::find(all.begin(), all.end(), alternative);
+      return seconds[choice][at - all.begin()];
+    };
     auto slowest = [&](const ops::Attributes& alternative) {
       double most = 0;
       for (int c : shares.choices) {
-        const auto& all = choices_[c].alternatives;
-        const auto at = std::find(all.begin(), all.end(), alternative);
-        // Not asked: all the same.
-        if (!seconds[c].empty()) {
-          most = std::max(most, seconds[c][at - all.begin()]);
-        }
+        most = std::max(most, seconds_of(c, alternative));
       }
       return most;
     };
@@ -219,15 +224,22 @@ absl::Status Chooser::Choose() {
     for (size_t a = 1; a < shares.common.size(); ++a) {
       if (slowest(shares.common[a]) < slowest(shares.common[best])) best = a;
     }
-    for (int t : shares.tasks) {
-      graph_.tasks[t].attributes = shares.common[best];
+    for (size_t i = 0; i < shares.tasks.size(); ++i) {
+      LocalTask& task = graph_.tasks[shares.tasks[i]];
+      task.attributes = shares.common[best];
+      const double measured =
+          seconds_of(shares.choice_of_task[i], task.attributes);
+      if (std::isfinite(measured)) task.predicted_seconds = measured;
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status Chooser::FillIn(LocalTask* task) {
-  task->predicted_seconds = LocalSeconds(*task);
+  // Unless it was measured.
+  if (task->predicted_seconds == 0) {
+    task->predicted_seconds = LocalSeconds(*task);
+  }
   if (cluster_.kernels == nullptr) return absl::OkStatus();
   ASSIGN_OR_RETURN(const ops::KernelDef* kernel, KernelOf(*task));
   if (kernel->workspace_bytes == nullptr) return absl::OkStatus();

@@ -21,6 +21,7 @@ namespace facet::placement {
 // - Of what is left, the fastest by cluster.kernel_timer; of unequal shares the
 //   slowest counts, because the others wait for it. The first, if there is no
 //   timer or it could measure none.
+// What the timer measured of a task's own kernel is its predicted time.
 // Equal kernels are asked for once. Unimplemented, naming the task, if the
 // devices have no kernel for an op. Deterministic, given the timer's answers.
 absl::StatusOr<TaskGraph> ChooseKernels(TaskGraph graph, const Cluster& cluster,

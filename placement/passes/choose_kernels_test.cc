@@ -193,6 +193,24 @@ TEST_F(ChooseKernelsTest, OfUnequalSharesTheSlowestCounts) {
   EXPECT_EQ(Ways(Nodes(cluster, {7}), cluster), (Names{"odd", "odd"}));
 }
 
+// Each share's own; without one by the model, which says the same of all ways.
+TEST_F(ChooseKernelsTest, WhatWasMeasuredIsPredicted) {
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  FakeTimer timer({{10, 80, 40}, {60, 10, 30}, {kNone, kNone, kNone}});
+  Cluster cluster = Devices(2);
+  const TaskGraph graph = Nodes(cluster, {7, 12});
+  const auto by_model = ChooseKernels(graph, cluster, {}, FindAnyOp);
+  cluster.kernel_timer = &timer;
+  const auto chosen = ChooseKernels(graph, cluster, {}, FindAnyOp);
+  ASSERT_TRUE(by_model.ok() && chosen.ok());
+  EXPECT_EQ(chosen->tasks[0].predicted_seconds, 40);
+  EXPECT_EQ(chosen->tasks[1].predicted_seconds, 30);
+  for (int t : {2, 3}) {
+    EXPECT_EQ(chosen->tasks[t].predicted_seconds,
+              by_model->tasks[t].predicted_seconds);
+  }
+}
+
 // Shares of 3 and 2 rows: only one of them could be "tall", and the order is
 // that of the first.
 TEST_F(ChooseKernelsTest, UnequalSharesTakeWhatAllCan) {
