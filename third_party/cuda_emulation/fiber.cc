@@ -9,9 +9,6 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace cuda_emulation {
 namespace {
@@ -22,11 +19,8 @@ constexpr size_t kGuardBytes = 4096;
 
 thread_local Fiber* entering = nullptr;
 
-// Not within the function that called __builtin_setjmp. Thread sanitizer would
-// note that it was entered, and wait for ever for its return: on the stack of
-// calls that the fiber has, one more with every switch.
-[[noreturn]] __attribute__((noinline, no_sanitize_thread)) void Jump(
-    void** to) {
+// Not within the function that called __builtin_setjmp.
+[[noreturn]] __attribute__((noinline)) UNSEEN_BY_TSAN void Jump(void** to) {
   __builtin_longjmp(to, 1);
 }
 
@@ -47,19 +41,11 @@ Fiber::Fiber(std::function<void()> main) : main_(std::move(main)) {
   context_.uc_stack.ss_size = kStackBytes;
   context_.uc_link = nullptr;
   makecontext(&context_, &Fiber::Enter, 0);
-#ifdef __SANITIZE_THREAD__
-  tsan_fiber_ = __tsan_create_fiber(0);
-#endif
 }
 
-Fiber::~Fiber() {
-#ifdef __SANITIZE_THREAD__
-  __tsan_destroy_fiber(tsan_fiber_);
-#endif
-  munmap(stack_, kStackBytes);
-}
+Fiber::~Fiber() { munmap(stack_, kStackBytes); }
 
-void Fiber::Enter() {
+UNSEEN_BY_TSAN void Fiber::Enter() {
   Fiber* self = entering;
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_finish_switch_fiber(nullptr, &self->resumer_stack_,
@@ -69,15 +55,11 @@ void Fiber::Enter() {
   Die("a fiber's function returned");
 }
 
-void Fiber::Resume() {
+UNSEEN_BY_TSAN void Fiber::Resume() {
   entering = this;
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_start_switch_fiber(&asan_resumer_fake_stack_, stack_,
                                  kStackBytes);
-#endif
-#ifdef __SANITIZE_THREAD__
-  tsan_resumer_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(tsan_fiber_, 0);
 #endif
   if (__builtin_setjmp(resumer_) == 0) {
     if (entered_) Jump(fiber_);
@@ -90,13 +72,10 @@ void Fiber::Resume() {
 #endif
 }
 
-void Fiber::Suspend() {
+UNSEEN_BY_TSAN void Fiber::Suspend() {
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_start_switch_fiber(&asan_fake_stack_, resumer_stack_,
                                  resumer_stack_bytes_);
-#endif
-#ifdef __SANITIZE_THREAD__
-  __tsan_switch_to_fiber(tsan_resumer_, 0);
 #endif
   if (__builtin_setjmp(fiber_) == 0) Jump(resumer_);
 #ifdef __SANITIZE_ADDRESS__

@@ -10,6 +10,14 @@
 #include <cstddef>
 #include <functional>
 
+// Thread sanitizer is not told of fibers: to it, they are calls of the thread
+// that resumes them, which orders all that they do, as a switch between fibers
+// that it knows would. (With those every switch takes as long as there are
+// fibers.) Its stack of calls must then be as high when a fiber stops for
+// another thread to go on with as it was before: functions that a fiber is in
+// at that time are not to be seen.
+#define UNSEEN_BY_TSAN __attribute__((no_sanitize_thread))
+
 namespace cuda_emulation {
 
 // Resumed by one thread only, the one that made it.
@@ -36,8 +44,6 @@ class Fiber {
   void* fiber_[5] = {};  // Where each goes on.
   void* resumer_[5] = {};
   // For the sanitizers.
-  void* tsan_fiber_ = nullptr;
-  void* tsan_resumer_ = nullptr;
   void* asan_fake_stack_ = nullptr;
   void* asan_resumer_fake_stack_ = nullptr;
   const void* resumer_stack_ = nullptr;

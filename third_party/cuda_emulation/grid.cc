@@ -151,7 +151,7 @@ void Block::Run(dim3 block, size_t shared_bytes, bool descending,
 
 // Runs threads one after the other; whoever waits keeps this worker until the
 // end of its thread.
-void Block::WorkerMain(int worker) {
+UNSEEN_BY_TSAN void Block::WorkerMain(int worker) {
   for (;;) {
     while (started_ < num_threads_) {
       const int position = started_++;
