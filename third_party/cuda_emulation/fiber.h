@@ -1,7 +1,7 @@
 // Fiber: a function with a stack of its own, which runs when it is resumed and
 // gives control back where it likes. ucontext makes the stack and enters it;
 // later switches are the compiler's setjmp and longjmp, which make no system
-// calls. Told to the sanitizers.
+// calls. Address sanitizer is told of them.
 #ifndef FACET_THIRD_PARTY_CUDA_EMULATION_FIBER_H_
 #define FACET_THIRD_PARTY_CUDA_EMULATION_FIBER_H_
 
@@ -20,7 +20,7 @@
 
 namespace cuda_emulation {
 
-// Resumed by one thread only, the one that made it.
+// Resumed by one thread at a time.
 class Fiber {
  public:
   // `main` must never return: a fiber ends by being destroyed while suspended.
