@@ -23,7 +23,8 @@ placement::KernelChoice Convolution(int64_t batch, int64_t stride,
   choice.op = "conv2d";
   choice.spec.attributes = {{"stride", stride},
                             {"padding", int64_t{1}},
-                            {"algorithm", std::string("auto")}};
+                            {"algorithm", std::string("auto")},
+                            {"may_round", false}};
   for (const char* algorithm : {"direct", "winograd"}) {
     choice.alternatives.push_back(choice.spec.attributes);
     choice.alternatives.back().Set("algorithm", std::string(algorithm));
