@@ -130,7 +130,17 @@ TEST_P(SimulatedEqualsRunTest, TheMemoryPeak) {
   const std::vector<int64_t> recorded =
       placement::PeakBytes(plan, Recorded(plan));
   if (plan.devices_size() == 1) {
-    EXPECT_EQ(simulated, recorded);
+    // The host's thread may be late on a busy machine: what it reads (losses)
+    // then lives longer than in the simulation.
+    int64_t read_by_host = 0;
+    for (const placement::Task& task : plan.tasks()) {
+      if (task.stream() != "host") continue;
+      for (int r : task.inputs()) {
+        read_by_host += plan.registers(r).size_bytes();
+      }
+    }
+    EXPECT_GE(recorded[0], simulated[0]);
+    EXPECT_LE(recorded[0], simulated[0] + read_by_host);
   }
   for (const std::vector<int64_t>& peaks : {simulated, recorded}) {
     for (int d = 0; d < plan.devices_size(); ++d) {
