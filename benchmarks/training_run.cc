@@ -77,6 +77,15 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   if (!s.resume.empty()) {
     ASSIGN_OR_RETURN(run->first_step_, runtime::CheckpointStep(s.resume));
     run->progress_.set_first_step(run->first_step_);
+    // ParseSettings could not: it did not know where the training goes on.
+    const int64_t total = run->first_step_ + s.warmup + s.steps;
+    if (s.lr_decay && s.lr_warmup >= total) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--lr_warmup=", s.lr_warmup,
+          ": the rise must end before the last of the ", total, " steps (",
+          run->first_step_, " of ", s.resume,
+          ", --warmup and --steps); use fewer, more steps or --nolr_decay"));
+    }
   }
   if (photographs.empty()) {
     ASSIGN_OR_RETURN(run->data_, runtime::CreateSyntheticSource(
@@ -141,8 +150,8 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
       [session = run->session_.get()] { return session->FirstNonFinite(); });
   if (!s.resume.empty()) {
     RETURN_IF_ERROR(runtime::LoadCheckpoint(s.resume, run->session_.get()));
-    std::printf("goes on from %s, after step %d\n", s.resume.c_str(),
-                static_cast<int>(run->first_step_));
+    absl::PrintF("goes on from %s, after step %d\n", s.resume,
+                 run->first_step_);
   }
   return run;
 }
@@ -155,9 +164,8 @@ absl::Status TrainingRun::Checkpoint() {
       settings_.checkpoint, step,
       {{"model", plan_.name()}, {"seed", absl::StrCat(settings_.seed)}},
       session_.get()));
-  std::printf(
-      "%s: step %d, written in %.1f s\n", settings_.checkpoint.c_str(),
-      static_cast<int>(step),
+  absl::PrintF(
+      "%s: step %d, written in %.1f s\n", settings_.checkpoint, step,
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
           .count());
   std::fflush(stdout);

@@ -8,15 +8,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "glog/logging.h"
-#include "ops/graph/graph_text.h"
-#include "ops/graph_builder.h"
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/memory_check.h"
+#include "placement/pass_log.h"
 #include "placement/passes/apply_precision.h"
 #include "placement/passes/assign_layout.h"
 #include "placement/passes/assign_sbp.h"
@@ -34,7 +30,6 @@
 #include "placement/passes/split_per_device.h"
 #include "placement/plan/plan_text.h"
 #include "placement/plan/validate.h"
-#include "placement/plan/write_file.h"
 
 namespace facet::placement {
 namespace {
@@ -74,117 +69,6 @@ absl::Status CheckRequest(const ops::Graph& graph, const Cluster& cluster,
                      "; float16 needs one above 0, such as 65536"));
   }
   return absl::OkStatus();
-}
-
-// Times the passes and writes what they made, if asked.
-class PassLog {
- public:
-  explicit PassLog(std::string dump_dir) : dump_dir_(std::move(dump_dir)) {}
-
-  // Before the first, and after each pass.
-  void Start() { start_ = absl::Now(); }
-
-  absl::Status Graph(absl::string_view pass, const ops::Graph& graph) {
-    RETURN_IF_ERROR(Verify(pass, graph));
-    return Done(pass, [&] { return ops::GraphText(graph); });
-  }
-
-  // A pass on the graph breaks no rule of graphs.
-  static absl::Status Verify(absl::string_view pass, const ops::Graph& graph) {
-    const absl::Status status = ops::VerifyGraph(graph, ops::FindOp);
-    if (status.ok()) return status;
-    return absl::InternalError(
-        absl::StrCat("after pass ", pass, ": ", status.message()));
-  }
-
-  void Time(absl::string_view pass) {
-    VLOG(1) << "pass " << std::string(pass) << ": "
-            << absl::FormatDuration(absl::Now() - start_);
-    Start();
-  }
-
-  // `text` is a function: most runs dump nothing.
-  template <typename Text>
-  absl::Status Done(absl::string_view pass, const Text& text) {
-    Time(pass);
-    if (!dump_dir_.empty()) {
-      std::string content = text();
-      if (content != last_) {
-        RETURN_IF_ERROR(WriteFileAtomically(
-            absl::StrCat(dump_dir_, "/", pass, ".txt"), content));
-        last_ = std::move(content);
-      }
-    }
-    Start();
-    return absl::OkStatus();
-  }
-
- private:
-  const std::string dump_dir_;
-  std::string last_;
-  absl::Time start_ = absl::Now();
-};
-
-std::string AssignmentText(const ops::Graph& graph,
-                           const SbpAssignment& assignment) {
-  std::string text =
-      absl::StrFormat("step %.6g s, at least %.6g s under the search's rules\n",
-                      assignment.seconds, assignment.lower_bound);
-  for (size_t n = 0; n < graph.nodes.size(); ++n) {
-    const ops::Node& node = graph.nodes[n];
-    absl::StrAppend(&text, node.name, " (", node.op, ")\n");
-    for (const SbpOption& option : assignment.options[n]) {
-      absl::StrAppend(
-          &text, option.signature == assignment.chosen[n] ? "  * " : "    ",
-          option.signature.ToString(),
-          absl::StrFormat(" compute %.4g s, communication %.4g s\n",
-                          option.compute_seconds,
-                          option.communication_seconds));
-    }
-  }
-  return text;
-}
-
-// The graph, and how its tensors lie.
-std::string PlacedText(const ops::Graph& graph,
-                       const std::vector<ops::NdSbp>& sbp,
-                       const std::vector<ops::Layout>* layout) {
-  std::string text = ops::GraphText(graph);
-  for (size_t t = 0; t < graph.tensors.size(); ++t) {
-    absl::StrAppend(&text, graph.tensors[t].name, ": ", sbp[t].ToString());
-    if (layout != nullptr && graph.tensors[t].type.shape.rank() == 4) {
-      absl::StrAppend(&text, " ", ops::LayoutName((*layout)[t]));
-    }
-    absl::StrAppend(&text, "\n");
-  }
-  return text;
-}
-
-std::string TasksText(const TaskGraph& graph) {
-  std::string text;
-  for (const LocalTask& task : graph.tasks) {
-    absl::StrAppend(
-        &text, "device ", task.device, " ",
-        task.once ? "once" : std::string(ops::StreamKindName(task.stream)), " ",
-        task.name, " = ",
-        task.op.empty() ? std::string(CollectiveKindName(task.collective.kind))
-                        : task.op);
-    for (const auto& [name, value] : task.attributes.values()) {
-      absl::StrAppend(&text, " ", name, "=", ops::AttributeToString(value));
-    }
-    absl::StrAppend(&text, " (");
-    for (size_t i = 0; i < task.inputs.size(); ++i) {
-      absl::StrAppend(&text, i > 0 ? ", %" : "%", task.inputs[i]);
-    }
-    absl::StrAppend(&text, ")");
-    for (int r : task.outputs) {
-      const LocalRegister& reg = graph.registers[r];
-      absl::StrAppend(&text, " -> %", r, " ", reg.name,
-                      reg.slice.shape.ToString());
-    }
-    absl::StrAppend(&text, "\n");
-  }
-  return text;
 }
 
 // From SBPs to a plan. Of `recomputable` the first `count` are computed again.
@@ -269,31 +153,35 @@ int64_t ArenaBytes(const Plan& plan) {
   return bytes;
 }
 
-// How many of `recomputable` must go for the plan to fit; all, if that does not
-// help. What a peak is made of is known when memory is planned, so by trying:
-// the more go, the less is needed.
-absl::StatusOr<size_t> FewestThatFit(
-    const PlacedGraph& placed, const std::vector<Recomputable>& recomputable,
-    const Cluster& cluster, const CompileOptions& options) {
+// A plan in which the fewest of `recomputable` go that make it fit; all, if
+// that does not help. What a peak is made of is known when memory is planned,
+// so by trying: the more go, the less is needed.
+absl::StatusOr<Plan> PlanThatFits(const PlacedGraph& placed,
+                                  const std::vector<Recomputable>& recomputable,
+                                  const Cluster& cluster,
+                                  const CompileOptions& options, PassLog* log) {
   PassLog quiet("");
-  size_t too_few = 0, enough = recomputable.size();
-  for (size_t count = enough; enough > too_few + 1;
-       count = too_few + (enough - too_few) / 2) {
-    ASSIGN_OR_RETURN(const Plan plan, PlanPlaced(placed, recomputable, count,
-                                                 cluster, options, &quiet));
-    const bool fits = CheckMemory(plan, cluster).ok();
-    if (!fits && count == recomputable.size()) break;
-    if (fits) {
+  size_t enough = recomputable.size();
+  ASSIGN_OR_RETURN(Plan plan, PlanPlaced(placed, recomputable, enough, cluster,
+                                         options, &quiet));
+  size_t too_few = CheckMemory(plan, cluster).ok() ? 0 : enough;
+  while (enough > too_few + 1) {
+    const size_t count = too_few + (enough - too_few) / 2;
+    ASSIGN_OR_RETURN(Plan tried, PlanPlaced(placed, recomputable, count,
+                                            cluster, options, &quiet));
+    if (CheckMemory(tried, cluster).ok()) {
       enough = count;
+      plan = std::move(tried);
     } else {
       too_few = count;
     }
   }
-  return enough;
+  // The last one tried need not be the one taken: only that is dumped.
+  if (!log->dumps()) return plan;
+  return PlanPlaced(placed, recomputable, enough, cluster, options, log);
 }
 
-// `recompute`: as little as makes it fit; all there is to if nothing does, or
-// if all is asked for.
+// `recompute`: keep fewer activations.
 absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate, bool recompute,
                                    const Cluster& cluster,
                                    const CompileOptions& options,
@@ -315,15 +203,14 @@ absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate, bool recompute,
   if (recompute) {
     recomputable = FindRecomputable(placed, cluster, ops::FindOp);
   }
-  size_t count = recomputable.size();
-  if (count > 0 && options.recomputing != Recomputing::kAll) {
-    ASSIGN_OR_RETURN(count,
-                     FewestThatFit(placed, recomputable, cluster, options));
-  }
-  ASSIGN_OR_RETURN(Plan plan, PlanPlaced(placed, recomputable, count, cluster,
-                                         options, log));
-  plan.set_search_seconds(candidate.assignment.seconds);
-  plan.set_search_lower_bound_seconds(candidate.assignment.lower_bound);
+  absl::StatusOr<Plan> plan =
+      recomputable.empty() || options.recomputing == Recomputing::kAll
+          ? PlanPlaced(placed, recomputable, recomputable.size(), cluster,
+                       options, log)
+          : PlanThatFits(placed, recomputable, cluster, options, log);
+  RETURN_IF_ERROR(plan.status());
+  plan->set_search_seconds(candidate.assignment.seconds);
+  plan->set_search_lower_bound_seconds(candidate.assignment.lower_bound);
   return plan;
 }
 

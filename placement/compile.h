@@ -52,8 +52,8 @@ struct CompileOptions {
   // Slots of the registers that the data stream fills: how far it works ahead.
   int data_credits = 2;
   // The tasks of equal devices are stated once (Device::like). Such a plan
-  // cannot be run, but takes no longer to make for a thousand devices than for
-  // few.
+  // cannot be run, but takes hardly longer to make for a thousand devices than
+  // for few.
   bool state_equal_once = false;
   // If not empty: the graph after each pass that changed it is written to
   // "<dump_dir>/NN_pass.txt".

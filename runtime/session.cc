@@ -21,44 +21,10 @@
 #include "placement/plan/validate.h"
 #include "runtime/actor/lane.h"
 #include "runtime/device/host_memory.h"
+#include "runtime/variable_rows.h"
 
 namespace facet::runtime {
 namespace {
-
-// Copies a box between a whole row-major tensor and one share of it.
-void CopyBox(const ops::TensorSlice& slice, char* whole, char* share,
-             bool to_whole) {
-  const int64_t element = ops::SizeInBytes(slice.dtype);
-  const int rank = slice.shape.rank();
-  if (slice.num_elements() == 0) return;
-  if (rank == 0) {
-    std::memcpy(to_whole ? whole : share, to_whole ? share : whole, element);
-    return;
-  }
-  const int64_t row = slice.shape[rank - 1];
-  const int64_t rows = slice.num_elements() / row;
-  for (int64_t r = 0; r < rows; ++r) {
-    // Where row r of the share begins in the whole.
-    int64_t position = slice.offset[rank - 1];
-    int64_t stride = slice.global_shape[rank - 1];
-    int64_t rest = r;
-    for (int d = rank - 2; d >= 0; --d) {
-      position += (slice.offset[d] + rest % slice.shape[d]) * stride;
-      rest /= slice.shape[d];
-      stride *= slice.global_shape[d];
-    }
-    char* in_whole = whole + position * element;
-    char* in_share = share + r * row * element;
-    std::memcpy(to_whole ? in_whole : in_share, to_whole ? in_share : in_whole,
-                row * element);
-  }
-}
-
-ops::Shape WithRows(const ops::Shape& shape, int64_t rows) {
-  std::vector<int64_t> dims(shape.dims().begin(), shape.dims().end());
-  dims[0] = rows;
-  return ops::Shape(std::move(dims));
-}
 
 class PlanSession : public Session {
  public:
@@ -414,22 +380,10 @@ absl::Status PlanSession::ForShares(absl::string_view name, int64_t begin,
   RETURN_IF_ERROR(Settle());
   for (int id : *shares) {
     const placement::Register& reg = plan_.registers(id);
-    ops::TensorSlice slice = RegisterSlice(reg);
-    int64_t skipped = 0;  // Bytes of the share before the first of the rows.
-    if (slice.shape.rank() > 0) {
-      const int64_t offset = slice.offset[0];
-      const int64_t first = std::max(begin, offset);
-      const int64_t last = std::min(end, offset + slice.shape[0]);
-      if (first >= last) continue;
-      const int64_t row_bytes = slice.size_bytes() / slice.shape[0];
-      skipped = (first - offset) * row_bytes;
-      slice.shape = WithRows(slice.shape, last - first);
-      slice.global_shape = WithRows(slice.global_shape, end - begin);
-      slice.offset = WithRows(slice.offset, first - begin);
-    } else if (begin == end) {
-      continue;
-    }
-    RETURN_IF_ERROR(visit(reg.device(), Address(reg) + skipped, slice));
+    const RowsOfShare rows = RowsInShare(RegisterSlice(reg), begin, end);
+    if (rows.slice.num_elements() == 0) continue;
+    RETURN_IF_ERROR(
+        visit(reg.device(), Address(reg) + rows.first_byte, rows.slice));
   }
   return absl::OkStatus();
 }
@@ -450,7 +404,7 @@ absl::Status PlanSession::ReadRows(absl::string_view name, int64_t begin,
         std::vector<char> share(slice.size_bytes());
         RETURN_IF_ERROR(devices_[device]->CopyToHost(address, share.data(),
                                                      slice.size_bytes()));
-        CopyBox(slice, rows, share.data(), /*to_whole=*/true);
+        ShareToWhole(slice, share.data(), rows);
         return absl::OkStatus();
       });
 }
@@ -465,8 +419,7 @@ absl::Status PlanSession::WriteRows(absl::string_view name, int64_t begin,
                                                 slice.size_bytes());
         }
         std::vector<char> share(slice.size_bytes());
-        CopyBox(slice, const_cast<char*>(rows), share.data(),
-                /*to_whole=*/false);
+        WholeToShare(slice, rows, share.data());
         return devices_[device]->CopyFromHost(share.data(), address,
                                               slice.size_bytes());
       });

@@ -25,11 +25,6 @@
 
 namespace facet::runtime {
 
-// Along the first dimension; a scalar is one row.
-inline int64_t NumRows(const ops::Shape& shape) {
-  return shape.rank() == 0 ? 1 : shape[0];
-}
-
 // A logical tensor on the host, row-major.
 struct HostTensor {
   ops::DataType dtype = ops::DataType::kFloat32;

@@ -155,6 +155,12 @@ std::vector<Fault> Faults() {
          p->mutable_tasks(0)->set_device(1);
        },
        "is on a device that is like another"},
+      {"a group of devices that are like others",
+       [](Plan* p) {
+         StateOnce(p);
+         p->add_groups()->add_devices(1);
+       },
+       "group 1: none of its devices is stated"},
       {"no devices", [](Plan* p) { p->clear_devices(); }, "no devices"},
       {"no kind", [](Plan* p) { p->mutable_devices(1)->clear_kind(); },
        "no kind"},

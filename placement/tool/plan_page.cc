@@ -245,7 +245,7 @@ void Charts::AddTo(Json* data) {
                         {"persistent", device.persistent_bytes()},
                         {"blocks", std::move(blocks)}});
     }
-    if (d >= kMostDevices) continue;
+    if (static_cast<int>(timeline.size()) == kMostDevices) continue;
     Json streams = StreamsOf(d);
     const auto [same, differs] =
         known_streams.emplace(streams.dump(), timeline.size());

@@ -11,12 +11,14 @@
 #include "ops/status_macros.h"
 #include "placement/plan/write_file.h"
 #include "runtime/checkpoint/safetensors.h"
+#include "runtime/variable_rows.h"
 
 namespace facet::runtime {
 namespace {
 
 constexpr int64_t kPieceBytes = int64_t{16} << 20;
 constexpr char kStep[] = "facet_step";
+constexpr int64_t kMostSteps = int64_t{1} << 40;
 
 // visit(begin, end, bytes) for rows [begin, end), some MiB at a time.
 template <typename Visit>
@@ -121,11 +123,10 @@ absl::StatusOr<int64_t> CheckpointStep(const std::string& path) {
   const auto it = header.metadata.find(kStep);
   int64_t step = 0;
   if (it == header.metadata.end() || !absl::SimpleAtoi(it->second, &step) ||
-      step < 0) {
+      step < 0 || step > kMostSteps) {
     return absl::DataLossError(
-        absl::StrCat(path, ": it has no \"", kStep,
-                     "\" among its metadata: it is not a "
-                     "checkpoint of a training"));
+        absl::StrCat(path, ": its metadata have no \"", kStep, "\" from 0 to ",
+                     kMostSteps, ": it is not a checkpoint of a training"));
   }
   return step;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -148,6 +149,26 @@ TEST_F(CheckpointTest, OfAnotherModelItIsRefusedByName) {
   training.options.precision = placement::Precision::kFloat16;
   EXPECT_THAT(std::string(Train(training).status().message()),
               HasSubstr("it has no loss_scale"));
+}
+
+// A number of steps that nobody has done, or none.
+TEST_F(CheckpointTest, AFileOfNoTrainingIsRefused) {
+  SmallTraining training;
+  training.tiny = true;
+  training.steps = 1;
+  for (const std::string step : {"", "x", "-1", "9223372036854775807"}) {
+    SCOPED_TRACE(step);
+    runtime::SafetensorsHeader header;
+    if (!step.empty()) header.metadata["facet_step"] = step;
+    std::ofstream(Path("c")) << runtime::EncodeHeader(header);
+    training.resume = Path("c");
+    EXPECT_THAT(std::string(Train(training).status().message()),
+                AllOf(HasSubstr(Path("c")), HasSubstr("not a checkpoint")));
+  }
+  std::filesystem::create_directory(Path("folder"));
+  training.resume = Path("folder");
+  EXPECT_THAT(std::string(Train(training).status().message()),
+              HasSubstr(Path("folder")));
 }
 
 TEST_F(CheckpointTest, WhatCannotBeWrittenOrReadIsNamed) {
