@@ -197,6 +197,57 @@ TEST(RecomputeTest, WhatAllGoesThroughIsKept) {
   }
 }
 
+// s = 2 * (x * w + x): the gradient of the next convolution reads s, and nobody
+// in the backward pass the sum. To keep that instead would save nothing: it is
+// computed again, too, and its time counts.
+TEST(RecomputeTest, WhatNobodyKeptIsComputedAgainToo) {
+  ops::Graph graph;
+  ops::GraphBuilder b(&graph, ops::FindOp);
+  b.set_origin({"", "backbone", ops::Phase::kForward, false});
+  auto weight = [&](const std::string& name, std::vector<int64_t> shape) {
+    return b.Add1("variable", name, {},
+                  {{"shape", std::move(shape)},
+                   {"init", std::string("normal")},
+                   {"stddev", 0.1}});
+  };
+  const auto source =
+      b.Add("image_source", "data", {}, {{"batch_size", int64_t{8}}});
+  ASSERT_TRUE(source.ok()) << source.status();
+  const TensorId x =
+      b.Add1("conv2d", "stem", {(*source)[0], weight("stem.w", {16, 3, 1, 1})});
+  const TensorId y = b.Add1("conv2d", "y", {x, weight("w", {16, 16, 1, 1})});
+  const TensorId sum = b.Add1("add", "sum", {y, x});
+  const TensorId s = b.Add1("scale", "s", {sum}, {{"factor", 2.0}});
+  const TensorId z = b.Add1("conv2d", "z", {s, weight("v", {16, 16, 1, 1})});
+  const TensorId flat =
+      b.Add1("flatten", "flat", {b.Add1("add", "block", {z, x})});
+  const TensorId logits =
+      b.Add1("matmul", "logits", {flat, weight("head", {16 * 112 * 112, 4})});
+  const TensorId loss = AddLoss("loss", logits, &b);
+  ASSERT_TRUE(b.status().ok()) << b.status();
+
+  const PlacedGraph placed = Placed(graph, loss, 1, false, false);
+  Cluster cluster = Devices(1);  // On which convolutions are dear.
+  cluster.devices[0].float32_flops_per_second = 1e9;
+  cluster.devices[0].memory_bytes_per_second = 1e10;
+  const std::vector<Recomputable> found =
+      FindRecomputable(placed, cluster, ops::FindOp);
+  ASSERT_THAT(Names(placed, found), testing::Contains("s"));
+  EXPECT_EQ(Names(placed, found).count("sum"), 0);
+  const auto again = Recompute(placed, Tensors(found), ops::FindOp);
+  ASSERT_TRUE(again.ok()) << again.status();
+  const ops::Graph& result = again->graph;
+  auto reads = [&](const std::string& node, const std::string& tensor) {
+    const auto& inputs = NodeOf(result, node).inputs;
+    return std::any_of(inputs.begin(), inputs.end(), [&](TensorId t) {
+      return result.tensors[t].name == tensor;
+    });
+  };
+  EXPECT_TRUE(reads("s/again", "sum/again"));
+  EXPECT_TRUE(reads("sum/again", "y/again"));
+  EXPECT_TRUE(reads("sum/again", "stem"));  // Kept for y's gradient.
+}
+
 TEST(RecomputeTest, InferenceHasNothingToComputeAgain) {
   const SmallNetwork network = MakeSmallNetwork();
   const auto assignment = AssignSbp(network.graph, Devices(2), {}, ops::FindOp);

@@ -341,6 +341,12 @@ TEST(FaultsTest, AKilledTrainingGoesOnFromItsLastCheckpoint) {
       RunProgram("r50_2m", std::string(kSmall) + "--resume=" + path);
   EXPECT_EQ(resumed.exit_code, 0) << resumed.output;
   EXPECT_THAT(resumed.output, HasSubstr("goes on from " + path));
+  const Outcome too_late = RunProgram(
+      "r50_2m", std::string(kSmall) +
+                    "--lr_decay --lr_warmup=1000000000 --resume=" + path);
+  EXPECT_EQ(too_late.exit_code, 1) << too_late.output;
+  EXPECT_THAT(too_late.output,
+              AllOf(HasSubstr("--lr_warmup=1000000000"), HasSubstr(path)));
   // Cut off, it is refused.
   fs::resize_file(path, fs::file_size(path) - 1);
   const Outcome cut =

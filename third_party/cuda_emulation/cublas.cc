@@ -116,6 +116,9 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a,
   if (a_type != b_type || (c_type != a_type && c_type != CUDA_R_32F)) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
+  if (compute == CUBLAS_COMPUTE_32F_FAST_TF32 && a_type != CUDA_R_32F) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;  // Rounds float32, and nothing else.
+  }
   float scale = 0, keep = 0;
   std::memcpy(&scale, alpha, sizeof(scale));
   std::memcpy(&keep, beta, sizeof(keep));
