@@ -140,6 +140,15 @@ std::vector<Fault> Faults() {
       {"a device that is like a later one",
        [](Plan* p) { p->mutable_devices(0)->set_like(1); },
        "device 0 is like device 1, which is not one before it"},
+      {"a device that is like one that is like another",
+       [](Plan* p) {
+         StateOnce(p);
+         Device third = p->devices(1);
+         third.set_name("cpu:2");
+         third.set_like(1);
+         *p->add_devices() = third;
+       },
+       "device 2 is like device 1, which is not one before it"},
       {"a device that is like another, with other memory",
        [](Plan* p) {
          StateOnce(p);
