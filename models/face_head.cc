@@ -122,18 +122,18 @@ absl::StatusOr<FaceHead> AddFaceHead(const FaceHeadConfig& config,
                    AddSample(config, weight, labels, builder));
   const TensorId x = add("l2_normalize", "head.features", {features});
   const TensorId w = add("l2_normalize", "head.centres", {centres.weights});
-  const TensorId cosines =
+  TensorId cosines =
       add("matmul", "head.cosines", {x, w}, {{"transpose_b", true}});
-  TensorId logits =
+  if (centres.rows != ops::kNone) {
+    cosines = add("mask_columns", "head.masked", {cosines, centres.rows});
+  }
+  const TensorId logits =
       add("combined_margin", "head.logits", {cosines, centres.labels},
           {{"m1", config.margin.m1},
            {"m2", config.margin.m2},
            {"m3", config.margin.m3},
            {"scale", config.scale},
            {"gradient", config.margin_gradient}});
-  if (centres.rows != ops::kNone) {
-    logits = add("mask_columns", "head.masked", {logits, centres.rows});
-  }
   // The statistics of the rows are tensors of their own: where the classes
   // are split over devices, these and not the logits are communicated.
   const TensorId row_max = add("row_max", "head.row_max", {logits});

@@ -31,6 +31,7 @@ OPS = [
     ("l2_normalize", ["l2_normalize", "l2_normalize_grad"]),
     ("combined_margin", ["combined_margin", "combined_margin_grad"]),
     ("softmax_cross_entropy", ["row_max", "row_sum_exp", "softmax_cross_entropy", "softmax_cross_entropy_grad"]),
+    ("margin_softmax", ["margin_softmax_max", "margin_softmax_sum", "margin_softmax_loss", "margin_softmax_grad"]),
     ("cosine_linear", ["cosine_linear", "cosine_linear_grad_input", "cosine_linear_sgd"]),
     # Partial FC.
     ("sample_classes", ["sample_classes"]),

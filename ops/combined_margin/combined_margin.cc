@@ -1,6 +1,6 @@
 // combined_margin: from cosines to logits, with the target class made harder
 // by a margin (ArcFace, CosFace, SphereFace). Formulas: margin.h.
-#include "absl/strings/str_cat.h"
+#include "ops/combined_margin/margin_operands.h"
 #include "ops/expect_type.h"
 #include "ops/gradient.h"
 #include "ops/op_def.h"
@@ -9,55 +9,20 @@
 namespace facet::ops {
 namespace {
 
-absl::Status CheckOperands(const OpCall& call, int cosines, int labels) {
-  const TensorType& cos = call.inputs[cosines];
-  RETURN_IF_ERROR(ExpectType("cos", cos, DataType::kFloat32, 2, "[N, C]"));
-  RETURN_IF_ERROR(ExpectSameType("labels", call.inputs[labels],
-                                 {DataType::kInt32, {cos.shape[0]}},
-                                 "one label per row of cos"));
-  const Attributes& attributes = call.attributes;
-  if (!(attributes.Float("scale") > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("attribute \"scale\" is ",
-                                                   attributes.Float("scale"),
-                                                   "; it must be above 0"));
-  }
-  if (!(attributes.Float("m1") > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "attribute \"m1\" is ", attributes.Float("m1"),
-        "; it must be above 0, 1 for no multiplicative angular margin"));
-  }
-  const std::string& gradient = attributes.String("gradient");
-  if (gradient != "as_arcface_torch" && gradient != "exact") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("attribute \"gradient\" is \"", gradient,
-                     "\"; use \"as_arcface_torch\" or \"exact\""));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status InferForward(const OpCall& call,
                           std::vector<TensorType>* outputs) {
-  RETURN_IF_ERROR(CheckOperands(call, 0, 1));
+  RETURN_IF_ERROR(CheckMarginOperands(call, 0, 1));
   outputs->push_back(call.inputs[0]);
   return absl::OkStatus();
 }
 
 absl::Status InferGradient(const OpCall& call,
                            std::vector<TensorType>* outputs) {
-  RETURN_IF_ERROR(CheckOperands(call, 1, 2));
+  RETURN_IF_ERROR(CheckMarginOperands(call, 1, 2));
   RETURN_IF_ERROR(ExpectSameType("dlogits", call.inputs[0], call.inputs[1],
                                  "the type of cos"));
   outputs->push_back(call.inputs[1]);
   return absl::OkStatus();
-}
-
-std::vector<AttributeSpec> MarginAttributes() {
-  return {{"m1", 1.0, false, "the target's angle is multiplied by it"},
-          {"m2", 0.5, false, "then added to the target's angle"},
-          {"m3", 0.0, false, "subtracted from the target's cosine"},
-          {"scale", 64.0, false, "all logits are multiplied by it"},
-          {"gradient", std::string("as_arcface_torch"), false,
-           "\"as_arcface_torch\": unchanged by the margin; or \"exact\""}};
 }
 
 // Matrices split by `axis` with labels that follow the rows.

@@ -4,6 +4,9 @@
 //   logit = scale * clamp(cos, -1, 1)
 //   at the target: scale * (cos(m1 * theta + m2) - m3), theta = acos(cos)
 //
+// A cosine of -infinity is no cosine but a class that is masked out: so is its
+// logit, and it has no gradient.
+//
 // Targets are computed in double: acos loses half of the digits near 1, and
 // there is one per row.
 #ifndef FACET_OPS_COMBINED_MARGIN_MARGIN_H_
@@ -44,7 +47,8 @@ FACET_HOST_DEVICE V ClampCosine(V cosine) {
 
 template <typename V>
 FACET_HOST_DEVICE V PlainLogit(V cosine, float scale) {
-  return ClampCosine(cosine) * scale;
+  const V lowest = V{} - INFINITY;
+  return cosine == lowest ? lowest : ClampCosine(cosine) * scale;
 }
 
 // dlogit -> dcos for elements that are no target: 0 where the clamp cut.
