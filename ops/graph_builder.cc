@@ -128,6 +128,17 @@ absl::StatusOr<std::vector<TensorId>> GraphBuilder::Add(
   return outputs;
 }
 
+absl::StatusOr<std::vector<TensorId>> GraphBuilder::AddCopy(
+    const Graph& graph, const Node& node, absl::Span<const TensorId> inputs) {
+  set_origin(node.origin);
+  ASSIGN_OR_RETURN(std::vector<TensorId> outputs,
+                   Add(node.op, node.name, inputs, node.attributes));
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    graph_->tensors[outputs[o]].name = graph.tensors[node.outputs[o]].name;
+  }
+  return outputs;
+}
+
 TensorId GraphBuilder::Add1(absl::string_view op, absl::string_view name,
                             absl::Span<const TensorId> inputs,
                             Attributes attributes) {

@@ -33,6 +33,12 @@ class GraphBuilder {
                                             absl::Span<const TensorId> inputs,
                                             Attributes attributes = {});
 
+  // Adds a node like one of another graph, on these inputs: with its origin,
+  // and its outputs under the names that people know them by, which are not
+  // always the node's (FusionContext::Redirect).
+  absl::StatusOr<std::vector<TensorId>> AddCopy(
+      const Graph& graph, const Node& node, absl::Span<const TensorId> inputs);
+
   // Add for model code: returns the first output (kNone for an op without
   // outputs). After an error nothing more is added, kNone comes back, and
   // status() has the first error.

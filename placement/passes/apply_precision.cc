@@ -54,10 +54,8 @@ class PrecisionPass {
         ASSIGN_OR_RETURN(inputs[i],
                          Cast(inputs[i], want[i], node.origin.phase));
       }
-      builder_.set_origin(node.origin);
-      ASSIGN_OR_RETURN(
-          const std::vector<TensorId> outputs,
-          builder_.Add(node.op, node.name, inputs, node.attributes));
+      ASSIGN_OR_RETURN(const std::vector<TensorId> outputs,
+                       builder_.AddCopy(graph_, node, inputs));
       for (size_t o = 0; o < outputs.size(); ++o) {
         new_id[node.outputs[o]] = outputs[o];
       }

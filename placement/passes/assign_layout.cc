@@ -67,10 +67,8 @@ class LayoutPass {
         ASSIGN_OR_RETURN(inputs[i], Reorder(inputs[i], operands.inputs[i],
                                             node.origin.phase));
       }
-      builder_.set_origin(node.origin);
-      ASSIGN_OR_RETURN(
-          const std::vector<TensorId> outputs,
-          builder_.Add(node.op, node.name, inputs, node.attributes));
+      ASSIGN_OR_RETURN(const std::vector<TensorId> outputs,
+                       builder_.AddCopy(graph, node, inputs));
       for (size_t o = 0; o < outputs.size(); ++o) {
         const TensorId old = node.outputs[o];
         new_id[old] = outputs[o];

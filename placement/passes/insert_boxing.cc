@@ -50,9 +50,8 @@ absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
       }
       inputs.push_back(at);
     }
-    builder.set_origin(node.origin);
     ASSIGN_OR_RETURN(const std::vector<ops::TensorId> outputs,
-                     builder.Add(node.op, node.name, inputs, node.attributes));
+                     builder.AddCopy(graph, node, inputs));
     CHECK_EQ(placed.graph.nodes.back().name, node.name);
     for (size_t o = 0; o < outputs.size(); ++o) {
       new_id[node.outputs[o]] = outputs[o];

@@ -268,6 +268,10 @@ class Rewriter {
                      builder_.Add(node.op, name, inputs, node.attributes));
     for (size_t o = 0; o < outputs.size(); ++o) {
       (*ids)[node.outputs[o]] = outputs[o];
+      if (name == node.name) {
+        result_.graph.tensors[outputs[o]].name =
+            placed_.graph.tensors[node.outputs[o]].name;
+      }
       result_.sbp.push_back(placed_.sbp[node.outputs[o]]);
     }
     return absl::OkStatus();

@@ -114,9 +114,9 @@ TEST(RecomputeTest, NothingThatGoesIsReadInTheBackwardPass) {
   const auto again = Recompute(kept, Tensors(found), ops::FindOp);
   ASSERT_TRUE(again.ok()) << again.status();
   const std::set<std::string> gone = Names(kept, found);
-  std::map<std::string, ops::NdSbp> sbp;
-  for (size_t t = 0; t < kept.graph.tensors.size(); ++t) {
-    sbp.emplace(kept.graph.tensors[t].name, kept.sbp[t]);
+  std::map<std::string, ops::NdSbp> sbp;  // Of the first output, by node.
+  for (const ops::Node& node : kept.graph.nodes) {
+    if (!node.outputs.empty()) sbp[node.name] = kept.sbp[node.outputs[0]];
   }
   std::set<std::string> copies;
   for (const ops::Node& node : again->graph.nodes) {
