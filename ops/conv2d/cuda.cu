@@ -66,9 +66,9 @@ int64_t MostCudnnBytes(const ConvolutionProblem& problem) {
   constexpr int64_t kPartialSums = 8;
   const int64_t w_sums =
       problem.w.num_elements() * static_cast<int64_t>(sizeof(float));
-  return std::clamp(
-      problem.x.size_bytes() + problem.y.size_bytes() + kPartialSums * w_sums,
-      kLeast, kMost);
+  return std::clamp(problem.x.size_bytes() + problem.y.size_bytes() +
+                        kPartialSums * w_sums + kLeast,
+                    kLeast, kMost);
 }
 
 Plan MakePlan(const ConvolutionProblem& given) {

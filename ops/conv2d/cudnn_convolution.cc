@@ -2,20 +2,24 @@
 
 #include <cudnn.h>
 
+#include <algorithm>
+#include <array>
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "glog/logging.h"
+#include "ops/conv2d/cudnn_descriptor.h"
 #include "ops/cuda/cudnn_error.h"
 #include "ops/status_macros.h"
 
 namespace facet::ops {
 namespace {
 
-// More than there are algorithms, each with and without tensor cores.
-constexpr int kMostAlgorithms = 24;
+// By which the operands are known when the plan runs.
+constexpr int64_t kX = 'x', kW = 'w', kY = 'y';
 
 cudnnDataType_t CudnnType(DataType dtype) {
   switch (dtype) {
@@ -28,12 +32,6 @@ cudnnDataType_t CudnnType(DataType dtype) {
           << std::string(DataTypeName(dtype)) << " is not floating";
       return CUDNN_DATA_FLOAT;
   }
-}
-
-cudnnTensorFormat_t CudnnFormat(Layout layout) {
-  CHECK(layout == Layout::kRowMajor || layout == Layout::kChannelsLast)
-      << std::string(LayoutName(layout));
-  return layout == Layout::kRowMajor ? CUDNN_TENSOR_NCHW : CUDNN_TENSOR_NHWC;
 }
 
 absl::string_view NameOf(ConvolutionDirection direction) {
@@ -62,7 +60,7 @@ absl::Status Of(const ConvolutionProblem& problem, const absl::Status& status) {
                       absl::StrCat(ToString(problem), ": ", status.message()));
 }
 
-// Their offsets are ints inside cuDNN.
+// Their offsets are ints inside many of cuDNN's engines.
 absl::Status ExpectFew(const TensorSlice& slice) {
   constexpr int64_t kMost = std::numeric_limits<int>::max();
   if (slice.num_elements() <= kMost) return absl::OkStatus();
@@ -72,74 +70,258 @@ absl::Status ExpectFew(const TensorSlice& slice) {
                    ": use a smaller batch per device"));
 }
 
-absl::Status SetTensor(cudnnTensorDescriptor_t descriptor,
-                       const TensorSlice& slice) {
+absl::StatusOr<CudnnDescriptor> DescribeTensor(const TensorSlice& slice,
+                                               int64_t id) {
+  CHECK(slice.layout == Layout::kRowMajor ||
+        slice.layout == Layout::kChannelsLast)
+      << std::string(LayoutName(slice.layout));
   RETURN_IF_ERROR(ExpectFew(slice));
+  ASSIGN_OR_RETURN(CudnnDescriptor tensor,
+                   CudnnDescriptor::Make(CUDNN_BACKEND_TENSOR_DESCRIPTOR));
   const Shape& s = slice.shape;
-  RETURN_IF_CUDNN_ERROR(cudnnSetTensor4dDescriptor(
-      descriptor, CudnnFormat(slice.layout), CudnnType(slice.dtype),
-      static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]),
-      static_cast<int>(s[3])));
-  return absl::OkStatus();
+  RETURN_IF_ERROR(tensor.Set<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE,
+                                              CUDNN_TYPE_DATA_TYPE,
+                                              {CudnnType(slice.dtype)}));
+  RETURN_IF_ERROR(
+      tensor.Set(CUDNN_ATTR_TENSOR_DIMENSIONS, {s[0], s[1], s[2], s[3]}));
+  if (slice.layout == Layout::kRowMajor) {
+    RETURN_IF_ERROR(tensor.Set(CUDNN_ATTR_TENSOR_STRIDES,
+                               {s[1] * s[2] * s[3], s[2] * s[3], s[3], 1}));
+  } else {
+    RETURN_IF_ERROR(tensor.Set(CUDNN_ATTR_TENSOR_STRIDES,
+                               {s[1] * s[2] * s[3], 1, s[3] * s[1], s[1]}));
+  }
+  RETURN_IF_ERROR(tensor.Set(CUDNN_ATTR_TENSOR_UNIQUE_ID, {id}));
+  // Registers and the parts of a workspace are aligned to 64 bytes.
+  RETURN_IF_ERROR(tensor.Set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, {64}));
+  RETURN_IF_ERROR(tensor.Finalize());
+  return tensor;
 }
 
-absl::Status SetFilter(cudnnFilterDescriptor_t descriptor,
-                       const TensorSlice& slice) {
-  RETURN_IF_ERROR(ExpectFew(slice));
-  const Shape& s = slice.shape;
-  RETURN_IF_CUDNN_ERROR(cudnnSetFilter4dDescriptor(
-      descriptor, CudnnType(slice.dtype), CudnnFormat(slice.layout),
-      static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]),
-      static_cast<int>(s[3])));
-  return absl::OkStatus();
+// What an operation of a direction is called, and what its attributes are.
+struct OperationNames {
+  cudnnBackendDescriptorType_t type;
+  cudnnBackendAttributeName_t convolution, alpha, beta, x, w, y;
+};
+
+OperationNames NamesOf(ConvolutionDirection direction) {
+  switch (direction) {
+    case ConvolutionDirection::kGradInput:
+      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY};
+    case ConvolutionDirection::kGradWeight:
+      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY};
+    default:
+      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y};
+  }
 }
 
-// What the heuristics may choose from. For float32 DEFAULT_MATH is TF32 where a
-// GPU has it.
-cudnnMathType_t WidestMathType(const ConvolutionProblem& problem) {
-  if (problem.x.dtype != DataType::kFloat32) return CUDNN_TENSOR_OP_MATH;
-  return problem.may_round ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
+absl::StatusOr<CudnnDescriptor> DescribeConvolution(
+    const ConvolutionProblem& problem) {
+  ASSIGN_OR_RETURN(CudnnDescriptor convolution,
+                   CudnnDescriptor::Make(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR));
+  RETURN_IF_ERROR(convolution.Set<cudnnDataType_t>(
+      CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE,
+      {CUDNN_DATA_FLOAT}));
+  RETURN_IF_ERROR(convolution.Set<cudnnConvolutionMode_t>(
+      CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE,
+      {CUDNN_CROSS_CORRELATION}));
+  const int64_t stride = problem.stride, padding = problem.padding;
+  RETURN_IF_ERROR(convolution.Set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, {2}));
+  RETURN_IF_ERROR(
+      convolution.Set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, {padding, padding}));
+  RETURN_IF_ERROR(convolution.Set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS,
+                                  {padding, padding}));
+  RETURN_IF_ERROR(convolution.Set(CUDNN_ATTR_CONVOLUTION_DILATIONS, {1, 1}));
+  RETURN_IF_ERROR(
+      convolution.Set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {stride, stride}));
+  RETURN_IF_ERROR(convolution.Finalize());
+  return convolution;
 }
 
-// `found`: what the heuristics say of each algorithm, the fastest first.
-// `exact`: float32 is to be multiplied as such.
-template <typename Found>
-absl::StatusOr<CudnnConvolution::Algorithm> FirstThatWillDo(
-    absl::Span<const Found> found, bool exact, int64_t most) {
-  std::string offered;
-  for (const Found& f : found) {
-    const int64_t needed = static_cast<int64_t>(f.memory);
-    const bool repeats = f.determinism == CUDNN_DETERMINISTIC;
-    if (f.status == CUDNN_STATUS_SUCCESS && repeats && needed <= most) {
-      // The heuristics choose between tensor cores and not.
-      const cudnnMathType_t math_type = exact ? CUDNN_FMA_MATH : f.mathType;
-      return CudnnConvolution::Algorithm{static_cast<int>(f.algo),
-                                         static_cast<int>(math_type), needed};
-    }
-    absl::StrAppend(&offered, "; algorithm ", static_cast<int>(f.algo), ": ");
-    if (f.status != CUDNN_STATUS_SUCCESS) {
-      absl::StrAppend(&offered, cudnnGetErrorString(f.status));
-    } else {
-      absl::StrAppend(&offered, needed, " bytes",
-                      repeats ? "" : ", bits that differ from run to run");
+// What is said against an engine, or "".
+absl::StatusOr<std::string> ReasonAgainst(const CudnnDescriptor& config,
+                                          bool exact) {
+  ASSIGN_OR_RETURN(const CudnnDescriptor engine,
+                   CudnnDescriptor::Make(CUDNN_BACKEND_ENGINE_DESCRIPTOR));
+  cudnnBackendDescriptor_t handle = engine.get();
+  RETURN_IF_ERROR(config
+                      .Get(CUDNN_ATTR_ENGINECFG_ENGINE,
+                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &handle)
+                      .status());
+  cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+  ASSIGN_OR_RETURN(
+      const int64_t count,
+      engine.Get(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                 CUDNN_NUMERICAL_NOTE_TYPE_COUNT, notes));
+  for (int64_t i = 0; i < count; ++i) {
+    switch (notes[i]) {
+      case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
+        return "bits that differ from run to run";
+      case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
+        return "sums of 16 bits";
+      case CUDNN_NUMERICAL_NOTE_FFT:
+      case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6:
+      case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13:
+        return "transforms that lose digits";
+      case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
+        return "factors rounded to 16 bits";
+      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+        if (exact) return "rounded factors";
+        break;
+      default:
+        break;
     }
   }
-  return absl::UnimplementedError(absl::StrCat(
-      "cuDNN ", cudnnGetVersion(),
-      " has no algorithm that gives the same bits each time within ", most,
-      " bytes of workspace", offered));
+  return "";
 }
 
 }  // namespace
 
-void CudnnDelete::operator()(cudnnTensorStruct* descriptor) const {
-  (void)cudnnDestroyTensorDescriptor(descriptor);
+// Descriptors may refer to those before them.
+struct CudnnConvolution::Graph {
+  ConvolutionProblem problem;
+  CudnnDescriptor x, w, y, convolution, operation, graph, config, plan;
+  int64_t workspace_bytes = 0;
+  std::vector<std::pair<std::array<void*, 4>, CudnnDescriptor>> packs;
+
+  absl::Status Describe(cudnnContext* cudnn);
+  absl::Status Choose(cudnnContext* cudnn, int64_t most);
+  absl::Status Execute(cudnnContext* cudnn,
+                       const std::array<void*, 4>& pointers);
+
+ private:
+  // x, w, y and workspace as cuDNN wants them. Addresses are those of the plan,
+  // so that a step makes none after the first.
+  absl::StatusOr<cudnnBackendDescriptor_t> PackOf(
+      const std::array<void*, 4>& pointers);
+
+  // Those of a mode, the fastest first.
+  absl::StatusOr<std::vector<CudnnDescriptor>> Configs(
+      cudnnBackendHeurMode_t mode) const;
+  // Makes `plan` of it; what is said against that, or "".
+  absl::StatusOr<std::string> TryPlan(cudnnContext* cudnn,
+                                      const CudnnDescriptor& candidate,
+                                      int64_t most);
+};
+
+absl::Status CudnnConvolution::Graph::Describe(cudnnContext* cudnn) {
+  ASSIGN_OR_RETURN(x, DescribeTensor(problem.x, kX));
+  ASSIGN_OR_RETURN(w, DescribeTensor(problem.w, kW));
+  ASSIGN_OR_RETURN(y, DescribeTensor(problem.y, kY));
+  ASSIGN_OR_RETURN(convolution, DescribeConvolution(problem));
+  const OperationNames names = NamesOf(problem.direction);
+  ASSIGN_OR_RETURN(operation, CudnnDescriptor::Make(names.type));
+  RETURN_IF_ERROR(operation.Set(names.convolution, convolution));
+  RETURN_IF_ERROR(operation.Set(names.x, x));
+  RETURN_IF_ERROR(operation.Set(names.w, w));
+  RETURN_IF_ERROR(operation.Set(names.y, y));
+  RETURN_IF_ERROR(operation.Set<float>(names.alpha, CUDNN_TYPE_FLOAT, {1}));
+  RETURN_IF_ERROR(operation.Set<float>(names.beta, CUDNN_TYPE_FLOAT, {0}));
+  RETURN_IF_ERROR(operation.Finalize());
+  ASSIGN_OR_RETURN(
+      graph, CudnnDescriptor::Make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR));
+  RETURN_IF_ERROR(graph.Set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation));
+  RETURN_IF_ERROR(graph.Set<cudnnHandle_t>(CUDNN_ATTR_OPERATIONGRAPH_HANDLE,
+                                           CUDNN_TYPE_HANDLE, {cudnn}));
+  return graph.Finalize();
 }
-void CudnnDelete::operator()(cudnnFilterStruct* descriptor) const {
-  (void)cudnnDestroyFilterDescriptor(descriptor);
+
+absl::StatusOr<std::vector<CudnnDescriptor>> CudnnConvolution::Graph::Configs(
+    cudnnBackendHeurMode_t mode) const {
+  ASSIGN_OR_RETURN(CudnnDescriptor heuristics,
+                   CudnnDescriptor::Make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR));
+  RETURN_IF_ERROR(heuristics.Set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph));
+  RETURN_IF_ERROR(heuristics.Set<cudnnBackendHeurMode_t>(
+      CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, {mode}));
+  RETURN_IF_ERROR(heuristics.Finalize());
+  ASSIGN_OR_RETURN(
+      const int64_t known,
+      heuristics.Get<void>(CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr));
+  std::vector<CudnnDescriptor> configs;
+  std::vector<cudnnBackendDescriptor_t> handles;
+  for (int64_t i = 0; i < known; ++i) {
+    ASSIGN_OR_RETURN(configs.emplace_back(),
+                     CudnnDescriptor::Make(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR));
+    handles.push_back(configs.back().get());
+  }
+  ASSIGN_OR_RETURN(
+      const int64_t found,
+      heuristics.Get(CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                     CUDNN_TYPE_BACKEND_DESCRIPTOR, known, handles.data()));
+  configs.resize(std::min(found, known));
+  return configs;
 }
-void CudnnDelete::operator()(cudnnConvolutionStruct* descriptor) const {
-  (void)cudnnDestroyConvolutionDescriptor(descriptor);
+
+absl::StatusOr<std::string> CudnnConvolution::Graph::TryPlan(
+    cudnnContext* cudnn, const CudnnDescriptor& candidate, int64_t most) {
+  const bool exact =
+      problem.x.dtype == DataType::kFloat32 && !problem.may_round;
+  ASSIGN_OR_RETURN(std::string reason, ReasonAgainst(candidate, exact));
+  if (!reason.empty()) return reason;
+  ASSIGN_OR_RETURN(
+      plan, CudnnDescriptor::Make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR));
+  RETURN_IF_ERROR(plan.Set<cudnnHandle_t>(CUDNN_ATTR_EXECUTION_PLAN_HANDLE,
+                                          CUDNN_TYPE_HANDLE, {cudnn}));
+  RETURN_IF_ERROR(plan.Set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, candidate));
+  // Heuristics name engines that turn out not to be for this GPU or problem.
+  const cudnnStatus_t status = cudnnBackendFinalize(plan.get());
+  if (status != CUDNN_STATUS_SUCCESS) return cudnnGetErrorString(status);
+  RETURN_IF_ERROR(plan.Get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+                           CUDNN_TYPE_INT64, 1, &workspace_bytes)
+                      .status());
+  return workspace_bytes > most ? absl::StrCat(workspace_bytes, " bytes")
+                                : std::string();
+}
+
+absl::Status CudnnConvolution::Graph::Choose(cudnnContext* cudnn,
+                                             int64_t most) {
+  std::string offered;
+  // Where the fast ones will not do, what is slow and always there.
+  for (cudnnBackendHeurMode_t mode :
+       {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+    ASSIGN_OR_RETURN(std::vector<CudnnDescriptor> configs, Configs(mode));
+    for (CudnnDescriptor& candidate : configs) {
+      ASSIGN_OR_RETURN(const std::string reason,
+                       TryPlan(cudnn, candidate, most));
+      if (reason.empty()) {
+        config = std::move(candidate);
+        return absl::OkStatus();
+      }
+      absl::StrAppend(&offered, "; ", reason);
+    }
+  }
+  return absl::UnimplementedError(absl::StrCat(
+      "cuDNN ", cudnnGetVersion(),
+      " has no engine that computes this with the same bits each time within ",
+      most, " bytes of workspace", offered));
+}
+
+CudnnConvolution::CudnnConvolution(std::unique_ptr<Graph> graph)
+    : graph_(std::move(graph)) {}
+CudnnConvolution::~CudnnConvolution() = default;
+CudnnConvolution::CudnnConvolution(CudnnConvolution&&) noexcept = default;
+
+int64_t CudnnConvolution::workspace_bytes() const {
+  return graph_->workspace_bytes;
 }
 
 absl::StatusOr<CudnnConvolution> CudnnConvolution::Create(
@@ -150,106 +332,42 @@ absl::StatusOr<CudnnConvolution> CudnnConvolution::Create(
     CHECK(slice->layout == problem.x.layout);
     CHECK_GT(slice->num_elements(), 0);
   }
-  CudnnConvolution result;
-  result.problem_ = problem;
-  RETURN_IF_ERROR(Of(problem, result.Describe()));
-  absl::StatusOr<Algorithm> chosen = result.Choose(cudnn, most_workspace_bytes);
-  RETURN_IF_ERROR(Of(problem, chosen.status()));
-  result.algorithm_ = *chosen;
-  RETURN_IF_CUDNN_ERROR(cudnnSetConvolutionMathType(
-      result.convolution_.get(),
-      static_cast<cudnnMathType_t>(chosen->math_type)));
-  return result;
+  auto graph = std::make_unique<Graph>();
+  graph->problem = problem;
+  RETURN_IF_ERROR(Of(problem, graph->Describe(cudnn)));
+  RETURN_IF_ERROR(Of(problem, graph->Choose(cudnn, most_workspace_bytes)));
+  return CudnnConvolution(std::move(graph));
 }
 
-absl::Status CudnnConvolution::Describe() {
-  cudnnTensorDescriptor_t tensor = nullptr;
-  RETURN_IF_CUDNN_ERROR(cudnnCreateTensorDescriptor(&tensor));
-  x_.reset(tensor);
-  RETURN_IF_CUDNN_ERROR(cudnnCreateTensorDescriptor(&tensor));
-  y_.reset(tensor);
-  cudnnFilterDescriptor_t filter = nullptr;
-  RETURN_IF_CUDNN_ERROR(cudnnCreateFilterDescriptor(&filter));
-  w_.reset(filter);
-  cudnnConvolutionDescriptor_t convolution = nullptr;
-  RETURN_IF_CUDNN_ERROR(cudnnCreateConvolutionDescriptor(&convolution));
-  convolution_.reset(convolution);
-
-  RETURN_IF_ERROR(SetTensor(x_.get(), problem_.x));
-  RETURN_IF_ERROR(SetTensor(y_.get(), problem_.y));
-  RETURN_IF_ERROR(SetFilter(w_.get(), problem_.w));
-  const int stride = static_cast<int>(problem_.stride);
-  const int padding = static_cast<int>(problem_.padding);
-  constexpr int kDilation = 1;
-  RETURN_IF_CUDNN_ERROR(cudnnSetConvolution2dDescriptor(
-      convolution, padding, padding, stride, stride, kDilation, kDilation,
-      CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-  RETURN_IF_CUDNN_ERROR(
-      cudnnSetConvolutionMathType(convolution, WidestMathType(problem_)));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<CudnnConvolution::Algorithm> CudnnConvolution::Choose(
-    cudnnContext* cudnn, int64_t most) const {
-  const bool exact = WidestMathType(problem_) == CUDNN_FMA_MATH;
-  int count = 0;
-  auto first = [&](const auto& found) {
-    return FirstThatWillDo(absl::MakeConstSpan(found, count), exact, most);
-  };
-  switch (problem_.direction) {
-    case ConvolutionDirection::kGradInput: {
-      cudnnConvolutionBwdDataAlgoPerf_t found[kMostAlgorithms];
-      RETURN_IF_CUDNN_ERROR(cudnnGetConvolutionBackwardDataAlgorithm_v7(
-          cudnn, w_.get(), y_.get(), convolution_.get(), x_.get(),
-          kMostAlgorithms, &count, found));
-      return first(found);
-    }
-    case ConvolutionDirection::kGradWeight: {
-      cudnnConvolutionBwdFilterAlgoPerf_t found[kMostAlgorithms];
-      RETURN_IF_CUDNN_ERROR(cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-          cudnn, x_.get(), y_.get(), convolution_.get(), w_.get(),
-          kMostAlgorithms, &count, found));
-      return first(found);
-    }
-    default: {
-      cudnnConvolutionFwdAlgoPerf_t found[kMostAlgorithms];
-      RETURN_IF_CUDNN_ERROR(cudnnGetConvolutionForwardAlgorithm_v7(
-          cudnn, x_.get(), w_.get(), convolution_.get(), y_.get(),
-          kMostAlgorithms, &count, found));
-      return first(found);
-    }
+absl::StatusOr<cudnnBackendDescriptor_t> CudnnConvolution::Graph::PackOf(
+    const std::array<void*, 4>& pointers) {
+  for (const auto& [known, pack] : packs) {
+    if (known == pointers) return pack.get();
   }
+  ASSIGN_OR_RETURN(
+      CudnnDescriptor pack,
+      CudnnDescriptor::Make(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR));
+  RETURN_IF_ERROR(pack.Set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {kX, kW, kY}));
+  RETURN_IF_ERROR(pack.Set<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+                                  CUDNN_TYPE_VOID_PTR,
+                                  {pointers[0], pointers[1], pointers[2]}));
+  RETURN_IF_ERROR(pack.Set<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
+                                  CUDNN_TYPE_VOID_PTR, {pointers[3]}));
+  RETURN_IF_ERROR(pack.Finalize());
+  packs.emplace_back(pointers, std::move(pack));
+  return packs.back().second.get();
+}
+
+absl::Status CudnnConvolution::Graph::Execute(
+    cudnnContext* cudnn, const std::array<void*, 4>& pointers) {
+  ASSIGN_OR_RETURN(const cudnnBackendDescriptor_t pack, PackOf(pointers));
+  RETURN_IF_CUDNN_ERROR(cudnnBackendExecute(cudnn, plan.get(), pack));
+  return absl::OkStatus();
 }
 
 absl::Status CudnnConvolution::Run(cudnnContext* cudnn, void* x, void* w,
                                    void* y, void* workspace) const {
-  return Of(problem_, Enqueue(cudnn, x, w, y, workspace));
-}
-
-absl::Status CudnnConvolution::Enqueue(cudnnContext* cudnn, void* x, void* w,
-                                       void* y, void* workspace) const {
-  const float one = 1, zero = 0;
-  const size_t bytes = algorithm_.workspace_bytes;
-  switch (problem_.direction) {
-    case ConvolutionDirection::kGradInput:
-      RETURN_IF_CUDNN_ERROR(cudnnConvolutionBackwardData(
-          cudnn, &one, w_.get(), w, y_.get(), y, convolution_.get(),
-          static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm_.number),
-          workspace, bytes, &zero, x_.get(), x));
-      break;
-    case ConvolutionDirection::kGradWeight:
-      RETURN_IF_CUDNN_ERROR(cudnnConvolutionBackwardFilter(
-          cudnn, &one, x_.get(), x, y_.get(), y, convolution_.get(),
-          static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm_.number),
-          workspace, bytes, &zero, w_.get(), w));
-      break;
-    default:
-      RETURN_IF_CUDNN_ERROR(cudnnConvolutionForward(
-          cudnn, &one, x_.get(), x, w_.get(), w, convolution_.get(),
-          static_cast<cudnnConvolutionFwdAlgo_t>(algorithm_.number), workspace,
-          bytes, &zero, y_.get(), y));
-  }
-  return absl::OkStatus();
+  return Of(graph_->problem, graph_->Execute(cudnn, {x, w, y, workspace}));
 }
 
 }  // namespace facet::ops

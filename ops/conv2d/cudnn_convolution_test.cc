@@ -1,4 +1,4 @@
-// Which algorithm is taken, of those that the emulated cuDNN offers; what it
+// Which engine is taken, of those that the emulated cuDNN offers; what it
 // computes: conv2d_test.cc.
 #include "ops/conv2d/cudnn_convolution.h"
 
@@ -63,6 +63,17 @@ TEST_F(CudnnConvolutionTest, TakesWhatRepeatsItsBits) {
   }
 }
 
+// The fast engines round float32; who does not want that gets the fallback.
+TEST_F(CudnnConvolutionTest, TakesWhatDoesNotRound) {
+  ConvolutionProblem problem = Problem(Direction::kForward, 2);
+  for (TensorSlice* slice : {&problem.x, &problem.w, &problem.y}) {
+    slice->dtype = DataType::kFloat32;
+  }
+  EXPECT_EQ(Create(problem, 512)->workspace_bytes(), 0);
+  problem.may_round = true;
+  EXPECT_EQ(Create(problem, 512)->workspace_bytes(), 512);
+}
+
 TEST_F(CudnnConvolutionTest, SaysWhatThereIsWhereNothingWillDo) {
   const absl::Status status =
       Create(Problem(Direction::kGradInput, 2), -1).status();
@@ -70,10 +81,9 @@ TEST_F(CudnnConvolutionTest, SaysWhatThereIsWhereNothingWillDo) {
   EXPECT_EQ(status.message(),
             "the gradient by x of the convolution of x [2, 8, 6, 5] with w "
             "[16, 8, 3, 3], stride 1, padding 1, float16 nhwc: cuDNN 90000 has "
-            "no algorithm that gives the same bits each time within -1 bytes "
-            "of workspace; algorithm 2: CUDNN_STATUS_NOT_SUPPORTED; algorithm "
-            "0: 512 bytes, bits that differ from run to run; algorithm 1: 0 "
-            "bytes");
+            "no engine that computes this with the same bits each time within "
+            "-1 bytes of workspace; CUDNN_STATUS_NOT_SUPPORTED; bits that "
+            "differ from run to run; 0 bytes; 0 bytes");
 }
 
 TEST_F(CudnnConvolutionTest, RefusesMoreElementsThanCudnnCounts) {

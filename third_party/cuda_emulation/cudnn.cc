@@ -2,9 +2,10 @@
 // double.
 #include <cudnn.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <functional>
+#include <map>
 #include <vector>
 
 #include "third_party/cuda_emulation/elements.h"
@@ -14,36 +15,93 @@ struct cudnnContext {
   cudaStream_t stream = nullptr;
 };
 
-// Tensors and filters alike: four dimensions, of which the second is channels.
-struct Descriptor {
-  cudaDataType_t type = CUDA_R_32F;
-  bool channels_last = false;
-  int64_t dim[4] = {};
-
-  int64_t size() const { return dim[0] * dim[1] * dim[2] * dim[3]; }
-  int64_t size_bytes() const { return size() * cuda_emulation::SizeOf(type); }
-  int64_t At(int64_t n, int64_t c, int64_t h, int64_t w) const {
-    return channels_last ? ((n * dim[2] + h) * dim[3] + w) * dim[1] + c
-                         : ((n * dim[1] + c) * dim[2] + h) * dim[3] + w;
-  }
-};
-
-struct cudnnTensorStruct : Descriptor {};
-struct cudnnFilterStruct : Descriptor {};
-
-struct cudnnConvolutionStruct {
-  int pad[2] = {};
-  int stride[2] = {1, 1};
-  int dilation[2] = {1, 1};
-  cudnnMathType_t math_type = CUDNN_DEFAULT_MATH;
-};
-
 namespace {
 
 using cuda_emulation::Access;
 
-// What the better algorithms want: more than nothing, so that it is planned.
-constexpr size_t kWorkspaceBytes = 512;
+// An operand, with four dimensions, of which the second is channels.
+struct Operand {
+  cudaDataType_t type = CUDA_R_32F;
+  int64_t dim[4] = {};
+  int64_t stride[4] = {};
+  int64_t id = 0;
+
+  int64_t size() const { return dim[0] * dim[1] * dim[2] * dim[3]; }
+  int64_t size_bytes() const { return size() * cuda_emulation::SizeOf(type); }
+  int64_t At(int64_t n, int64_t c, int64_t h, int64_t w) const {
+    return n * stride[0] + c * stride[1] + h * stride[2] + w * stride[3];
+  }
+  // Whether its elements lie side by side, row-major or channels-last.
+  bool IsPacked() const {
+    const int64_t planes = dim[2] * dim[3];
+    const bool row_major = stride[3] == 1 && stride[2] == dim[3] &&
+                           stride[1] == planes && stride[0] == dim[1] * planes;
+    const bool channels_last = stride[1] == 1 && stride[3] == dim[1] &&
+                               stride[2] == dim[3] * dim[1] &&
+                               stride[0] == dim[1] * planes;
+    return row_major || channels_last;
+  }
+};
+
+struct Problem {
+  cudnnBackendDescriptorType_t direction;
+  Operand x, w, y;
+  int64_t pad[2] = {}, stride[2] = {}, dilation[2] = {};
+  float alpha = 1, beta = 0;
+
+  bool Fits() const {
+    for (int d = 0; d < 2; ++d) {
+      const int64_t extent = (w.dim[2 + d] - 1) * dilation[d] + 1;
+      const int64_t out = (x.dim[2 + d] + 2 * pad[d] - extent) / stride[d] + 1;
+      if (y.dim[2 + d] != out) return false;
+    }
+    return x.dim[0] == y.dim[0] && x.dim[1] == w.dim[1] &&
+           y.dim[1] == w.dim[0] && x.type == w.type && x.type == y.type;
+  }
+};
+
+struct Engine {
+  bool supported = true;
+  bool rounds = true;  // float32 to TF32.
+  bool repeats = true;
+  int64_t workspace_bytes = 0;
+};
+
+// What the engine that is the fastest wants: more than nothing, so that it is
+// planned.
+constexpr int64_t kWorkspaceBytes = 512;
+
+struct Descriptor {
+  struct Attribute {
+    cudnnBackendAttributeType_t type;
+    int64_t count = 0;
+    std::vector<char> bytes;
+  };
+
+  cudnnBackendDescriptorType_t type;
+  bool finalized = false;
+  std::map<cudnnBackendAttributeName_t, Attribute> attributes;
+  // Of operations and all that is made of them.
+  Problem problem = {};
+  Engine engine;
+
+  // One element, or none.
+  template <typename T>
+  bool Get(cudnnBackendAttributeName_t name, T* value,
+           int64_t count = 1) const {
+    auto found = attributes.find(name);
+    if (found == attributes.end() || found->second.count != count) return false;
+    std::memcpy(value, found->second.bytes.data(), count * sizeof(T));
+    return true;
+  }
+  // One that is finalized.
+  const Descriptor* Get(cudnnBackendAttributeName_t name) const {
+    cudnnBackendDescriptor_t value = nullptr;
+    if (!Get(name, &value)) return nullptr;
+    const auto* descriptor = static_cast<const Descriptor*>(value);
+    return descriptor->finalized ? descriptor : nullptr;
+  }
+};
 
 cudaDataType_t TypeOf(cudnnDataType_t type) {
   switch (type) {
@@ -56,28 +114,123 @@ cudaDataType_t TypeOf(cudnnDataType_t type) {
   }
 }
 
-cudnnStatus_t Set(Descriptor* d, cudnnTensorFormat_t format,
-                  cudnnDataType_t type, int a, int b, int c, int e) {
-  if (a < 1 || b < 1 || c < 1 || e < 1) return CUDNN_STATUS_BAD_PARAM;
-  d->type = TypeOf(type);
-  d->channels_last = format == CUDNN_TENSOR_NHWC;
-  d->dim[0] = a;
-  d->dim[1] = b;
-  d->dim[2] = c;
-  d->dim[3] = e;
-  return CUDNN_STATUS_SUCCESS;
+size_t SizeOf(cudnnBackendAttributeType_t type) {
+  switch (type) {
+    case CUDNN_TYPE_HANDLE:
+    case CUDNN_TYPE_VOID_PTR:
+    case CUDNN_TYPE_BACKEND_DESCRIPTOR:
+      return sizeof(void*);
+    case CUDNN_TYPE_INT64:
+      return sizeof(int64_t);
+    default:
+      return 4;  // Floats and enumerations.
+  }
 }
 
-bool Fit(const Descriptor& x, const Descriptor& w, const Descriptor& y,
-         const cudnnConvolutionStruct& c) {
-  for (int d = 0; d < 2; ++d) {
-    const int64_t extent = (w.dim[2 + d] - 1) * c.dilation[d] + 1;
-    const int64_t out =
-        (x.dim[2 + d] + 2 * c.pad[d] - extent) / c.stride[d] + 1;
-    if (y.dim[2 + d] != out) return false;
+bool ReadOperand(const Descriptor* d, Operand* operand) {
+  if (d == nullptr || d->type != CUDNN_BACKEND_TENSOR_DESCRIPTOR) return false;
+  cudnnDataType_t type;
+  if (!d->Get(CUDNN_ATTR_TENSOR_DATA_TYPE, &type) ||
+      !d->Get(CUDNN_ATTR_TENSOR_DIMENSIONS, operand->dim, 4) ||
+      !d->Get(CUDNN_ATTR_TENSOR_STRIDES, operand->stride, 4) ||
+      !d->Get(CUDNN_ATTR_TENSOR_UNIQUE_ID, &operand->id)) {
+    return false;
   }
-  return x.dim[0] == y.dim[0] && x.dim[1] == w.dim[1] && y.dim[1] == w.dim[0] &&
-         x.type == w.type && x.type == y.type;
+  operand->type = TypeOf(type);
+  return true;
+}
+
+bool IsTensor(const Descriptor& d) {
+  Operand operand;
+  int64_t alignment = 0;
+  if (!ReadOperand(&d, &operand) ||
+      !d.Get(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, &alignment)) {
+    return false;
+  }
+  for (int64_t dim : operand.dim) {
+    if (dim < 1) return false;
+  }
+  return operand.IsPacked();
+}
+
+// Neither flipped filters nor sums in half are emulated.
+bool IsConvolution(const Descriptor& d) {
+  cudnnDataType_t compute_type;
+  cudnnConvolutionMode_t mode;
+  int64_t dims = 0, pad[2], stride[2], dilation[2];
+  return d.Get(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, &compute_type) &&
+         compute_type == CUDNN_DATA_FLOAT &&
+         d.Get(CUDNN_ATTR_CONVOLUTION_CONV_MODE, &mode) &&
+         mode == CUDNN_CROSS_CORRELATION &&
+         d.Get(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, &dims) && dims == 2 &&
+         d.Get(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, pad, 2) && pad[0] >= 0 &&
+         pad[1] >= 0 && d.Get(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, pad, 2) &&
+         pad[0] >= 0 && pad[1] >= 0 &&
+         d.Get(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, stride, 2) &&
+         stride[0] >= 1 && stride[1] >= 1 &&
+         d.Get(CUDNN_ATTR_CONVOLUTION_DILATIONS, dilation, 2) &&
+         dilation[0] >= 1 && dilation[1] >= 1;
+}
+
+struct OperationNames {
+  cudnnBackendAttributeName_t convolution, alpha, beta, x, w, y;
+};
+
+OperationNames NamesOf(cudnnBackendDescriptorType_t type) {
+  switch (type) {
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
+      return {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY};
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
+      return {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY};
+    default:
+      return {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y};
+  }
+}
+
+bool ReadProblem(const Descriptor& d, Problem* problem) {
+  const OperationNames names = NamesOf(d.type);
+  const Descriptor* conv = d.Get(names.convolution);
+  problem->direction = d.type;
+  int64_t post[2];
+  return conv != nullptr && ReadOperand(d.Get(names.x), &problem->x) &&
+         ReadOperand(d.Get(names.w), &problem->w) &&
+         ReadOperand(d.Get(names.y), &problem->y) &&
+         d.Get(names.alpha, &problem->alpha) &&
+         d.Get(names.beta, &problem->beta) &&
+         conv->Get(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, problem->pad, 2) &&
+         conv->Get(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, post, 2) &&
+         post[0] == problem->pad[0] && post[1] == problem->pad[1] &&
+         conv->Get(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, problem->stride, 2) &&
+         conv->Get(CUDNN_ATTR_CONVOLUTION_DILATIONS, problem->dilation, 2) &&
+         problem->Fits();
+}
+
+std::vector<Engine> EnginesOf(const Problem& problem,
+                              cudnnBackendHeurMode_t mode) {
+  if (mode == CUDNN_HEUR_MODE_FALLBACK) {
+    return {{.supported = true, .rounds = false}};
+  }
+  const bool is_gradient =
+      problem.direction !=
+      CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
+  return {{.supported = false},
+          {.repeats = !is_gradient, .workspace_bytes = kWorkspaceBytes},
+          {.supported = true}};
 }
 
 // As tensor cores since A100 see a float32: 10 bits after the leading one.
@@ -90,12 +243,13 @@ float RoundToTf32(float value) {
 }
 
 // An operand's elements as doubles, in memory order.
-std::vector<double> Read(const char* what, const Descriptor& d,
-                         cudnnMathType_t math_type, const void* data) {
-  const bool is_tf32 = d.type == CUDA_R_32F && math_type != CUDNN_FMA_MATH;
-  std::vector<double> values(d.size());
-  for (int64_t i = 0; i < d.size(); ++i) {
-    const float value = cuda_emulation::LoadElement(what, data, d.type, i);
+std::vector<double> Read(const char* what, const Operand& operand, bool rounds,
+                         const void* data) {
+  const bool is_tf32 = operand.type == CUDA_R_32F && rounds;
+  std::vector<double> values(operand.size());
+  for (int64_t i = 0; i < operand.size(); ++i) {
+    const float value =
+        cuda_emulation::LoadElement(what, data, operand.type, i);
     values[i] = is_tf32 ? RoundToTf32(value) : value;
   }
   return values;
@@ -103,9 +257,8 @@ std::vector<double> Read(const char* what, const Descriptor& d,
 
 // visit(x element, w element, y element) for every product of the convolution.
 template <typename Visit>
-void ForEachProduct(const Descriptor& x, const Descriptor& w,
-                    const Descriptor& y, const cudnnConvolutionStruct& conv,
-                    const Visit& visit) {
+void ForEachProduct(const Problem& conv, const Visit& visit) {
+  const Operand &x = conv.x, &w = conv.w, &y = conv.y;
   for (int64_t n = 0; n < y.dim[0]; ++n) {
     for (int64_t k = 0; k < y.dim[1]; ++k) {
       for (int64_t p = 0; p < y.dim[2]; ++p) {
@@ -129,71 +282,98 @@ void ForEachProduct(const Descriptor& x, const Descriptor& w,
   }
 }
 
-// What the three directions share. The product accumulates in `out`.
-cudnnStatus_t Run(
-    const char* name, cudnnHandle_t handle, cudnnMathType_t math_type,
-    const void* alpha, const Descriptor& a, const void* a_data,
-    const Descriptor& b, const void* b_data, const void* beta,
-    const Descriptor& out, void* out_data, size_t needed, void* workspace,
-    size_t workspace_bytes,
-    std::function<void(const std::vector<double>&, const std::vector<double>&,
-                       std::vector<double>*)>
-        accumulate) {
-  if (workspace_bytes < needed) return CUDNN_STATUS_BAD_PARAM;
-  float scale = 0, keep = 0;
-  std::memcpy(&scale, alpha, sizeof(scale));
-  std::memcpy(&keep, beta, sizeof(keep));
-  char* scratch = static_cast<char*>(workspace);
-  std::vector<Access> accesses = {{a_data, a.size_bytes(), false},
-                                  {b_data, b.size_bytes(), false},
-                                  {out_data, out.size_bytes(), true}};
-  if (workspace_bytes > 0) {
-    accesses.push_back({scratch, static_cast<int64_t>(workspace_bytes), true});
+// Adds up the products of two operands in the third, by direction.
+void Accumulate(const Problem& problem, const std::vector<double>& a,
+                const std::vector<double>& b, std::vector<double>* sums) {
+  switch (problem.direction) {
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
+      ForEachProduct(problem, [&](int64_t x, int64_t w, int64_t y) {
+        (*sums)[x] += a[w] * b[y];
+      });
+      return;
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
+      ForEachProduct(problem, [&](int64_t x, int64_t w, int64_t y) {
+        (*sums)[w] += a[x] * b[y];
+      });
+      return;
+    default:
+      ForEachProduct(problem, [&](int64_t x, int64_t w, int64_t y) {
+        (*sums)[y] += a[x] * b[w];
+      });
   }
-  const cudaError_t error =
-      cuda_emulation::Enqueue(name, handle->stream, accesses, [=] {
-        std::vector<double> sums(out.size());
-        accumulate(Read(name, a, math_type, a_data),
-                   Read(name, b, math_type, b_data), &sums);
-        for (int64_t i = 0; i < out.size(); ++i) {
-          double value = scale * sums[i];
-          if (keep != 0) {
-            value += keep * static_cast<double>(cuda_emulation::LoadElement(
-                                name, out_data, out.type, i));
+}
+
+cudnnStatus_t Run(cudnnHandle_t handle, const Problem& problem,
+                  const Engine& engine, void* const pointers[3],
+                  char* workspace) {
+  constexpr const char* kName = "cudnnBackendExecute";
+  // Two operands in, one out.
+  const Operand *a = &problem.x, *b = &problem.w, *out = &problem.y;
+  void *a_data = pointers[0], *b_data = pointers[1], *out_data = pointers[2];
+  if (problem.direction ==
+      CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR) {
+    a = &problem.w, b = &problem.y, out = &problem.x;
+    a_data = pointers[1], b_data = pointers[2], out_data = pointers[0];
+  } else if (problem.direction ==
+             CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR) {
+    b = &problem.y, out = &problem.w;
+    b_data = pointers[2], out_data = pointers[1];
+  }
+  std::vector<Access> accesses = {{a_data, a->size_bytes(), false},
+                                  {b_data, b->size_bytes(), false},
+                                  {out_data, out->size_bytes(), true}};
+  const int64_t workspace_bytes = engine.workspace_bytes;
+  if (workspace_bytes > 0)
+    accesses.push_back({workspace, workspace_bytes, true});
+  const bool rounds = engine.rounds;
+  const cudaError_t error = cuda_emulation::Enqueue(
+      kName, handle->stream, accesses,
+      [=, first = *a, second = *b, third = *out] {
+        std::vector<double> sums(third.size());
+        Accumulate(problem, Read(kName, first, rounds, a_data),
+                   Read(kName, second, rounds, b_data), &sums);
+        for (int64_t i = 0; i < third.size(); ++i) {
+          double value = problem.alpha * sums[i];
+          if (problem.beta != 0) {
+            value +=
+                problem.beta * static_cast<double>(cuda_emulation::LoadElement(
+                                   kName, out_data, third.type, i));
           }
-          cuda_emulation::StoreElement(out_data, out.type, i,
+          cuda_emulation::StoreElement(out_data, third.type, i,
                                        static_cast<float>(value));
         }
         if (workspace_bytes > 0) {
-          std::memset(cuda_emulation::Storage(scratch), 0xff, workspace_bytes);
+          std::memset(cuda_emulation::Storage(workspace), 0xff,
+                      workspace_bytes);
         }
       });
   return error == cudaSuccess ? CUDNN_STATUS_SUCCESS
                               : CUDNN_STATUS_EXECUTION_FAILED;
 }
 
-// One that is not supported, a fast one that needs workspace, and one that
-// needs none. `fast_repeats`: that the fast one is deterministic.
-template <typename Perf, typename Algo>
-cudnnStatus_t List(Algo unsupported, Algo fast, bool fast_repeats, Algo slow,
-                   int requested, int* returned, Perf* results) {
-  if (requested < 1) return CUDNN_STATUS_BAD_PARAM;
-  Perf list[3] = {};
-  list[0].algo = unsupported;
-  list[0].status = CUDNN_STATUS_NOT_SUPPORTED;
-  list[0].time = -1;
-  list[0].determinism = CUDNN_DETERMINISTIC;
-  list[1].algo = fast;
-  list[1].time = 1;
-  list[1].memory = kWorkspaceBytes;
-  list[1].determinism =
-      fast_repeats ? CUDNN_DETERMINISTIC : CUDNN_NON_DETERMINISTIC;
-  list[2].algo = slow;
-  list[2].time = 2;
-  list[2].determinism = CUDNN_DETERMINISTIC;
-  *returned = requested < 3 ? requested : 3;
-  for (int i = 0; i < *returned; ++i) results[i] = list[i];
-  return CUDNN_STATUS_SUCCESS;
+// What the heuristics found, into the caller's descriptors.
+void PutConfigs(const Descriptor& heuristics,
+                const std::vector<Engine>& engines, int64_t requested,
+                int64_t* count, void* elements) {
+  const int64_t known = static_cast<int64_t>(engines.size());
+  *count = requested == 0 ? known : std::min(known, requested);
+  if (requested == 0) return;
+  auto* configs = static_cast<cudnnBackendDescriptor_t*>(elements);
+  for (int64_t i = 0; i < *count; ++i) {
+    auto* config = static_cast<Descriptor*>(configs[i]);
+    config->problem = heuristics.problem;
+    config->engine = engines[i];
+    config->finalized = true;
+  }
+}
+
+std::vector<cudnnBackendNumericalNote_t> NotesOf(const Descriptor& engine) {
+  std::vector<cudnnBackendNumericalNote_t> notes;
+  if (engine.engine.rounds) notes.push_back(CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+  if (!engine.engine.repeats) {
+    notes.push_back(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
+  }
+  return notes;
 }
 
 }  // namespace
@@ -228,170 +408,134 @@ const char* cudnnGetErrorString(cudnnStatus_t status) {
   return "CUDNN_STATUS_UNKNOWN";
 }
 
-cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t* d) {
-  *d = new cudnnTensorStruct;
+cudnnStatus_t cudnnBackendCreateDescriptor(
+    cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t* descriptor) {
+  auto* created = new Descriptor;
+  created->type = type;
+  *descriptor = created;
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t d) {
-  delete d;
+
+cudnnStatus_t cudnnBackendDestroyDescriptor(
+    cudnnBackendDescriptor_t descriptor) {
+  delete static_cast<Descriptor*>(descriptor);
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t d,
-                                         cudnnTensorFormat_t format,
-                                         cudnnDataType_t type, int n, int c,
-                                         int h, int w) {
-  return Set(d, format, type, n, c, h, w);
-}
-cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t* d) {
-  *d = new cudnnFilterStruct;
+
+cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                       cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type,
+                                       int64_t count, const void* elements) {
+  auto* d = static_cast<Descriptor*>(descriptor);
+  if (d == nullptr || d->finalized || count < 1) return CUDNN_STATUS_BAD_PARAM;
+  const char* bytes = static_cast<const char*>(elements);
+  d->attributes[name] = {type, count, {bytes, bytes + count * SizeOf(type)}};
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t d) {
-  delete d;
+
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
+                                       cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t,
+                                       int64_t requested, int64_t* count,
+                                       void* elements) {
+  auto* d = static_cast<Descriptor*>(descriptor);
+  if (d == nullptr || !d->finalized) return CUDNN_STATUS_BAD_PARAM;
+  switch (name) {
+    case CUDNN_ATTR_ENGINEHEUR_RESULTS: {
+      cudnnBackendHeurMode_t mode;
+      if (!d->Get(CUDNN_ATTR_ENGINEHEUR_MODE, &mode)) break;
+      PutConfigs(*d, EnginesOf(d->problem, mode), requested, count, elements);
+      return CUDNN_STATUS_SUCCESS;
+    }
+    case CUDNN_ATTR_ENGINECFG_ENGINE: {
+      if (requested != 1) break;
+      auto* engine = static_cast<Descriptor*>(
+          *static_cast<cudnnBackendDescriptor_t*>(elements));
+      engine->engine = d->engine;
+      engine->finalized = true;
+      *count = 1;
+      return CUDNN_STATUS_SUCCESS;
+    }
+    case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE: {
+      const std::vector<cudnnBackendNumericalNote_t> notes = NotesOf(*d);
+      *count = std::min<int64_t>(requested, notes.size());
+      std::memcpy(elements, notes.data(), *count * sizeof(notes[0]));
+      return CUDNN_STATUS_SUCCESS;
+    }
+    case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
+      if (requested != 1) break;
+      std::memcpy(elements, &d->engine.workspace_bytes, sizeof(int64_t));
+      *count = 1;
+      return CUDNN_STATUS_SUCCESS;
+    default:
+      break;
+  }
+  return CUDNN_STATUS_BAD_PARAM;
+}
+
+cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
+  auto* d = static_cast<Descriptor*>(descriptor);
+  if (d == nullptr || d->finalized) return CUDNN_STATUS_BAD_PARAM;
+  const Descriptor* of = nullptr;  // What the problem comes from.
+  switch (d->type) {
+    case CUDNN_BACKEND_TENSOR_DESCRIPTOR:
+      if (!IsTensor(*d)) return CUDNN_STATUS_BAD_PARAM;
+      break;
+    case CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR:
+      if (!IsConvolution(*d)) return CUDNN_STATUS_BAD_PARAM;
+      break;
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
+    case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
+      if (!ReadProblem(*d, &d->problem)) return CUDNN_STATUS_BAD_PARAM;
+      break;
+    case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR:
+      of = d->Get(CUDNN_ATTR_OPERATIONGRAPH_OPS);
+      if (of == nullptr) return CUDNN_STATUS_BAD_PARAM;
+      break;
+    case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:
+      of = d->Get(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+      if (of == nullptr) return CUDNN_STATUS_BAD_PARAM;
+      break;
+    case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR:
+      of = d->Get(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+      if (of == nullptr) return CUDNN_STATUS_BAD_PARAM;
+      if (!of->engine.supported) return CUDNN_STATUS_NOT_SUPPORTED;
+      d->engine = of->engine;
+      break;
+    case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR:
+      break;
+    default:  // Others are the heuristics'.
+      return CUDNN_STATUS_BAD_PARAM;
+  }
+  if (of != nullptr) d->problem = of->problem;
+  d->finalized = true;
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t d,
-                                         cudnnDataType_t type,
-                                         cudnnTensorFormat_t format, int k,
-                                         int c, int h, int w) {
-  return Set(d, format, type, k, c, h, w);
-}
-cudnnStatus_t cudnnCreateConvolutionDescriptor(
-    cudnnConvolutionDescriptor_t* d) {
-  *d = new cudnnConvolutionStruct;
-  return CUDNN_STATUS_SUCCESS;
-}
-cudnnStatus_t cudnnDestroyConvolutionDescriptor(
-    cudnnConvolutionDescriptor_t d) {
-  delete d;
-  return CUDNN_STATUS_SUCCESS;
-}
-cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t d,
-                                              int pad_h, int pad_w,
-                                              int stride_h, int stride_w,
-                                              int dilation_h, int dilation_w,
-                                              cudnnConvolutionMode_t mode,
-                                              cudnnDataType_t compute_type) {
-  if (pad_h < 0 || pad_w < 0 || stride_h < 1 || stride_w < 1 ||
-      dilation_h < 1 || dilation_w < 1) {
+
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle,
+                                  cudnnBackendDescriptor_t plan_descriptor,
+                                  cudnnBackendDescriptor_t variant_pack) {
+  const auto& plan = *static_cast<const Descriptor*>(plan_descriptor);
+  const auto& pack = *static_cast<const Descriptor*>(variant_pack);
+  int64_t ids[3];
+  void* given[3];
+  void* workspace = nullptr;
+  if (!plan.finalized || !pack.finalized ||
+      !pack.Get(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids, 3) ||
+      !pack.Get(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, given, 3) ||
+      !pack.Get(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, &workspace)) {
     return CUDNN_STATUS_BAD_PARAM;
   }
-  // Neither flipped filters nor sums in half are emulated.
-  if (mode != CUDNN_CROSS_CORRELATION || compute_type != CUDNN_DATA_FLOAT) {
-    return CUDNN_STATUS_NOT_SUPPORTED;
+  void* pointers[3] = {};
+  const int64_t wanted[3] = {plan.problem.x.id, plan.problem.w.id,
+                             plan.problem.y.id};
+  for (int i = 0; i < 3; ++i) {
+    for (int j = 0; j < 3; ++j) {
+      if (ids[j] == wanted[i]) pointers[i] = given[j];
+    }
+    if (pointers[i] == nullptr) return CUDNN_STATUS_BAD_PARAM;
   }
-  *d = {{pad_h, pad_w},
-        {stride_h, stride_w},
-        {dilation_h, dilation_w},
-        d->math_type};
-  return CUDNN_STATUS_SUCCESS;
-}
-cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t d,
-                                          cudnnMathType_t math_type) {
-  d->math_type = math_type;
-  return CUDNN_STATUS_SUCCESS;
-}
-
-cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(
-    cudnnHandle_t, cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t w,
-    cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t y,
-    int requested, int* returned, cudnnConvolutionFwdAlgoPerf_t* results) {
-  if (!Fit(*x, *w, *y, *convolution)) return CUDNN_STATUS_BAD_PARAM;
-  return List(CUDNN_CONVOLUTION_FWD_ALGO_DIRECT,
-              CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, true,
-              CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, requested, returned,
-              results);
-}
-cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
-    cudnnHandle_t, cudnnFilterDescriptor_t w, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t dx,
-    int requested, int* returned, cudnnConvolutionBwdDataAlgoPerf_t* results) {
-  if (!Fit(*dx, *w, *dy, *convolution)) return CUDNN_STATUS_BAD_PARAM;
-  return List(CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT,
-              CUDNN_CONVOLUTION_BWD_DATA_ALGO_0, false,
-              CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, requested, returned, results);
-}
-cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-    cudnnHandle_t, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t convolution, cudnnFilterDescriptor_t dw,
-    int requested, int* returned,
-    cudnnConvolutionBwdFilterAlgoPerf_t* results) {
-  if (!Fit(*x, *dw, *dy, *convolution)) return CUDNN_STATUS_BAD_PARAM;
-  return List(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT,
-              CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0, false,
-              CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, requested, returned,
-              results);
-}
-
-cudnnStatus_t cudnnConvolutionForward(
-    cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t x_desc,
-    const void* x, cudnnFilterDescriptor_t w_desc, const void* w,
-    cudnnConvolutionDescriptor_t convolution, cudnnConvolutionFwdAlgo_t algo,
-    void* workspace, size_t workspace_bytes, const void* beta,
-    cudnnTensorDescriptor_t y_desc, void* y) {
-  const Descriptor a = *x_desc, b = *w_desc, out = *y_desc;
-  const cudnnConvolutionStruct conv = *convolution;
-  if (!Fit(a, b, out, conv)) return CUDNN_STATUS_BAD_PARAM;
-  if (algo == CUDNN_CONVOLUTION_FWD_ALGO_DIRECT)
-    return CUDNN_STATUS_NOT_SUPPORTED;
-  const size_t needed =
-      algo == CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM ? 0 : kWorkspaceBytes;
-  return Run("cudnnConvolutionForward", handle, conv.math_type, alpha, a, x, b,
-             w, beta, out, y, needed, workspace, workspace_bytes,
-             [=](const std::vector<double>& xs, const std::vector<double>& ws,
-                 std::vector<double>* ys) {
-               ForEachProduct(a, b, out, conv,
-                              [&](int64_t i, int64_t j, int64_t k) {
-                                (*ys)[k] += xs[i] * ws[j];
-                              });
-             });
-}
-
-cudnnStatus_t cudnnConvolutionBackwardData(
-    cudnnHandle_t handle, const void* alpha, cudnnFilterDescriptor_t w_desc,
-    const void* w, cudnnTensorDescriptor_t dy_desc, const void* dy,
-    cudnnConvolutionDescriptor_t convolution,
-    cudnnConvolutionBwdDataAlgo_t algo, void* workspace, size_t workspace_bytes,
-    const void* beta, cudnnTensorDescriptor_t dx_desc, void* dx) {
-  const Descriptor a = *w_desc, b = *dy_desc, out = *dx_desc;
-  const cudnnConvolutionStruct conv = *convolution;
-  if (!Fit(out, a, b, conv)) return CUDNN_STATUS_BAD_PARAM;
-  if (algo == CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT)
-    return CUDNN_STATUS_NOT_SUPPORTED;
-  const size_t needed =
-      algo == CUDNN_CONVOLUTION_BWD_DATA_ALGO_1 ? 0 : kWorkspaceBytes;
-  return Run("cudnnConvolutionBackwardData", handle, conv.math_type, alpha, a,
-             w, b, dy, beta, out, dx, needed, workspace, workspace_bytes,
-             [=](const std::vector<double>& ws, const std::vector<double>& dys,
-                 std::vector<double>* dxs) {
-               ForEachProduct(out, a, b, conv,
-                              [&](int64_t i, int64_t j, int64_t k) {
-                                (*dxs)[i] += dys[k] * ws[j];
-                              });
-             });
-}
-
-cudnnStatus_t cudnnConvolutionBackwardFilter(
-    cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t x_desc,
-    const void* x, cudnnTensorDescriptor_t dy_desc, const void* dy,
-    cudnnConvolutionDescriptor_t convolution,
-    cudnnConvolutionBwdFilterAlgo_t algo, void* workspace,
-    size_t workspace_bytes, const void* beta, cudnnFilterDescriptor_t dw_desc,
-    void* dw) {
-  const Descriptor a = *x_desc, b = *dy_desc, out = *dw_desc;
-  const cudnnConvolutionStruct conv = *convolution;
-  if (!Fit(a, out, b, conv)) return CUDNN_STATUS_BAD_PARAM;
-  if (algo == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT)
-    return CUDNN_STATUS_NOT_SUPPORTED;
-  const size_t needed =
-      algo == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1 ? 0 : kWorkspaceBytes;
-  return Run("cudnnConvolutionBackwardFilter", handle, conv.math_type, alpha, a,
-             x, b, dy, beta, out, dw, needed, workspace, workspace_bytes,
-             [=](const std::vector<double>& xs, const std::vector<double>& dys,
-                 std::vector<double>* dws) {
-               ForEachProduct(a, out, b, conv,
-                              [&](int64_t i, int64_t j, int64_t k) {
-                                (*dws)[j] += dys[k] * xs[i];
-                              });
-             });
+  return Run(handle, plan.problem, plan.engine, pointers,
+             static_cast<char*>(workspace));
 }

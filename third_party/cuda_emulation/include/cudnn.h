@@ -1,23 +1,18 @@
 // The part of cuDNN that Facet calls, on the host: two-dimensional
-// convolutions by the API with descriptors that all versions to 9 have. Values
-// of enumerators are cuDNN's.
+// convolutions by the graph API. Values of enumerators are cuDNN's.
 #ifndef FACET_THIRD_PARTY_CUDA_EMULATION_INCLUDE_CUDNN_H_
 #define FACET_THIRD_PARTY_CUDA_EMULATION_INCLUDE_CUDNN_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "cuda_runtime.h"
 
 #define CUDNN_MAJOR 9
 
 struct cudnnContext;
-struct cudnnTensorStruct;
-struct cudnnFilterStruct;
-struct cudnnConvolutionStruct;
 using cudnnHandle_t = cudnnContext*;
-using cudnnTensorDescriptor_t = cudnnTensorStruct*;
-using cudnnFilterDescriptor_t = cudnnFilterStruct*;
-using cudnnConvolutionDescriptor_t = cudnnConvolutionStruct*;
+using cudnnBackendDescriptor_t = void*;
 
 enum cudnnStatus_t {
   CUDNN_STATUS_SUCCESS = 0,
@@ -33,69 +28,97 @@ enum cudnnDataType_t {
   CUDNN_DATA_BFLOAT16 = 9,
 };
 
-enum cudnnTensorFormat_t {
-  CUDNN_TENSOR_NCHW = 0,  // Filters: K C R S.
-  CUDNN_TENSOR_NHWC = 1,  // Filters: K R S C.
-};
-
 enum cudnnConvolutionMode_t {
   CUDNN_CONVOLUTION = 0,
   CUDNN_CROSS_CORRELATION = 1,
 };
 
-enum cudnnMathType_t {
-  CUDNN_DEFAULT_MATH = 0,
-  CUDNN_TENSOR_OP_MATH = 1,
-  CUDNN_FMA_MATH = 3,
+enum cudnnBackendDescriptorType_t {
+  CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR = 1,
+  CUDNN_BACKEND_ENGINE_DESCRIPTOR = 2,
+  CUDNN_BACKEND_ENGINECFG_DESCRIPTOR = 3,
+  CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR = 4,
+  CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR = 5,
+  CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR = 10,
+  CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR = 11,
+  CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR = 12,
+  CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR = 15,
+  CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR = 16,
+  CUDNN_BACKEND_TENSOR_DESCRIPTOR = 17,
 };
 
-enum cudnnDeterminism_t {
-  CUDNN_NON_DETERMINISTIC = 0,
-  CUDNN_DETERMINISTIC = 1,
+enum cudnnBackendAttributeName_t {
+  CUDNN_ATTR_CONVOLUTION_COMP_TYPE = 100,
+  CUDNN_ATTR_CONVOLUTION_CONV_MODE = 101,
+  CUDNN_ATTR_CONVOLUTION_DILATIONS = 102,
+  CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES = 103,
+  CUDNN_ATTR_CONVOLUTION_POST_PADDINGS = 104,
+  CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS = 105,
+  CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS = 106,
+  CUDNN_ATTR_ENGINEHEUR_MODE = 200,
+  CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH = 201,
+  CUDNN_ATTR_ENGINEHEUR_RESULTS = 202,
+  CUDNN_ATTR_ENGINECFG_ENGINE = 300,
+  CUDNN_ATTR_EXECUTION_PLAN_HANDLE = 400,
+  CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG = 401,
+  CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE = 402,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA = 700,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA = 701,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC = 702,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W = 703,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X = 704,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y = 705,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA = 706,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA = 707,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC = 708,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W = 709,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX = 710,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY = 711,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA = 712,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA = 713,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC = 714,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW = 715,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X = 716,
+  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY = 717,
+  CUDNN_ATTR_OPERATIONGRAPH_HANDLE = 800,
+  CUDNN_ATTR_OPERATIONGRAPH_OPS = 801,
+  CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT = 900,
+  CUDNN_ATTR_TENSOR_DATA_TYPE = 901,
+  CUDNN_ATTR_TENSOR_DIMENSIONS = 902,
+  CUDNN_ATTR_TENSOR_STRIDES = 903,
+  CUDNN_ATTR_TENSOR_UNIQUE_ID = 906,
+  CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS = 1000,
+  CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS = 1001,
+  CUDNN_ATTR_VARIANT_PACK_WORKSPACE = 1003,
+  CUDNN_ATTR_ENGINE_NUMERICAL_NOTE = 1303,
 };
 
-enum cudnnConvolutionFwdAlgo_t {
-  CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM = 0,
-  CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM = 1,
-  CUDNN_CONVOLUTION_FWD_ALGO_DIRECT = 3,  // Not supported.
-};
-enum cudnnConvolutionBwdDataAlgo_t {
-  CUDNN_CONVOLUTION_BWD_DATA_ALGO_0 = 0,  // Not deterministic.
-  CUDNN_CONVOLUTION_BWD_DATA_ALGO_1 = 1,
-  CUDNN_CONVOLUTION_BWD_DATA_ALGO_FFT = 2,  // Not supported.
-};
-enum cudnnConvolutionBwdFilterAlgo_t {
-  CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 = 0,  // Not deterministic.
-  CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1 = 1,
-  CUDNN_CONVOLUTION_BWD_FILTER_ALGO_FFT = 2,  // Not supported.
+enum cudnnBackendAttributeType_t {
+  CUDNN_TYPE_HANDLE = 0,
+  CUDNN_TYPE_DATA_TYPE = 1,
+  CUDNN_TYPE_INT64 = 3,
+  CUDNN_TYPE_FLOAT = 4,
+  CUDNN_TYPE_VOID_PTR = 6,
+  CUDNN_TYPE_CONVOLUTION_MODE = 7,
+  CUDNN_TYPE_HEUR_MODE = 8,
+  CUDNN_TYPE_NUMERICAL_NOTE = 11,
+  CUDNN_TYPE_BACKEND_DESCRIPTOR = 15,
 };
 
-struct cudnnConvolutionFwdAlgoPerf_t {
-  cudnnConvolutionFwdAlgo_t algo;
-  cudnnStatus_t status;
-  float time;
-  size_t memory;
-  cudnnDeterminism_t determinism;
-  cudnnMathType_t mathType;
-  int reserved[3];
+enum cudnnBackendNumericalNote_t {
+  CUDNN_NUMERICAL_NOTE_TENSOR_CORE = 0,
+  CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS = 1,
+  CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION = 2,
+  CUDNN_NUMERICAL_NOTE_FFT = 3,
+  CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC = 4,
+  CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6 = 7,
+  CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13 = 8,
+  CUDNN_NUMERICAL_NOTE_TYPE_COUNT = 10,
 };
-struct cudnnConvolutionBwdDataAlgoPerf_t {
-  cudnnConvolutionBwdDataAlgo_t algo;
-  cudnnStatus_t status;
-  float time;
-  size_t memory;
-  cudnnDeterminism_t determinism;
-  cudnnMathType_t mathType;
-  int reserved[3];
-};
-struct cudnnConvolutionBwdFilterAlgoPerf_t {
-  cudnnConvolutionBwdFilterAlgo_t algo;
-  cudnnStatus_t status;
-  float time;
-  size_t memory;
-  cudnnDeterminism_t determinism;
-  cudnnMathType_t mathType;
-  int reserved[3];
+
+enum cudnnBackendHeurMode_t {
+  CUDNN_HEUR_MODE_FALLBACK = 2,
+  CUDNN_HEUR_MODE_A = 3,
 };
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle);
@@ -104,66 +127,30 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream);
 size_t cudnnGetVersion();
 const char* cudnnGetErrorString(cudnnStatus_t status);
 
-cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t* descriptor);
-cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t descriptor);
-cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t descriptor,
-                                         cudnnTensorFormat_t format,
-                                         cudnnDataType_t type, int n, int c,
-                                         int h, int w);
-cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t* descriptor);
-cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t descriptor);
-cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t descriptor,
-                                         cudnnDataType_t type,
-                                         cudnnTensorFormat_t format, int k,
-                                         int c, int h, int w);
-cudnnStatus_t cudnnCreateConvolutionDescriptor(
-    cudnnConvolutionDescriptor_t* descriptor);
-cudnnStatus_t cudnnDestroyConvolutionDescriptor(
-    cudnnConvolutionDescriptor_t descriptor);
-cudnnStatus_t cudnnSetConvolution2dDescriptor(
-    cudnnConvolutionDescriptor_t descriptor, int pad_h, int pad_w, int stride_h,
-    int stride_w, int dilation_h, int dilation_w, cudnnConvolutionMode_t mode,
-    cudnnDataType_t compute_type);
-// Float32 operands are TF32 by all but CUDNN_FMA_MATH, as since A100.
-cudnnStatus_t cudnnSetConvolutionMathType(
-    cudnnConvolutionDescriptor_t descriptor, cudnnMathType_t math_type);
-
-// The algorithms, the best first. Emulated: one that is not supported, then
-// two, of which only the last is deterministic in both gradients and may be the
-// only one that fits.
-cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(
-    cudnnHandle_t handle, cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t w,
-    cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t y,
-    int requested, int* returned, cudnnConvolutionFwdAlgoPerf_t* results);
-cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
-    cudnnHandle_t handle, cudnnFilterDescriptor_t w, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t dx,
-    int requested, int* returned, cudnnConvolutionBwdDataAlgoPerf_t* results);
-cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-    cudnnHandle_t handle, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t convolution, cudnnFilterDescriptor_t dw,
-    int requested, int* returned, cudnnConvolutionBwdFilterAlgoPerf_t* results);
-
-// y = alpha conv(x, w) + beta y, and its gradients. A workspace that is smaller
-// than the algorithm's `memory` is CUDNN_STATUS_BAD_PARAM; it is spoiled.
-cudnnStatus_t cudnnConvolutionForward(
-    cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t x_desc,
-    const void* x, cudnnFilterDescriptor_t w_desc, const void* w,
-    cudnnConvolutionDescriptor_t convolution, cudnnConvolutionFwdAlgo_t algo,
-    void* workspace, size_t workspace_bytes, const void* beta,
-    cudnnTensorDescriptor_t y_desc, void* y);
-cudnnStatus_t cudnnConvolutionBackwardData(
-    cudnnHandle_t handle, const void* alpha, cudnnFilterDescriptor_t w_desc,
-    const void* w, cudnnTensorDescriptor_t dy_desc, const void* dy,
-    cudnnConvolutionDescriptor_t convolution,
-    cudnnConvolutionBwdDataAlgo_t algo, void* workspace, size_t workspace_bytes,
-    const void* beta, cudnnTensorDescriptor_t dx_desc, void* dx);
-cudnnStatus_t cudnnConvolutionBackwardFilter(
-    cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t x_desc,
-    const void* x, cudnnTensorDescriptor_t dy_desc, const void* dy,
-    cudnnConvolutionDescriptor_t convolution,
-    cudnnConvolutionBwdFilterAlgo_t algo, void* workspace,
-    size_t workspace_bytes, const void* beta, cudnnFilterDescriptor_t dw_desc,
-    void* dw);
+// Descriptors of all kinds. Attributes must be of their type; Finalize checks
+// that what belongs together is there and fits.
+//
+// Emulated engines, the fastest first: one that this GPU turns out not to have;
+// one for tensor cores, which rounds float32 to TF32, needs 512 bytes of
+// workspace and in gradients is not deterministic; one for tensor cores that
+// needs nothing and is. The fallback is one that rounds nothing. A workspace is
+// spoiled.
+cudnnStatus_t cudnnBackendCreateDescriptor(
+    cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t* descriptor);
+cudnnStatus_t cudnnBackendDestroyDescriptor(
+    cudnnBackendDescriptor_t descriptor);
+cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
+                                       cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type,
+                                       int64_t count, const void* elements);
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
+                                       cudnnBackendAttributeName_t name,
+                                       cudnnBackendAttributeType_t type,
+                                       int64_t requested, int64_t* count,
+                                       void* elements);
+cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor);
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle,
+                                  cudnnBackendDescriptor_t plan,
+                                  cudnnBackendDescriptor_t variant_pack);
 
 #endif  // FACET_THIRD_PARTY_CUDA_EMULATION_INCLUDE_CUDNN_H_
