@@ -159,6 +159,14 @@ TEST(CosineLinearTest, LargeTiles) {
   ExpectMatchesReference(SgdCase(n, c, d, 1), Sgd);
 }
 
+// Rows that the lanes of a warp have in registers on a CUDA device.
+TEST(CosineLinearTest, ValuesOfRowsInRegisters) {
+  for (int64_t d : {128, 256, 512}) {
+    ExpectMatchesReference(ForwardCase(5, 40, d), Cosines);
+    ExpectMatchesReference(SgdCase(5, 40, d, 3), Sgd);
+  }
+}
+
 // Rounding errors have random signs: of 512 products they add up to a few of
 // the largest.
 TEST(CosineLinearTest, ValuesOfRoundedFactors) {

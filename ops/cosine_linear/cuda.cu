@@ -1,15 +1,15 @@
 // w is walked over in tiles of classes (device_tiles.h): a light kernel and a
 // product by cuBLAS for each, in the stream's order, so that neither the
 // normalised w nor its gradient is ever stored whole. For a local w [C, D], in
-// bytes of memory beside what a tile's matrix moves in the second cache (on
-// devices where that is smaller than a tile: another 8 C D):
+// memory beside the 8 C D bytes of the tiles' matrix, written and read:
 //
 //   cosine_linear             read w, write y                  2 N C D FLOP
 //   cosine_linear_grad_input  read w and dy                    2 N C D
 //   cosine_linear_sgd         read w, momentum and dy,         (2 N + 15) C D
 //                             write w and momentum
 //
-// which is the least there is, but for x and dx [N, D], once per tile. An A100
+// which is the least there is, but for that matrix and for x and dx [N, D],
+// once per tile. An A100
 // does 10 operations in float32 for every byte: from 20 rows on (N; the update:
 // 80) the products are what takes time. With may_round it does 80, and only
 // beyond 160 rows (640) it is bound by them.
@@ -112,7 +112,7 @@ absl::Status GradInput(const Head& head, const KernelContext& context) {
 
 // A warp has a class of the tile. `element`: the tile's first, of the logical
 // w.
-template <int kWidth, typename W, typename M>
+template <int kWidth, int kVectors, typename W, typename M>
 __global__ void __launch_bounds__(kBlockThreads)
     UpdateClassesKernel(SgdStep step, DeviceSgdScalars scalars, float eps,
                         RandomStream rounding, int64_t element, int64_t columns,
@@ -120,10 +120,10 @@ __global__ void __launch_bounds__(kBlockThreads)
                         DeviceSpan<M> momentum) {
   const int64_t first = RowOfWarp() * columns;
   if (first >= weight.size() || !SgdOfThisRun(scalars, &step)) return;
-  UpdateClass<kWidth>(step, eps, products.Part(first, columns),
-                      weight.Part(first, columns),
-                      momentum.Part(first, columns), rounding, element + first,
-                      [](float*, float*) {});
+  UpdateClass<kWidth, kVectors>(step, eps, products.Part(first, columns),
+                                weight.Part(first, columns),
+                                momentum.Part(first, columns), rounding,
+                                element + first, [](float*, float*) {});
 }
 
 template <typename W, typename M>
@@ -134,8 +134,9 @@ absl::Status Update(const Head& head, const KernelContext& context) {
   const int64_t offset = context.inputs[0].slice.offset[0];
   auto update = [&](Range classes, DeviceSpan<const float> products) {
     const int64_t begin = classes.begin * d, count = classes.size() * d;
-    return VisitRowWidth(d, [&](auto width) {
-      return Launch(UpdateClassesKernel<decltype(width)::value, W, M>,
+    return VisitRowShape(d, [&](auto width, auto vectors) {
+      return Launch(UpdateClassesKernel<decltype(width)::value,
+                                        decltype(vectors)::value, W, M>,
                     WarpPerRow(classes.size()), context.cuda->stream(),
                     head.constants, SgdScalarsOf(context, 4), head.eps,
                     RoundingStream(context, head.key), offset * d + begin, d,

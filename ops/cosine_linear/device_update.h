@@ -45,39 +45,72 @@ absl::Status ForGradientTiles(cublasContext* cublas, bool may_round,
 // A warp takes the step of a row of w [D], which has its momentum and its
 // product, (dy^T x)_j: the gradient by the normalised row. catch_up(&weight,
 // &momentum) makes what is stored the row that the product belongs to.
-// `element`: the row's first, of the logical w. The row is read twice, once
-// from memory; 15 operations per weight.
-template <int kWidth, typename W, typename M, typename CatchUp>
+// `element`: the row's first, of the logical w. The lanes have the row in
+// registers, or, where kVectors is 0, read it twice, once from memory; 15
+// operations per weight.
+template <int kWidth, int kVectors, typename W, typename M, typename CatchUp>
 __device__ inline void UpdateClass(const SgdStep& step, float eps,
                                    const DeviceSpan<const float>& product,
                                    const DeviceSpan<W>& weight,
                                    const DeviceSpan<M>& momentum,
                                    const RandomStream& rounding,
                                    int64_t element, const CatchUp& catch_up) {
+  using Products = Vector<float, kWidth>;
+  using Weights = Vector<W, kWidth>;
+  using Momenta = Vector<M, kWidth>;
   float square = 0, dot = 0;
-  ForRowVectors<kWidth>(product.size(), [&](int64_t i) {
-    const Vector<float, kWidth> p = product.LoadVector<kWidth>(i);
-    const Vector<W, kWidth> stored = weight.template LoadVector<kWidth>(i);
-    const Vector<M, kWidth> m = momentum.template LoadVector<kWidth>(i);
+  auto add = [&](const Products& p, const Weights& stored, const Momenta& m) {
     for (int k = 0; k < kWidth; ++k) {
       float w = ToFloat(stored.element[k]), velocity = ToFloat(m.element[k]);
       catch_up(&w, &velocity);
       square += w * w;
       dot += w * p.element[k];
     }
-  });
-  const RowNorm norm = RowNormOf(ReduceWarp(square, Sum{}), eps);
-  const float projection = Projection(norm, ReduceWarp(dot, Sum{}));
-  ForRowVectors<kWidth>(product.size(), [&](int64_t i) {
-    const Vector<float, kWidth> p = product.LoadVector<kWidth>(i);
-    UpdateState<kWidth>(
-        weight, momentum, i, rounding, element + i,
-        [&](float* w, float* velocity, int k) {
-          catch_up(w, velocity);
-          step(w, velocity,
-               NormalizeGradient(p.element[k], *w, norm, projection));
+  };
+  RowNorm norm;
+  float projection = 0;
+  auto finish_sums = [&] {
+    norm = RowNormOf(ReduceWarp(square, Sum{}), eps);
+    projection = Projection(norm, ReduceWarp(dot, Sum{}));
+  };
+  auto update = [&](int64_t i, const Products& p, Weights w, Momenta m) {
+    StepVectors<kWidth>(
+        &w, &m, rounding, element + i,
+        [&](float* value, float* velocity, int k) {
+          catch_up(value, velocity);
+          step(value, velocity,
+               NormalizeGradient(p.element[k], *value, norm, projection));
         });
-  });
+    weight.template StoreVector<kWidth>(i, w);
+    momentum.template StoreVector<kWidth>(i, m);
+  };
+  auto load = [](const auto& span, int64_t i) {
+    return span.template LoadVector<kWidth>(i);
+  };
+  if constexpr (kVectors > 0) {
+    Products p[kVectors];
+    Weights w[kVectors];
+    Momenta m[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t i = RowVector<kWidth>(v);
+      p[v] = load(product, i);
+      w[v] = load(weight, i);
+      m[v] = load(momentum, i);
+    }
+    for (int v = 0; v < kVectors; ++v) add(p[v], w[v], m[v]);
+    finish_sums();
+    for (int v = 0; v < kVectors; ++v) {
+      update(RowVector<kWidth>(v), p[v], w[v], m[v]);
+    }
+  } else {
+    ForRowVectors<kWidth>(product.size(), [&](int64_t i) {
+      add(load(product, i), load(weight, i), load(momentum, i));
+    });
+    finish_sums();
+    ForRowVectors<kWidth>(product.size(), [&](int64_t i) {
+      update(i, load(product, i), load(weight, i), load(momentum, i));
+    });
+  }
 }
 
 }  // namespace facet::ops

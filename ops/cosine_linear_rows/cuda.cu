@@ -42,7 +42,7 @@ inline constexpr size_t kRows = kLazy ? 4 : 2;
 
 // `entry`: the tile's first. `updated` and `history` are empty if updates are
 // not lazy.
-template <bool kLazy, int kWidth, typename W, typename M>
+template <bool kLazy, int kWidth, int kVectors, typename W, typename M>
 __global__ void __launch_bounds__(kBlockThreads)
     UpdateListedKernel(RowListIndex list, RowShare share, SgdStep step,
                        DeviceSgdScalars scalars, float eps, int64_t entry,
@@ -61,12 +61,12 @@ __global__ void __launch_bounds__(kBlockThreads)
     __syncwarp();  // All lanes have read `updated`.
     if (Lane() == 0) updated.Store(row, static_cast<int32_t>(share.now) + 1);
   }
-  UpdateClass<kWidth>(step, eps, products.Part(product, d),
-                      weight.Part(row * d, d), momentum.Part(row * d, d),
-                      share.rounding, (share.offset + row) * d,
-                      [&](float* w, float* m) {
-                        if constexpr (kLazy) missed.Apply(w, m);
-                      });
+  UpdateClass<kWidth, kVectors>(
+      step, eps, products.Part(product, d), weight.Part(row * d, d),
+      momentum.Part(row * d, d), share.rounding, (share.offset + row) * d,
+      [&](float* w, float* m) {
+        if constexpr (kLazy) missed.Apply(w, m);
+      });
 }
 
 // W, M: how weight and momentum are stored.
@@ -84,8 +84,9 @@ absl::Status UpdateListed(const Update& update, const KernelContext& context,
     history = DeviceSpan<const float>(context.inputs[3]);
   }
   auto update_tile = [&](Range entries, DeviceSpan<const float> products) {
-    return VisitRowWidth(share.columns, [&](auto width) {
-      return Launch(UpdateListedKernel<kLazy, decltype(width)::value, W, M>,
+    return VisitRowShape(share.columns, [&](auto width, auto vectors) {
+      return Launch(UpdateListedKernel<kLazy, decltype(width)::value,
+                                       decltype(vectors)::value, W, M>,
                     WarpPerRow(entries.size()), context.cuda->stream(), list,
                     share, update.constants,
                     SgdScalarsOf(context, kRows<kLazy> + 3), update.eps,

@@ -31,6 +31,32 @@ auto VisitRowWidth(int64_t columns, F&& f) {
                                 : f(std::integral_constant<int, 1>{});
 }
 
+// VisitRowWidth for kernels that use a row's elements twice: f(width, vectors),
+// where `vectors` is how many of these a lane has, for it to keep them in
+// registers; or 0, for it to load them again.
+template <typename F>
+auto VisitRowShape(int64_t columns, F&& f) {
+  constexpr int kWidest = kVectorWidth<float>;
+  const std::integral_constant<int, kWidest> widest;
+  constexpr int64_t kOfWarp = 32 * kWidest;
+  if (columns == kOfWarp) return f(widest, std::integral_constant<int, 1>{});
+  if (columns == 2 * kOfWarp) {
+    return f(widest, std::integral_constant<int, 2>{});
+  }
+  if (columns == 4 * kOfWarp) {
+    return f(widest, std::integral_constant<int, 4>{});
+  }
+  return VisitRowWidth(columns, [&](auto width) {
+    return f(width, std::integral_constant<int, 0>{});
+  });
+}
+
+// The first element of a row's vector `v` of the calling lane.
+template <int kWidth>
+__device__ inline int64_t RowVector(int v) {
+  return static_cast<int64_t>(v * 32 + Lane()) * kWidth;
+}
+
 // Calls body(i) for the calling lane's vectors of a row, [i, i + kWidth).
 template <int kWidth, typename Body>
 __device__ inline void ForRowVectors(int64_t columns, const Body& body) {

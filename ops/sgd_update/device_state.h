@@ -46,32 +46,40 @@ __device__ inline T RoundedTo(float value, uint32_t random) {
   }
 }
 
-// Elements [i, i + kWidth) take a step in float32: step(&weight, &momentum, k)
-// for element i + k. `element` is the first one's number in the logical tensor;
-// the kWidth of them must be of one rounding group.
+// Adjacent elements take a step in float32: step(&weight, &momentum, k) for the
+// k-th. `element` is the first one's number in the logical tensor; the kWidth
+// of them must be of one rounding group.
 template <int kWidth, typename W, typename M, typename Step>
-__device__ inline void UpdateState(const DeviceSpan<W>& weight,
-                                   const DeviceSpan<M>& momentum, int64_t i,
+__device__ inline void StepVectors(Vector<W, kWidth>* w, Vector<M, kWidth>* m,
                                    const RandomStream& rounding,
                                    int64_t element, const Step& step) {
   constexpr bool kRounds =
       !std::is_same_v<W, float> || !std::is_same_v<M, float>;
-  Vector<W, kWidth> w = weight.template LoadVector<kWidth>(i);
-  Vector<M, kWidth> m = momentum.template LoadVector<kWidth>(i);
   uint32_t group_word = 0;
   if constexpr (kRounds) {
     group_word = RandomWord(rounding, element / kRoundingGroup);
   }
   const auto lane = static_cast<uint32_t>(element % kRoundingGroup);
   for (int k = 0; k < kWidth; ++k) {
-    float new_w = ToFloat(w.element[k]);
-    float new_m = ToFloat(m.element[k]);
+    float new_w = ToFloat(w->element[k]);
+    float new_m = ToFloat(m->element[k]);
     step(&new_w, &new_m, k);
     const uint32_t word =
         kRounds ? RoundingWordOfLane(group_word, lane + k) : 0;
-    w.element[k] = RoundedTo<W>(new_w, RandomOfWeight(word));
-    m.element[k] = RoundedTo<M>(new_m, RandomOfMomentum(word));
+    w->element[k] = RoundedTo<W>(new_w, RandomOfWeight(word));
+    m->element[k] = RoundedTo<M>(new_m, RandomOfMomentum(word));
   }
+}
+
+// The same for elements [i, i + kWidth) of what is stored.
+template <int kWidth, typename W, typename M, typename Step>
+__device__ inline void UpdateState(const DeviceSpan<W>& weight,
+                                   const DeviceSpan<M>& momentum, int64_t i,
+                                   const RandomStream& rounding,
+                                   int64_t element, const Step& step) {
+  Vector<W, kWidth> w = weight.template LoadVector<kWidth>(i);
+  Vector<M, kWidth> m = momentum.template LoadVector<kWidth>(i);
+  StepVectors<kWidth>(&w, &m, rounding, element, step);
   weight.template StoreVector<kWidth>(i, w);
   momentum.template StoreVector<kWidth>(i, m);
 }
