@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
@@ -143,6 +144,20 @@ TEST_F(PartOfTheClasses, RefusesLabelsThatAreNoClass) {
       << y.status();
   labels_.FromDoubles({10, -1, 13});
   EXPECT_FALSE(Apply("combined_margin_grad", {cos_, cos_, labels_}).ok());
+}
+
+// -infinity is a class that is masked out: it stays so and has no gradient.
+TEST_F(PartOfTheClasses, MaskedClassesStayMasked) {
+  cos_.as<float>()[1] = -std::numeric_limits<float>::infinity();
+  const auto logits = Apply("combined_margin", {cos_, labels_});
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  const Values got = (*logits)[0].ToDoubles();
+  EXPECT_EQ(got[1], -std::numeric_limits<double>::infinity());
+  EXPECT_NEAR(got[3], -64, 1e-5);  // Merely below -1.
+  const HostValue ones = Filled(cos_.slice(), Values(12, 1));
+  const auto dcos = Apply("combined_margin_grad", {ones, cos_, labels_});
+  ASSERT_TRUE(dcos.ok()) << dcos.status();
+  EXPECT_EQ((*dcos)[0].ToDoubles()[1], 0);
 }
 
 // At theta = 0 the true derivative is infinite; ours stays finite.

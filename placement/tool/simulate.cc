@@ -36,7 +36,7 @@ DEFINE_bool(fit, false,
             "With --published: fit the profile's free parameters to the rows "
             "that are declared for it, and print them.");
 DEFINE_bool(scale_out, false,
-            "Simulate 8 to 64 of these devices and 2 to 100 million "
+            "Simulate 8 to 1,024 of these devices and 2 to 100 million "
             "identities, 64 images per device.");
 
 namespace facet::placement {

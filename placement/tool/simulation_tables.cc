@@ -211,7 +211,7 @@ absl::StatusOr<std::string> ScaleOutTable(const Machine& machine,
   (*json)["rows"] = Json::array();
   for (const int64_t millions : {2, 10, 30, 100}) {
     double first_per_device = 0;
-    for (const int devices : {8, 16, 32, 64}) {
+    for (const int devices : {8, 16, 64, 256, 1024}) {
       request.classes = millions * 1'000'000;
       request.devices = devices;
       request.batch_size = int64_t{kImagesPerDevice} * devices;

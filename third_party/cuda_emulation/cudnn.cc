@@ -459,7 +459,8 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t descriptor,
     case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE: {
       const std::vector<cudnnBackendNumericalNote_t> notes = NotesOf(*d);
       *count = std::min<int64_t>(requested, notes.size());
-      std::memcpy(elements, notes.data(), *count * sizeof(notes[0]));
+      std::copy_n(notes.begin(), *count,
+                  static_cast<cudnnBackendNumericalNote_t*>(elements));
       return CUDNN_STATUS_SUCCESS;
     }
     case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
