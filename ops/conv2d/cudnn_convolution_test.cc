@@ -2,8 +2,11 @@
 // computes: conv2d_test.cc.
 #include "ops/conv2d/cudnn_convolution.h"
 
+#include <cuda_runtime.h>
+
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "ops/cuda/cuda_context.h"
@@ -40,6 +43,7 @@ class CudnnConvolutionTest : public testing::Test {
     ASSERT_TRUE(cuda.ok()) << cuda.status();
     cuda_ = *std::move(cuda);
   }
+  cudnnContext* cudnn() { return *cuda_->cudnn(); }
   absl::StatusOr<CudnnConvolution> Create(const ConvolutionProblem& problem,
                                           int64_t most_workspace_bytes) {
     return CudnnConvolution::Create(*cuda_->cudnn(), problem,
@@ -72,6 +76,36 @@ TEST_F(CudnnConvolutionTest, TakesWhatDoesNotRound) {
   EXPECT_EQ(Create(problem, 512)->workspace_bytes(), 0);
   problem.may_round = true;
   EXPECT_EQ(Create(problem, 512)->workspace_bytes(), 512);
+}
+
+// What a run is given counts, not what an earlier one was.
+TEST_F(CudnnConvolutionTest, RunsWhereItIsTold) {
+  const ConvolutionProblem problem = Problem(Direction::kForward, 2);
+  auto convolution = Create(problem, 0);
+  ASSERT_TRUE(convolution.ok()) << convolution.status();
+  auto allocate = [](const TensorSlice& slice, int byte) {
+    void* data = nullptr;
+    EXPECT_EQ(cudaMalloc(&data, slice.size_bytes()), cudaSuccess);
+    const std::vector<char> bytes(slice.size_bytes(), static_cast<char>(byte));
+    EXPECT_EQ(
+        cudaMemcpy(data, bytes.data(), bytes.size(), cudaMemcpyHostToDevice),
+        cudaSuccess);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);  // Streams do not wait.
+    return data;
+  };
+  void* const x = allocate(problem.x, 0);
+  void* const w = allocate(problem.w, 0);
+  for (int run = 0; run < 2; ++run) {
+    void* const y = allocate(problem.y, 0x11);
+    const absl::Status status = convolution->Run(cudnn(), x, w, y, nullptr);
+    ASSERT_TRUE(status.ok()) << status;
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    std::vector<char> bytes(problem.y.size_bytes());
+    ASSERT_EQ(cudaMemcpy(bytes.data(), y, bytes.size(), cudaMemcpyDeviceToHost),
+              cudaSuccess);
+    EXPECT_EQ(bytes, std::vector<char>(bytes.size(), 0)) << run;
+    // The first y stays allocated, so that the second lies elsewhere.
+  }
 }
 
 TEST_F(CudnnConvolutionTest, SaysWhatThereIsWhereNothingWillDo) {

@@ -1,11 +1,9 @@
 // Logits are made of cosines a chunk at a time, which stays in the first cache;
 // what the kernels do: ops/softmax_cross_entropy/row_kernels.h.
-#include "ops/class_labels.h"
 #include "ops/combined_margin/margin.h"
 #include "ops/elementwise.h"
 #include "ops/kernel.h"
 #include "ops/softmax_cross_entropy/row_kernels.h"
-#include "ops/status_macros.h"
 
 namespace facet::ops {
 namespace {
@@ -64,11 +62,10 @@ KernelDef OfCosines(const Run& run) {
   KernelDef def;
   def.create = [run](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([run, margin = MarginFromAttributes(spec.attributes)](
-                      const KernelContext& context) -> absl::Status {
+                      const KernelContext& context) {
       const TensorView& cosines = context.inputs[0];
-      const TensorView& labels = context.inputs[1];
-      RETURN_IF_ERROR(CheckLabels(labels, cosines.slice.global_shape[1]));
-      return run(MarginLogits(margin, cosines, labels), cosines.slice, context);
+      return run(MarginLogits(margin, cosines, context.inputs[1]),
+                 cosines.slice, context);
     });
   };
   return def;

@@ -180,8 +180,8 @@ class PartOfTheClasses : public testing::Test {
                                 bool in_place = false) {
     RunOptions options;
     if (in_place) options.in_place = {{0, 0}};
-    auto outputs =
-        RunOp(*FindOp(op), {}, inputs, {output}, options, CpuKernels());
+    auto outputs = RunOp(*FindOp(op), attributes_, inputs, {output}, options,
+                         CpuKernels());
     if (!outputs.ok()) return outputs.status();
     return (*outputs)[0];
   }
@@ -191,6 +191,7 @@ class PartOfTheClasses : public testing::Test {
     EXPECT_TRUE(result.ok()) << result.status();
     return result.ok() ? *result : HostValue(output);
   }
+  Attributes attributes_;
   HostValue cos_, labels_;
   TensorSlice per_row_, scalar_;
 };
@@ -222,8 +223,10 @@ TEST_F(PartOfTheClasses, SameBitsAsWithLogits) {
       dcos));
 }
 
-// A class that is masked out is in no statistic and has no gradient.
+// A class that is masked out is in no statistic and has no gradient. (With a
+// small scale, so that a logit of -scale would count.)
 TEST_F(PartOfTheClasses, MaskedClasses) {
+  attributes_.Set("scale", 1.0);
   for (int64_t row = 0; row < 3; ++row) {
     for (int64_t c = 500; c < 600; ++c) {
       cos_.as<float>()[row * 2000 + c] = -static_cast<float>(kInfinity);
@@ -232,6 +235,14 @@ TEST_F(PartOfTheClasses, MaskedClasses) {
   const HostValue max = Run("margin_softmax_max", {cos_, labels_}, per_row_);
   const HostValue sum =
       Run("margin_softmax_sum", {cos_, labels_, max}, per_row_);
+  // The label of row 1 is elsewhere: all that is here is plain.
+  double want = 0;
+  for (int64_t c = 0; c < 2000; ++c) {
+    if (c >= 500 && c < 600) continue;
+    const double cosine = cos_.as<float>()[2000 + c];
+    want += std::exp(std::clamp(cosine, -1.0, 1.0) - max.as<float>()[1]);
+  }
+  EXPECT_NEAR(sum.as<float>()[1], want, 1e-4 * want);
   HostValue dloss(scalar_);
   dloss.FromDoubles({1});
   const Values dcos =
@@ -264,12 +275,15 @@ TEST_F(PartOfTheClasses, NotANumberShows) {
 
 TEST_F(PartOfTheClasses, RefusesLabelsThatAreNoClass) {
   labels_.FromDoubles({1000, 4000, 0});
-  const auto max = Try("margin_softmax_max", {cos_, labels_}, per_row_);
-  EXPECT_EQ(max.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(std::string(max.status().message())
+  HostValue ones(per_row_);
+  ones.FromDoubles({1, 1, 1});
+  const auto loss =
+      Try("margin_softmax_loss", {cos_, labels_, ones, ones}, scalar_);
+  EXPECT_EQ(loss.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(std::string(loss.status().message())
                 .find("label 4000 of row 1 is not in [0, 4000)"),
             std::string::npos)
-      << max.status();
+      << loss.status();
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ class StoredLogits {
   int64_t columns_;
 };
 
-KernelDef Statistic(
+KernelDef Stateless(
     absl::Status (*run)(const KernelContext& context),
     absl::StatusOr<int64_t> (*workspace_bytes)(const Shape& matrix)) {
   KernelDef def;
@@ -43,7 +43,7 @@ KernelDef Statistic(
 }  // namespace
 
 KernelDef RowMaxCpuKernel() {
-  return Statistic(
+  return Stateless(
       [](const KernelContext& context) {
         const TensorView& x = context.inputs[0];
         return RowMax(StoredLogits(x), x.slice, context.workspace,
@@ -53,7 +53,7 @@ KernelDef RowMaxCpuKernel() {
 }
 
 KernelDef RowSumExpCpuKernel() {
-  return Statistic(
+  return Stateless(
       [](const KernelContext& context) {
         const TensorView& x = context.inputs[0];
         return RowSumExp(StoredLogits(x), x.slice,
@@ -64,7 +64,7 @@ KernelDef RowSumExpCpuKernel() {
 }
 
 KernelDef SoftmaxCrossEntropyCpuKernel() {
-  return Statistic(
+  return Stateless(
       [](const KernelContext& context) {
         const TensorView& x = context.inputs[0];
         return MeanLoss(StoredLogits(x), x.slice, context.inputs[1].as<float>(),
@@ -75,7 +75,7 @@ KernelDef SoftmaxCrossEntropyCpuKernel() {
 }
 
 KernelDef SoftmaxCrossEntropyGradCpuKernel() {
-  return Statistic(
+  return Stateless(
       [](const KernelContext& context) {
         const TensorView& x = context.inputs[0];
         return LossGradient(

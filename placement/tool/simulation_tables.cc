@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -212,6 +213,9 @@ absl::StatusOr<std::string> ScaleOutTable(const Machine& machine,
   for (const int64_t millions : {2, 10, 30, 100}) {
     double first_per_device = 0;
     for (const int devices : {8, 16, 64, 256, 1024}) {
+      // The table comes at the end, after minutes.
+      std::fprintf(stderr, "simulating %d million identities, %d devices\n",
+                   static_cast<int>(millions), devices);
       request.classes = millions * 1'000'000;
       request.devices = devices;
       request.batch_size = int64_t{kImagesPerDevice} * devices;
