@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "benchmarks/cuda_hardware.h"
 #include "benchmarks/hardware.h"
+#include "benchmarks/tuning/machine_text.h"
 #include "glog/logging.h"
 #include "ops/openmp_team.h"
 #include "ops/status_macros.h"
@@ -35,6 +36,7 @@ std::string WithoutGpu() {
 absl::StatusOr<LocalDevices> UseCpu(int count) {
   LocalDevices local;
   local.hardware = CpuDescription();
+  local.machine = MachineText();
   const int cores = runtime::AvailableCores();
   local.description = absl::StrFormat(
       "%s%s, %d cores, %.1f GiB free; %d CPU devices", WithoutGpu(),
@@ -62,6 +64,7 @@ absl::StatusOr<LocalDevices> UseCuda(int count) {
   ASSIGN_OR_RETURN(const std::vector<runtime::CudaDeviceInfo> gpus,
                    runtime::CudaDevices());
   local.hardware = gpus[0].name;
+  local.machine = MachineText(gpus[0]);
   local.description = absl::StrFormat(
       "%s, compute capability %d.%d, %.1f of %.1f GiB free; %d of %d CUDA "
       "devices",

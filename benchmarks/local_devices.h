@@ -20,6 +20,7 @@ placement::DeviceChoice AutoDevices();
 struct LocalDevices {
   std::string hardware;     // "AMD EPYC 9B14, AVX-512"
   std::string description;  // That, how many, what is free.
+  std::string machine;      // tuning/machine_text.h
   std::vector<std::unique_ptr<runtime::Device>> owned;
   std::vector<runtime::Device*> devices;
   placement::Cluster cluster;  // The same, for the compiler; in a row.

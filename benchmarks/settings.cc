@@ -32,12 +32,13 @@ DEFINE_bool(limits, false,
             "isolation, and print how near each phase comes to them and where "
             "the rest goes.");
 DEFINE_string(conv, "auto",
-              "How CPU devices compute convolutions. auto: each as is measured "
-              "to be the fastest here, once; the times are kept in "
-              "${XDG_CACHE_HOME:-~/.cache}/facet. direct. winograd: where it "
-              "can be used. rule: winograd where it saves a third of the "
-              "multiplications; nothing is measured, so that the plan is the "
-              "same everywhere.");
+              "How convolutions are computed. auto: each as is measured to be "
+              "the fastest here, once; the times are kept in "
+              "${XDG_CACHE_HOME:-~/.cache}/facet. rule: on CPUs by Winograd's "
+              "algorithm where it saves a third of the multiplications, on "
+              "GPUs by what cuDNN's heuristics name first; nothing is "
+              "measured, so that the plan is the same everywhere. On CPUs "
+              "only: direct; winograd, where it can be used.");
 DEFINE_string(plan_out, "",
               "Write the plan to this file: .pb (protobuf), .txt or .json.");
 DEFINE_string(trace_out, "",
@@ -175,6 +176,11 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   if (s.conv != "auto" && s.conv != "direct" && s.conv != "winograd" &&
       s.conv != "rule") {
     return InvalidFlag("conv", s.conv, "use auto, direct, winograd or rule");
+  }
+  if (s.device_kind == "cuda" && (s.conv == "direct" || s.conv == "winograd")) {
+    return InvalidFlag(
+        "conv", s.conv,
+        "CUDA devices have cuDNN's algorithms: use auto or rule");
   }
   ASSIGN_OR_RETURN(s.plan_out, placement::PlanOutputPath(FLAGS_plan_out));
   ASSIGN_OR_RETURN(s.checkpoint, OutputPath("checkpoint", FLAGS_checkpoint));

@@ -75,6 +75,9 @@ TEST(SettingsTest, HowConvolutionsAreComputed) {
   const auto s = Parse({"--devices=cpu:2", "--conv=fft"}, SmallPreset());
   EXPECT_THAT(std::string(s.status().message()),
               AllOf(HasSubstr("--conv=fft"), HasSubstr("use auto, direct")));
+  const auto cuda = Parse({"--devices=cuda:2", "--conv=direct"}, SmallPreset());
+  EXPECT_THAT(std::string(cuda.status().message()),
+              AllOf(HasSubstr("--conv=direct"), HasSubstr("auto or rule")));
 }
 
 TEST(SettingsTest, FlagsChangeIt) {

@@ -14,7 +14,6 @@
 #include "benchmarks/published.h"
 #include "benchmarks/step_times.h"
 #include "benchmarks/tuning/local_kernel_timer.h"
-#include "benchmarks/tuning/machine_text.h"
 #include "glog/logging.h"
 #include "models/train_graph.h"
 #include "ops/op_table.h"
@@ -45,16 +44,14 @@ placement::CompileOptions ToCompileOptions(const Settings& s,
   return options;
 }
 
-// Times the kernels of CPU devices. (What GPUs' libraries choose is not
-// listed.)
 LocalKernelTimer TimerOf(const LocalDevices& local) {
   std::vector<LocalKernelTimer::LocalDevice> devices;
   for (size_t d = 0; d < local.devices.size(); ++d) {
     const placement::DeviceSpec& spec = local.cluster.devices[d];
     devices.push_back({local.devices[d], spec.kind, spec.cores});
   }
-  const std::string machine = MachineText();
-  return LocalKernelTimer(std::move(devices), machine, KernelTimePath(machine));
+  return LocalKernelTimer(std::move(devices), local.machine,
+                          KernelTimePath(local.machine));
 }
 
 }  // namespace
@@ -115,7 +112,7 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   placement::Cluster cluster =
       placement::Arranged(run->local_.cluster, placement::AxesOf(s));
   std::optional<LocalKernelTimer> timer;
-  if (s.conv == "auto" && s.device_kind == "cpu") {
+  if (s.conv == "auto") {
     cluster.kernel_timer = &timer.emplace(TimerOf(run->local_));
   }
   ASSIGN_OR_RETURN(

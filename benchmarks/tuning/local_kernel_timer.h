@@ -16,7 +16,7 @@ class LocalKernelTimer : public placement::KernelTimer {
  public:
   // A device to measure on, with the cores that the compiler knows it to have.
   struct LocalDevice {
-    runtime::Device* device = nullptr;  // Host-accessible; idle. Not owned.
+    runtime::Device* device = nullptr;  // Idle. Not owned.
     std::string kind;
     int cores = 1;
   };

@@ -21,4 +21,9 @@ std::string MachineText() {
       static_cast<unsigned>(dnnl_get_effective_cpu_isa()), kKernels);
 }
 
+std::string MachineText(const runtime::CudaDeviceInfo& gpu) {
+  return absl::StrFormat("%s; cuDNN %d; kernels %d", gpu.name,
+                         gpu.cudnn_version, kKernels);
+}
+
 }  // namespace facet::benchmarks

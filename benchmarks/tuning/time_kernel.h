@@ -12,8 +12,8 @@ namespace facet::benchmarks {
 // Seconds of the fastest run of each alternative, in turns, on memory of the
 // device filled with numbers that differ; a few runs, some 0.1 s. (The fastest:
 // what else the machine does only adds to it.) Infinity for one that does not
-// run, such as for want of memory. The device is host-accessible; the calling
-// thread has entered its compute stream.
+// run, such as for want of memory. The calling thread has entered the device's
+// compute stream; nothing else runs there.
 std::vector<double> TimeKernel(const placement::KernelChoice& choice,
                                runtime::Device* device);
 

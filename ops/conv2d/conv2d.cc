@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ops/conv2d/algorithm.h"
 #include "ops/gradient.h"
 #include "ops/may_round_attribute.h"
 #include "ops/op_def.h"
@@ -55,10 +56,12 @@ absl::Status CheckAttributes(const Attributes& attributes) {
         absl::StrCat("padding is ", padding, "; expected at least 0"));
   }
   const std::string& algorithm = attributes.String("algorithm");
-  if (algorithm != "auto" && algorithm != "direct" && algorithm != "winograd") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("algorithm is \"", algorithm,
-                     "\"; expected \"auto\", \"direct\" or \"winograd\""));
+  if (algorithm != "auto" && algorithm != "direct" && algorithm != "winograd" &&
+      !CudnnEngine(algorithm).has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "algorithm is \"", algorithm,
+        "\"; expected \"auto\", \"direct\", \"winograd\" or \"cudnn:N\" with "
+        "N from 0"));
   }
   return absl::OkStatus();
 }

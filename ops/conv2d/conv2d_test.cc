@@ -511,15 +511,37 @@ TEST(Conv2d, OnCudaTheWorkspaceIsPlannedWithoutADevice) {
   EXPECT_EQ(*planned(stem, Layout::kRowMajor), for_cudnn(stem));
 }
 
-TEST(Conv2d, OnCudaTheAlgorithmIsCudnnsChoice) {
+TEST(Conv2d, AlgorithmsAreOfOneKindOfDevice) {
   const Sizes s{2, 16, 8, 8, 16, 3, 3, 1, 1};
+  EXPECT_EQ(CpuKernels()
+                .find("conv2d")
+                ->workspace_bytes(ForwardSpec(s, Layout::kRowMajor, "cudnn:0"))
+                .status(),
+            absl::UnimplementedError(
+                "algorithm \"cudnn:0\" is for CUDA devices; on a CPU use "
+                "\"direct\", \"winograd\" or \"auto\""));
   EXPECT_EQ(CudaKernels()
                 .find("conv2d")
                 ->workspace_bytes(ForwardSpec(s, Layout::kRowMajor, "winograd"))
                 .status(),
             absl::UnimplementedError(
                 "algorithm \"winograd\" is for CPUs; on a CUDA device use "
-                "\"auto\", and cuDNN chooses"));
+                "\"auto\", or one of cuDNN's engines: \"cudnn:0\""));
+}
+
+TEST(Conv2d, OnCudaCudnnsEnginesAreTheAlternatives) {
+  const Sizes s{2, 16, 8, 8, 16, 3, 3, 1, 1};
+  const KernelDef& kernel = *CudaKernels().find("conv2d");
+  const auto all =
+      kernel.alternatives(ForwardSpec(s, Layout::kRowMajor, "auto"));
+  ASSERT_GE(all.size(), 2u);
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].String("algorithm"), absl::StrCat("cudnn:", i));
+    EXPECT_EQ(all[i].Int("stride"), 1);
+  }
+  EXPECT_EQ(
+      kernel.alternatives(ForwardSpec(s, Layout::kRowMajor, "cudnn:5")).size(),
+      1u);
 }
 
 std::string InferError(const std::string& op, const Attributes& attributes,
@@ -546,8 +568,13 @@ TEST(Conv2d, RefusesWhatDoesNotFit) {
   EXPECT_EQ(InferError("conv2d", {{"stride", int64_t{0}}}, {x, w}),
             "stride is 0; expected at least 1");
   EXPECT_EQ(InferError("conv2d", {{"algorithm", std::string("fft")}}, {x, w}),
-            "algorithm is \"fft\"; expected \"auto\", \"direct\" or "
-            "\"winograd\"");
+            "algorithm is \"fft\"; expected \"auto\", \"direct\", "
+            "\"winograd\" or \"cudnn:N\" with N from 0");
+  for (const char* algorithm : {"cudnn:", "cudnn:-1", "cudnn:+1", "cudnn:01"}) {
+    EXPECT_NE(
+        InferError("conv2d", {{"algorithm", std::string(algorithm)}}, {x, w}),
+        "");
+  }
   EXPECT_EQ(InferError("conv2d", {}, {{2, 3, 2, 8}, w}),
             "the kernel's height is 3; expected from 1 to 2, the padded "
             "image's");

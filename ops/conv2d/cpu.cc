@@ -38,7 +38,14 @@ absl::StatusOr<bool> UsesWinograd(const ConvolutionProblem& problem,
                                   const KernelSpec& spec) {
   const bool supported = WinogradSupports(problem);
   if (IsAuto(spec)) return supported && WinogradPays(problem.y.shape);
-  if (spec.attributes.String("algorithm") == "direct") return false;
+  const std::string& algorithm = spec.attributes.String("algorithm");
+  if (algorithm == "direct") return false;
+  if (algorithm != "winograd") {
+    return absl::UnimplementedError(
+        absl::StrCat("algorithm \"", algorithm,
+                     "\" is for CUDA devices; on a CPU use \"direct\", "
+                     "\"winograd\" or \"auto\""));
+  }
   if (supported) return true;
   return absl::UnimplementedError(absl::StrCat(
       "algorithm \"winograd\" cannot convolve x ", problem.x.shape.ToString(),

@@ -16,10 +16,12 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "ops/conv2d/algorithm.h"
 #include "ops/conv2d/cudnn_convolution.h"
 #include "ops/conv2d/problem.h"
 #include "ops/cuda/convert.h"
@@ -164,27 +166,42 @@ bool IsEmpty(const ConvolutionProblem& problem) {
          problem.y.num_elements() == 0;
 }
 
-absl::Status CheckAlgorithm(const KernelSpec& spec) {
+// Which of cuDNN's engines.
+absl::StatusOr<int> EngineOf(const KernelSpec& spec) {
   const std::string& algorithm = spec.attributes.String("algorithm");
-  if (algorithm == "auto") return absl::OkStatus();
+  if (algorithm == "auto") return 0;
+  if (const auto engine = CudnnEngine(algorithm)) return *engine;
   return absl::UnimplementedError(
       absl::StrCat("algorithm \"", algorithm,
-                   "\" is for CPUs; on a CUDA device use \"auto\", and cuDNN "
-                   "chooses"));
+                   "\" is for CPUs; on a CUDA device use \"auto\", or one of "
+                   "cuDNN's engines: \"cudnn:0\""));
+}
+
+// Which of them there are is not known where plans are made. The heuristics
+// rarely err by more.
+std::vector<Attributes> Alternatives(const KernelSpec& spec) {
+  constexpr int kEngines = 8;
+  if (spec.attributes.String("algorithm") != "auto") return {spec.attributes};
+  std::vector<Attributes> all(kEngines, spec.attributes);
+  for (int engine = 0; engine < kEngines; ++engine) {
+    all[engine].Set("algorithm", CudnnAlgorithm(engine));
+  }
+  return all;
 }
 
 KernelDef MakeDef(ConvolutionDirection direction) {
   KernelDef def;
+  def.alternatives = Alternatives;
   def.workspace_bytes =
       [direction](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
-    RETURN_IF_ERROR(CheckAlgorithm(spec));
+    RETURN_IF_ERROR(EngineOf(spec).status());
     const ConvolutionProblem problem = ProblemOf(direction, spec);
     if (IsEmpty(problem)) return 0;
     const Plan plan = MakePlan(problem);
     return plan.cudnn + plan.cudnn_bytes;
   };
   def.create = [direction](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    RETURN_IF_ERROR(CheckAlgorithm(spec));
+    ASSIGN_OR_RETURN(const int engine, EngineOf(spec));
     const ConvolutionProblem problem = ProblemOf(direction, spec);
     for (const TensorSlice* slice : {&problem.x, &problem.w, &problem.y}) {
       CHECK(ChannelBlock(slice->layout) == 1) << "a blocked layout";
@@ -199,7 +216,7 @@ KernelDef MakeDef(ConvolutionDirection direction) {
     ASSIGN_OR_RETURN(cudnnContext* const cudnn, spec.cuda->cudnn());
     ASSIGN_OR_RETURN(
         CudnnConvolution convolution,
-        CudnnConvolution::Create(cudnn, plan.wanted, plan.cudnn_bytes));
+        CudnnConvolution::Create(cudnn, plan.wanted, plan.cudnn_bytes, engine));
     // Shared because std::function wants to be copied.
     auto shared =
         std::make_shared<const CudnnConvolution>(std::move(convolution));

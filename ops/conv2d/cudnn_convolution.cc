@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -203,7 +204,7 @@ struct CudnnConvolution::Graph {
   std::vector<std::pair<std::array<void*, 4>, CudnnDescriptor>> packs;
 
   absl::Status Describe(cudnnContext* cudnn);
-  absl::Status Choose(cudnnContext* cudnn, int64_t most);
+  absl::Status Choose(cudnnContext* cudnn, int64_t most, int engine);
   absl::Status Execute(cudnnContext* cudnn,
                        const std::array<void*, 4>& pointers);
 
@@ -213,9 +214,10 @@ struct CudnnConvolution::Graph {
   absl::StatusOr<cudnnBackendDescriptor_t> PackOf(
       const std::array<void*, 4>& pointers);
 
-  // Those of a mode, the fastest first.
+  // Those of a mode, the fastest first, as far as they compute what is wanted;
+  // what is said against the others goes to `reasons`.
   absl::StatusOr<std::vector<CudnnDescriptor>> Configs(
-      cudnnBackendHeurMode_t mode) const;
+      cudnnBackendHeurMode_t mode, std::string* reasons) const;
   // Makes `plan` of it; what is said against that, or "".
   absl::StatusOr<std::string> TryPlan(cudnnContext* cudnn,
                                       const CudnnDescriptor& candidate,
@@ -245,7 +247,7 @@ absl::Status CudnnConvolution::Graph::Describe(cudnnContext* cudnn) {
 }
 
 absl::StatusOr<std::vector<CudnnDescriptor>> CudnnConvolution::Graph::Configs(
-    cudnnBackendHeurMode_t mode) const {
+    cudnnBackendHeurMode_t mode, std::string* reasons) const {
   ASSIGN_OR_RETURN(CudnnDescriptor heuristics,
                    CudnnDescriptor::Make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR));
   RETURN_IF_ERROR(heuristics.Set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph));
@@ -268,15 +270,22 @@ absl::StatusOr<std::vector<CudnnDescriptor>> CudnnConvolution::Graph::Configs(
       heuristics.Get(CUDNN_ATTR_ENGINEHEUR_RESULTS,
                      CUDNN_TYPE_BACKEND_DESCRIPTOR, known, handles.data()));
   configs.resize(std::min(found, known));
-  return configs;
+  const bool exact =
+      problem.x.dtype == DataType::kFloat32 && !problem.may_round;
+  std::vector<CudnnDescriptor> wanted;
+  for (CudnnDescriptor& config : configs) {
+    ASSIGN_OR_RETURN(const std::string reason, ReasonAgainst(config, exact));
+    if (reason.empty()) {
+      wanted.push_back(std::move(config));
+    } else {
+      absl::StrAppend(reasons, "; ", reason);
+    }
+  }
+  return wanted;
 }
 
 absl::StatusOr<std::string> CudnnConvolution::Graph::TryPlan(
     cudnnContext* cudnn, const CudnnDescriptor& candidate, int64_t most) {
-  const bool exact =
-      problem.x.dtype == DataType::kFloat32 && !problem.may_round;
-  ASSIGN_OR_RETURN(std::string reason, ReasonAgainst(candidate, exact));
-  if (!reason.empty()) return reason;
   ASSIGN_OR_RETURN(
       plan, CudnnDescriptor::Make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR));
   RETURN_IF_ERROR(plan.Set<cudnnHandle_t>(CUDNN_ATTR_EXECUTION_PLAN_HANDLE,
@@ -292,22 +301,24 @@ absl::StatusOr<std::string> CudnnConvolution::Graph::TryPlan(
                                 : std::string();
 }
 
-absl::Status CudnnConvolution::Graph::Choose(cudnnContext* cudnn,
-                                             int64_t most) {
+absl::Status CudnnConvolution::Graph::Choose(cudnnContext* cudnn, int64_t most,
+                                             int engine) {
   std::string offered;
+  ASSIGN_OR_RETURN(std::vector<CudnnDescriptor> configs,
+                   Configs(CUDNN_HEUR_MODE_A, &offered));
   // Where the fast ones will not do, what is slow and always there.
-  for (cudnnBackendHeurMode_t mode :
-       {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    ASSIGN_OR_RETURN(std::vector<CudnnDescriptor> configs, Configs(mode));
-    for (CudnnDescriptor& candidate : configs) {
-      ASSIGN_OR_RETURN(const std::string reason,
-                       TryPlan(cudnn, candidate, most));
-      if (reason.empty()) {
-        config = std::move(candidate);
-        return absl::OkStatus();
-      }
-      absl::StrAppend(&offered, "; ", reason);
+  ASSIGN_OR_RETURN(std::vector<CudnnDescriptor> slow,
+                   Configs(CUDNN_HEUR_MODE_FALLBACK, &offered));
+  configs.insert(configs.end(), std::make_move_iterator(slow.begin()),
+                 std::make_move_iterator(slow.end()));
+  for (size_t i = 0; i < configs.size(); ++i) {
+    CudnnDescriptor& candidate = configs[(engine + i) % configs.size()];
+    ASSIGN_OR_RETURN(const std::string reason, TryPlan(cudnn, candidate, most));
+    if (reason.empty()) {
+      config = std::move(candidate);
+      return absl::OkStatus();
     }
+    absl::StrAppend(&offered, "; ", reason);
   }
   return absl::UnimplementedError(absl::StrCat(
       "cuDNN ", cudnnGetVersion(),
@@ -326,7 +337,8 @@ int64_t CudnnConvolution::workspace_bytes() const {
 
 absl::StatusOr<CudnnConvolution> CudnnConvolution::Create(
     cudnnContext* cudnn, const ConvolutionProblem& problem,
-    int64_t most_workspace_bytes) {
+    int64_t most_workspace_bytes, int engine) {
+  CHECK_GE(engine, 0);
   for (const TensorSlice* slice : {&problem.x, &problem.w, &problem.y}) {
     CHECK(slice->dtype == problem.x.dtype);
     CHECK(slice->layout == problem.x.layout);
@@ -335,7 +347,8 @@ absl::StatusOr<CudnnConvolution> CudnnConvolution::Create(
   auto graph = std::make_unique<Graph>();
   graph->problem = problem;
   RETURN_IF_ERROR(Of(problem, graph->Describe(cudnn)));
-  RETURN_IF_ERROR(Of(problem, graph->Choose(cudnn, most_workspace_bytes)));
+  RETURN_IF_ERROR(
+      Of(problem, graph->Choose(cudnn, most_workspace_bytes, engine)));
   return CudnnConvolution(std::move(graph));
 }
 

@@ -16,11 +16,11 @@ namespace facet::ops {
 
 class CudnnConvolution {
  public:
-  // Takes the engine that cuDNN's heuristics call the fastest of those that
-  // give the same bits each time, compute as asked for and need at most
-  // `most_workspace_bytes`: for one version of cuDNN on one kind of GPU always
-  // the same. Nothing is measured, since what is fastest by a hair differs from
-  // run to run.
+  // Of the engines that cuDNN's heuristics list for it, the fastest first, and
+  // that give the same bits each time and compute as asked for: takes number
+  // `engine`, from 0, or the next one that is for this GPU and needs at most
+  // `most_workspace_bytes`; after the last comes the first. For one version of
+  // cuDNN on one kind of GPU always the same.
   //
   // x, w and y of the problem must have one floating type and one layout,
   // row-major or channels-last (of w: O KH KW C), and elements. Float32 is
@@ -29,7 +29,7 @@ class CudnnConvolution {
   // Unimplemented if no engine will do, with what there is.
   static absl::StatusOr<CudnnConvolution> Create(
       cudnnContext* cudnn, const ConvolutionProblem& problem,
-      int64_t most_workspace_bytes);
+      int64_t most_workspace_bytes, int engine);
   ~CudnnConvolution();
   CudnnConvolution(CudnnConvolution&&) noexcept;
 

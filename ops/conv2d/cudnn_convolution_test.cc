@@ -45,9 +45,10 @@ class CudnnConvolutionTest : public testing::Test {
   }
   cudnnContext* cudnn() { return *cuda_->cudnn(); }
   absl::StatusOr<CudnnConvolution> Create(const ConvolutionProblem& problem,
-                                          int64_t most_workspace_bytes) {
+                                          int64_t most_workspace_bytes,
+                                          int engine = 0) {
     return CudnnConvolution::Create(*cuda_->cudnn(), problem,
-                                    most_workspace_bytes);
+                                    most_workspace_bytes, engine);
   }
 
  private:
@@ -58,6 +59,19 @@ TEST_F(CudnnConvolutionTest, TakesTheFastestThatFits) {
   const ConvolutionProblem problem = Problem(Direction::kForward, 2);
   EXPECT_EQ(Create(problem, 512)->workspace_bytes(), 512);
   EXPECT_EQ(Create(problem, 511)->workspace_bytes(), 0);
+}
+
+// The emulated one lists: one that is for another GPU, one with a workspace,
+// one without, and the fallback.
+TEST_F(CudnnConvolutionTest, TakesTheOneAskedForOrTheNext) {
+  const ConvolutionProblem problem = Problem(Direction::kForward, 2);
+  const std::vector<int> expected = {512, 512, 0, 0, 512, 512, 0};
+  for (size_t engine = 0; engine < expected.size(); ++engine) {
+    SCOPED_TRACE(engine);
+    const auto convolution = Create(problem, 512, static_cast<int>(engine));
+    ASSERT_TRUE(convolution.ok()) << convolution.status();
+    EXPECT_EQ(convolution->workspace_bytes(), expected[engine]);
+  }
 }
 
 // The fastest of the gradients does not.
@@ -116,8 +130,8 @@ TEST_F(CudnnConvolutionTest, SaysWhatThereIsWhereNothingWillDo) {
             "the gradient by x of the convolution of x [2, 8, 6, 5] with w "
             "[16, 8, 3, 3], stride 1, padding 1, float16 nhwc: cuDNN 90000 has "
             "no engine that computes this with the same bits each time within "
-            "-1 bytes of workspace; CUDNN_STATUS_NOT_SUPPORTED; bits that "
-            "differ from run to run; 0 bytes; 0 bytes");
+            "-1 bytes of workspace; bits that differ from run to run; "
+            "CUDNN_STATUS_NOT_SUPPORTED; 0 bytes; 0 bytes");
 }
 
 TEST_F(CudnnConvolutionTest, RefusesMoreElementsThanCudnnCounts) {

@@ -1,6 +1,7 @@
 #include "runtime/device/cuda_device.h"
 
 #include <cuda_runtime.h>
+#include <cudnn.h>
 
 #include <cstdlib>
 #include <utility>
@@ -233,6 +234,7 @@ absl::StatusOr<CudaDeviceInfo> Describe(int device) {
   info.name = properties.name;
   info.compute_capability = 10 * properties.major + properties.minor;
   info.multiprocessors = properties.multiProcessorCount;
+  info.cudnn_version = static_cast<int64_t>(cudnnGetVersion());
   RETURN_IF_CUDA_ERROR(cudaSetDevice(device));
   size_t free_bytes = 0, total_bytes = 0;
   RETURN_IF_CUDA_ERROR(cudaMemGetInfo(&free_bytes, &total_bytes));

@@ -21,6 +21,7 @@ struct CudaDeviceInfo {
   int64_t free_bytes = 0;              // Now.
   double clock_hertz = 0;              // Of the multiprocessors, at most.
   double memory_bytes_per_second = 0;  // At most.
+  int64_t cudnn_version = 0;           // That this process has: 91002.
 };
 
 // Both functions: Unimplemented in a program that was built without CUDA.
