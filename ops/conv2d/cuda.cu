@@ -24,7 +24,6 @@
 #include "ops/conv2d/algorithm.h"
 #include "ops/conv2d/cudnn_convolution.h"
 #include "ops/conv2d/problem.h"
-#include "ops/cuda/convert.h"
 #include "ops/cuda/cuda_context.h"
 #include "ops/fill/device_fill.h"
 #include "ops/kernel.h"
@@ -40,8 +39,7 @@ constexpr int64_t kNowhere = -1;
 // workspace.
 struct Operand {
   TensorSlice given, wanted;
-  int64_t copy = kNowhere;       // Of `wanted`, if it is not what is given.
-  int64_t reordered = kNowhere;  // In the type of `wanted` and given layout.
+  int64_t copy = kNowhere;  // Of `wanted`, if it is not what is given.
 };
 
 struct Plan {
@@ -98,9 +96,7 @@ Plan MakePlan(const ConvolutionProblem& given) {
     Operand operand{*givens[i], *wanteds[i]};
     const bool same_type = operand.given.dtype == operand.wanted.dtype;
     const bool alike = LieAlike(operand.given, operand.wanted);
-    const int64_t bytes = operand.wanted.size_bytes();
-    if (!same_type || !alike) operand.copy = take(bytes);
-    if (!same_type && !alike) operand.reordered = take(bytes);
+    if (!same_type || !alike) operand.copy = take(operand.wanted.size_bytes());
     plan.operands[i] = operand;
   }
   plan.cudnn_bytes = MostCudnnBytes(wanted);
@@ -113,8 +109,8 @@ void* PlaceOf(const Operand& operand, void* data, char* workspace) {
   return operand.copy == kNowhere ? data : workspace + operand.copy;
 }
 
-absl::Status Reorder(const CudaContext& cuda, const TensorView& from,
-                     const TensorView& to) {
+absl::Status Copy(const CudaContext& cuda, const TensorView& from,
+                  const TensorView& to) {
   return ChangeLayout(cuda, from.shape(), from.slice.layout, from,
                       to.slice.layout, to);
 }
@@ -122,23 +118,15 @@ absl::Status Reorder(const CudaContext& cuda, const TensorView& from,
 absl::Status BringIn(const CudaContext& cuda, const Operand& operand,
                      void* data, char* workspace) {
   if (operand.copy == kNowhere) return absl::OkStatus();
-  return Reorder(cuda, {operand.given, data},
-                 {operand.wanted, workspace + operand.copy});
+  return Copy(cuda, {operand.given, data},
+              {operand.wanted, workspace + operand.copy});
 }
 
 absl::Status TakeOut(const CudaContext& cuda, const Operand& operand,
                      void* data, char* workspace) {
   if (operand.copy == kNowhere) return absl::OkStatus();
-  const TensorView to = {operand.given, data};
-  TensorView from = {operand.wanted, workspace + operand.copy};
-  if (from.dtype() == to.dtype()) return Reorder(cuda, from, to);
-  if (operand.reordered != kNowhere) {
-    TensorView reordered = {operand.wanted, workspace + operand.reordered};
-    reordered.slice.layout = operand.given.layout;
-    RETURN_IF_ERROR(Reorder(cuda, from, reordered));
-    from = reordered;
-  }
-  return Convert(cuda, from, to);
+  return Copy(cuda, {operand.wanted, workspace + operand.copy},
+              {operand.given, data});
 }
 
 absl::Status Run(const Plan& plan, const CudnnConvolution& convolution,

@@ -235,11 +235,16 @@ __global__ void __launch_bounds__(kBlockThreads)
 }
 
 // Warps take turns with the pieces; a lane has a channel of one of the sums.
+// There are few blocks, and what they read is close by: what counts is how many
+// loads are under way.
+inline constexpr int kAddThreads = 1024;
+
 template <int kSums>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kAddThreads)
     AddPiecesKernel(ChannelWalk walk, DeviceSpan<const double> partial,
                     DeviceSpans<float, kSums> sums) {
-  constexpr int kWarps = kBlockThreads / 32;
+  constexpr int kWarps = kAddThreads / 32;
+  constexpr int kAhead = 8;
   __shared__ double of_warp[kWarps][32];
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
@@ -247,8 +252,14 @@ __global__ void __launch_bounds__(kBlockThreads)
   const int64_t column = int64_t{blockIdx.x} * 32 + lane;
   double sum = 0;
   if (column < columns) {
-    for (int64_t piece = warp; piece < walk.pieces; piece += kWarps) {
-      sum += partial.Load(piece * columns + column);
+    for (int64_t first = warp; first < walk.pieces; first += kAhead * kWarps) {
+      double ahead[kAhead];
+      for (int a = 0; a < kAhead; ++a) {
+        const int64_t piece = first + a * kWarps;
+        ahead[a] =
+            piece < walk.pieces ? partial.Load(piece * columns + column) : 0;
+      }
+      for (int a = 0; a < kAhead; ++a) sum += ahead[a];
     }
   }
   of_warp[warp][lane] = sum;
@@ -300,8 +311,8 @@ absl::Status AddPieces(const CudaContext& cuda, const ChannelWalk& walk,
                        DeviceSpans<float, kSums> sums) {
   sums.count = kSums;
   return Launch(AddPiecesKernel<kSums>,
-                {dim3((kSums * walk.channels + 31) / 32)}, cuda.stream(), walk,
-                partial, sums);
+                {dim3((kSums * walk.channels + 31) / 32), dim3(kAddThreads)},
+                cuda.stream(), walk, partial, sums);
 }
 
 }  // namespace internal

@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "ops/cuda/convert.h"
 #include "ops/cuda/cuda_error.h"
+#include "ops/cuda/element.h"
 #include "ops/cuda/launch.h"
 #include "ops/kernel.h"
 #include "ops/reorder/device_change_layout.h"
@@ -14,14 +17,23 @@ namespace {
 constexpr int kTile = 32;
 constexpr int kTileRows = kBlockThreads / kTile;
 
+template <typename Y, typename X>
+__device__ inline Y As(X x) {
+  if constexpr (std::is_same_v<X, Y>) {
+    return x;
+  } else {
+    return FromFloat<Y>(ToFloat(x));
+  }
+}
+
 // y[n][column][row] = x[n][row][column], tile by tile, so that both sides are
 // read and written along their rows. Moves every element once.
-template <typename T>
+template <typename X, typename Y>
 __global__ void __launch_bounds__(kBlockThreads)
-    TransposeKernel(DeviceSpan<const T> x, int64_t rows, int64_t columns,
-                    DeviceSpan<T> y) {
+    TransposeKernel(DeviceSpan<const X> x, int64_t rows, int64_t columns,
+                    DeviceSpan<Y> y) {
   // One more column, so that a column's elements are in different banks.
-  __shared__ T tile[kTile][kTile + 1];
+  __shared__ X tile[kTile][kTile + 1];
   const int64_t row_tiles = (rows + kTile - 1) / kTile;
   const int64_t column_tiles = (columns + kTile - 1) / kTile;
   const int64_t matrix = blockIdx.x / (row_tiles * column_tiles);
@@ -43,20 +55,20 @@ __global__ void __launch_bounds__(kBlockThreads)
     const int64_t row = first_row + lane;
     const int64_t column = first_column + c;
     if (row < rows && column < columns) {
-      y.Store(base + column * rows + row, tile[lane][c]);
+      y.Store(base + column * rows + row, As<Y>(tile[lane][c]));
     }
   }
 }
 
-template <typename T>
+template <typename X, typename Y = X>
 absl::Status Transpose(const CudaContext& cuda, int64_t matrices, int64_t rows,
                        int64_t columns, const TensorView& x,
                        const TensorView& y) {
   const int64_t tiles =
       matrices * ((rows + kTile - 1) / kTile) * ((columns + kTile - 1) / kTile);
   if (tiles == 0) return absl::OkStatus();
-  return Launch(TransposeKernel<T>, {dim3(tiles)}, cuda.stream(),
-                DeviceSpan<const T>(x), rows, columns, DeviceSpan<T>(y));
+  return Launch(TransposeKernel<X, Y>, {dim3(tiles)}, cuda.stream(),
+                DeviceSpan<const X>(x), rows, columns, DeviceSpan<Y>(y));
 }
 
 }  // namespace
@@ -71,18 +83,27 @@ absl::Status ChangeLayout(const CudaContext& cuda, const Shape& shape,
         absl::StrCat("layout ", LayoutName(layout),
                      " on a CUDA device; it has nchw and nhwc"));
   }
+  const int64_t channels = shape[1];
+  const int64_t positions = shape[2] * shape[3];
   const int64_t size_bytes = x.slice.size_bytes();
-  if (from == to) {
+  if (from == to || channels == 1 || positions == 1) {
+    if (x.dtype() != y.dtype()) return Convert(cuda, x, y);
     if (x.data == y.data || size_bytes == 0) return absl::OkStatus();
     return ToStatus(cudaMemcpyAsync(y.data, x.data, size_bytes,
                                     cudaMemcpyDeviceToDevice, cuda.stream()),
                     "cudaMemcpyAsync");
   }
-  const int64_t channels = shape[1];
-  const int64_t positions = shape[2] * shape[3];
   const bool channels_first = from == Layout::kRowMajor;
   const int64_t rows = channels_first ? channels : positions;
   const int64_t columns = channels_first ? positions : channels;
+  if (x.dtype() != y.dtype()) {
+    return VisitElement(x.dtype(), [&](auto from_zero) {
+      return VisitElement(y.dtype(), [&](auto to_zero) {
+        return Transpose<decltype(from_zero), decltype(to_zero)>(
+            cuda, shape[0], rows, columns, x, y);
+      });
+    });
+  }
   switch (SizeInBytes(x.dtype())) {
     case 2:
       return Transpose<uint16_t>(cuda, shape[0], rows, columns, x, y);

@@ -8,10 +8,11 @@
 
 namespace facet::ops {
 
-// Copies a tensor of `shape` [N, C, H, W] and any dtype from x in one layout to
-// y in the other, both row-major or channels-last (Unimplemented otherwise: the
-// blocked layouts are the CPU's). x and y may be the same memory if the layouts
-// are, too: then nothing is done.
+// Copies a tensor of `shape` [N, C, H, W] from x in one layout to y in the
+// other, both row-major or channels-last (Unimplemented otherwise: the blocked
+// layouts are the CPU's). Of any dtype; if y's is another, both are floating,
+// and elements are rounded to it. x and y may be the same memory if layouts and
+// dtypes are, too: then nothing is done.
 absl::Status ChangeLayout(const CudaContext& cuda, const Shape& shape,
                           Layout from, const TensorView& x, Layout to,
                           const TensorView& y);
