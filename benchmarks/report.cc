@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -58,6 +59,15 @@ std::string JsonMap(const std::vector<std::pair<std::string, double>>& map) {
 // How far a prediction is off, of what was measured.
 double ErrorPercent(double predicted, double measured) {
   return 100 * (predicted / measured - 1);
+}
+
+// NaN where nothing was predicted.
+double MemoryErrorPercent(const Results& r) {
+  if (!r.predicted_peak_bytes.has_value()) {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+  return ErrorPercent(static_cast<double>(*r.predicted_peak_bytes),
+                      static_cast<double>(r.process_peak_bytes));
 }
 
 double Find(const std::vector<std::pair<std::string, double>>& map,
@@ -146,11 +156,14 @@ void PrintResults(const Results& r) {
                 absl::StrCat("memory of ", device.name).c_str(),
                 GiB(device.predicted), GiB(device.measured));
   }
-  std::printf("%-40spredicted %.2f GiB, measured %.2f GiB (%+.1f %%)\n",
-              "peak memory of the process", GiB(r.predicted_peak_bytes),
-              GiB(r.process_peak_bytes),
-              ErrorPercent(static_cast<double>(r.predicted_peak_bytes),
-                           static_cast<double>(r.process_peak_bytes)));
+  constexpr char kProcess[] = "peak memory of the process";
+  if (r.predicted_peak_bytes.has_value()) {
+    std::printf("%-40spredicted %.2f GiB, measured %.2f GiB (%+.1f %%)\n",
+                kProcess, GiB(*r.predicted_peak_bytes),
+                GiB(r.process_peak_bytes), MemoryErrorPercent(r));
+  } else {
+    std::printf("%-40s%.2f GiB\n", kProcess, GiB(r.process_peak_bytes));
+  }
   for (const auto& [name, value] : r.measures) {
     std::printf("%-40s%.4f\n", absl::StrReplaceAll(name, {{"_", " "}}).c_str(),
                 value);
@@ -174,7 +187,9 @@ absl::Status WriteJson(const Results& r, const std::string& path) {
       absl::StrCat("\"weight_type\": ", JsonString(r.weight_type)),
       absl::StrCat("\"momentum_type\": ", JsonString(r.momentum_type)),
       absl::StrCat("\"process_peak_bytes\": ", r.process_peak_bytes),
-      absl::StrCat("\"predicted_peak_bytes\": ", r.predicted_peak_bytes),
+      r.predicted_peak_bytes.has_value()
+          ? absl::StrCat("\"predicted_peak_bytes\": ", *r.predicted_peak_bytes)
+          : "\"predicted_peak_bytes\": null",
       absl::StrCat("\"device_peak_bytes\": ", r.device_peak_bytes),
       absl::StrCat("\"phases\": ", JsonMap(r.phases)),
       absl::StrCat("\"runtime_percent\": ", JsonNumber(RuntimePercent(r))),
@@ -185,10 +200,8 @@ absl::Status WriteJson(const Results& r, const std::string& path) {
       absl::StrCat("\"step_error_percent\": ",
                    JsonNumber(ErrorPercent(r.predicted_step_seconds,
                                            Median(r.step_seconds)))),
-      absl::StrCat(
-          "\"memory_error_percent\": ",
-          JsonNumber(ErrorPercent(static_cast<double>(r.predicted_peak_bytes),
-                                  static_cast<double>(r.process_peak_bytes)))),
+      absl::StrCat("\"memory_error_percent\": ",
+                   JsonNumber(MemoryErrorPercent(r))),
       absl::StrCat("\"compile_seconds\": ", JsonNumber(r.compile_seconds)),
   };
   for (const auto& [name, value] : r.measures) {

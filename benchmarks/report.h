@@ -3,6 +3,7 @@
 #define FACET_BENCHMARKS_REPORT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,8 +35,10 @@ struct Results {
   // Of a step: see RuntimeSeconds of step_times.h.
   double runtime_seconds = 0;
   std::vector<DeviceBytes> device_bytes;
-  int64_t predicted_peak_bytes = 0;  // Of the process.
-  int64_t process_peak_bytes = 0;    // Measured.
+  // Of the process. None if the devices have memory of their own: what the host
+  // holds is then mostly CUDA's, which nobody plans.
+  std::optional<int64_t> predicted_peak_bytes;
+  int64_t process_peak_bytes = 0;  // Measured.
   // Of devices with memory of their own, the largest; 0: there is none.
   int64_t device_peak_bytes = 0;
   double predicted_step_seconds = 0;

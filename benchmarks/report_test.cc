@@ -93,6 +93,19 @@ TEST(ReportTest, JsonIsValidWhateverTheValues) {
   EXPECT_NEAR(json.fields().at("runtime_percent").number_value(), 2.5, 1e-9);
 }
 
+// A GPU's host is not planned.
+TEST(ReportTest, WhatWasNotPredictedIsNull) {
+  Results results = SomeResults();
+  results.predicted_peak_bytes.reset();
+  const std::string path = testing::TempDir() + "/not_predicted.json";
+  ASSERT_TRUE(WriteJson(results, path).ok());
+  const Struct json = ReadJson(path);
+  for (const char* name : {"predicted_peak_bytes", "memory_error_percent"}) {
+    ASSERT_TRUE(json.fields().contains(name)) << name;
+    EXPECT_EQ(json.fields().at(name).kind_case(), Value::kNullValue) << name;
+  }
+}
+
 TEST(ReportTest, WritingFailsWholeAndNamesTheFile) {
   const std::string folder = testing::TempDir() + "/report_folder";
   std::filesystem::create_directories(folder);

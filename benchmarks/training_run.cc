@@ -208,17 +208,20 @@ absl::StatusOr<Results> TrainingRun::Train() {
   r.runtime_seconds = RuntimeSeconds(plan_, *timeline_, steps.first, steps.end);
   r.losses = progress_.losses();
   const auto memory = session_->memory();
-  r.predicted_peak_bytes = resident_before_bytes_;
+  int64_t planned_on_host = 0;
   for (size_t d = 0; d < memory.size(); ++d) {
     r.device_bytes.push_back({plan_.devices(static_cast<int>(d)).name(),
                               memory[d].planned_bytes,
                               memory[d].resident_bytes});
     if (local_.devices[d]->host_accessible()) {
-      r.predicted_peak_bytes += memory[d].planned_bytes;
+      planned_on_host += memory[d].planned_bytes;
     } else {
       r.device_peak_bytes =
           std::max(r.device_peak_bytes, memory[d].resident_bytes);
     }
+  }
+  if (r.device_peak_bytes == 0) {
+    r.predicted_peak_bytes = resident_before_bytes_ + planned_on_host;
   }
   r.process_peak_bytes = runtime::ProcessPeakBytes();
   r.predicted_step_seconds = plan_.predicted_step_seconds();

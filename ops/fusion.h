@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "ops/graph_builder.h"
+#include "ops/status_macros.h"
 
 namespace facet::ops {
 
@@ -27,6 +28,20 @@ class FusionContext {
   std::vector<NodeId> Consumers(TensorId tensor) const;
   // True for a node that Drop removed.
   bool dropped(NodeId node) const;
+
+  // The loop of a rule: rewrite(pattern) for every node around which
+  // match(node) finds a pattern (an optional). Nodes that rewrites add are no
+  // anchors, those that they drop none any more.
+  template <typename Match, typename Rewrite>
+  absl::Status RewriteAll(const Match& match, const Rewrite& rewrite) {
+    const auto num_nodes = static_cast<NodeId>(graph().nodes.size());
+    for (NodeId node = 0; node < num_nodes; ++node) {
+      if (dropped(node)) continue;
+      const auto pattern = match(node);
+      if (pattern.has_value()) RETURN_IF_ERROR(rewrite(*pattern));
+    }
+    return absl::OkStatus();
+  }
 
   // Adds a node with the origin of `like`, named "<like>/<op>".
   absl::StatusOr<std::vector<TensorId>> Add(absl::string_view op,

@@ -65,44 +65,41 @@ absl::StatusOr<std::vector<TensorId>> Replace(const Pattern& p,
   return outputs;
 }
 
-}  // namespace
-
-absl::Status FuseBatchNormAdd(FusionContext* context) {
-  // Nodes that the rewrites add are no anchors.
-  const auto num_nodes = static_cast<NodeId>(context->graph().nodes.size());
-  for (NodeId n = 0; n < num_nodes; ++n) {
-    if (context->dropped(n)) continue;
-    const std::optional<Pattern> p = Match(*context, n, "batch_norm");
-    if (!p.has_value()) continue;
-    const int64_t groups =
-        context->graph().nodes[p->normalise].attributes.Int("groups");
-    ASSIGN_OR_RETURN(const std::vector<TensorId> y,
-                     Replace(*p, "batch_norm_add", 1, context));
-    for (NodeId reader : context->Consumers(y[0])) {
-      const Node statistics = context->graph().nodes[reader];
-      if (statistics.op != "batch_norm_statistics" ||
-          statistics.attributes.Int("groups") != groups) {
-        continue;
-      }
-      context->Redirect(statistics.outputs[0], y[1]);
-      context->Redirect(statistics.outputs[1], y[2]);
-      context->Drop(reader);
+// The sum's statistics come out of the pass that makes it.
+absl::Status RewriteSum(const Pattern& p, FusionContext* context) {
+  const int64_t groups =
+      context->graph().nodes[p.normalise].attributes.Int("groups");
+  ASSIGN_OR_RETURN(const std::vector<TensorId> y,
+                   Replace(p, "batch_norm_add", 1, context));
+  for (NodeId reader : context->Consumers(y[0])) {
+    const Node statistics = context->graph().nodes[reader];
+    if (statistics.op != "batch_norm_statistics" ||
+        statistics.attributes.Int("groups") != groups) {
+      continue;
     }
+    context->Redirect(statistics.outputs[0], y[1]);
+    context->Redirect(statistics.outputs[1], y[2]);
+    context->Drop(reader);
   }
   return absl::OkStatus();
 }
 
+}  // namespace
+
+absl::Status FuseBatchNormAdd(FusionContext* context) {
+  return context->RewriteAll(
+      [&](NodeId anchor) { return Match(*context, anchor, "batch_norm"); },
+      [&](const Pattern& p) { return RewriteSum(p, context); });
+}
+
 absl::Status FuseBatchNormGradInputAdd(FusionContext* context) {
-  const auto num_nodes = static_cast<NodeId>(context->graph().nodes.size());
-  for (NodeId n = 0; n < num_nodes; ++n) {
-    if (context->dropped(n)) continue;
-    const std::optional<Pattern> p =
-        Match(*context, n, "batch_norm_grad_input");
-    if (!p.has_value()) continue;
-    RETURN_IF_ERROR(
-        Replace(*p, "batch_norm_grad_input_add", 2, context).status());
-  }
-  return absl::OkStatus();
+  return context->RewriteAll(
+      [&](NodeId anchor) {
+        return Match(*context, anchor, "batch_norm_grad_input");
+      },
+      [&](const Pattern& p) {
+        return Replace(p, "batch_norm_grad_input_add", 2, context).status();
+      });
 }
 
 }  // namespace facet::ops

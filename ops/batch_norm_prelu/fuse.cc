@@ -35,6 +35,7 @@ class Matcher {
 
   // The pattern around this prelu.
   std::optional<Pattern> Match(NodeId prelu) const {
+    if (node(prelu).op != "prelu") return std::nullopt;
     Pattern p;
     p.prelu = prelu;
     const TensorId v = node(prelu).inputs[0];
@@ -155,16 +156,9 @@ absl::Status Rewrite(const Pattern& p, FusionContext* context) {
 }  // namespace
 
 absl::Status FuseBatchNormPrelu(FusionContext* context) {
-  // Nodes that the rewrites add are no anchors.
-  const auto num_nodes = static_cast<NodeId>(context->graph().nodes.size());
-  for (NodeId n = 0; n < num_nodes; ++n) {
-    if (context->dropped(n) || context->graph().nodes[n].op != "prelu") {
-      continue;
-    }
-    const std::optional<Pattern> pattern = Matcher(*context).Match(n);
-    if (pattern.has_value()) RETURN_IF_ERROR(Rewrite(*pattern, context));
-  }
-  return absl::OkStatus();
+  return context->RewriteAll(
+      [&](NodeId anchor) { return Matcher(*context).Match(anchor); },
+      [&](const Pattern& p) { return Rewrite(p, context); });
 }
 
 }  // namespace facet::ops

@@ -133,14 +133,9 @@ absl::Status Rewrite(const Pattern& p, FusionContext* context) {
 }  // namespace
 
 absl::Status FuseMarginSoftmax(FusionContext* context) {
-  // Nodes that the rewrites add are no anchors.
-  const NodeId num_nodes = static_cast<NodeId>(context->graph().nodes.size());
-  for (NodeId n = 0; n < num_nodes; ++n) {
-    if (context->dropped(n)) continue;
-    const std::optional<Pattern> pattern = Matcher(*context).Match(n);
-    if (pattern.has_value()) RETURN_IF_ERROR(Rewrite(*pattern, context));
-  }
-  return absl::OkStatus();
+  return context->RewriteAll(
+      [&](NodeId anchor) { return Matcher(*context).Match(anchor); },
+      [&](const Pattern& p) { return Rewrite(p, context); });
 }
 
 }  // namespace facet::ops

@@ -9,7 +9,8 @@ def cc_proto(name, src, visibility = None):
         name = name + "_protoc",
         srcs = [src],
         outs = [base + ".pb.cc", base + ".pb.h"],
-        cmd = "protoc --proto_path=. --cpp_out=$(GENDIR) $<",
+        # The flag is for protoc before 3.15 (Ubuntu 22.04); later ones ignore it.
+        cmd = "protoc --experimental_allow_proto3_optional --proto_path=. --cpp_out=$(GENDIR) $<",
     )
     cc_library(
         name = name,
