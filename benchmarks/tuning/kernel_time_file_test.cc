@@ -205,5 +205,13 @@ TEST(MachineText, NamesCpuAndLibrary) {
   EXPECT_EQ(text, MachineText());
 }
 
+TEST(MachineText, NamesGpuAndLibrary) {
+  runtime::CudaDeviceInfo gpu;
+  gpu.name = "NVIDIA H200";
+  gpu.cudnn_version = 91002;
+  EXPECT_THAT(MachineText(gpu),
+              testing::StartsWith("NVIDIA H200; cuDNN 91002; kernels "));
+}
+
 }  // namespace
 }  // namespace facet::benchmarks

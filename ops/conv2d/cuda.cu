@@ -49,12 +49,6 @@ struct Plan {
   int64_t cudnn_bytes = 0;  // At most.
 };
 
-// Without channels or positions to tell apart, layouts are the same.
-bool LieAlike(const TensorSlice& a, const TensorSlice& b) {
-  return a.layout == b.layout || a.shape[1] == 1 ||
-         a.shape[2] * a.shape[3] == 1;
-}
-
 // What cuDNN may use as scratch memory. Plans are made where there is no device
 // to ask, so this is a rule: room for what its algorithms are known to want, x
 // and y in another layout and some partial sums of dw. (Frameworks with a fixed
@@ -95,7 +89,8 @@ Plan MakePlan(const ConvolutionProblem& given) {
   for (size_t i = 0; i < plan.operands.size(); ++i) {
     Operand operand{*givens[i], *wanteds[i]};
     const bool same_type = operand.given.dtype == operand.wanted.dtype;
-    const bool alike = LieAlike(operand.given, operand.wanted);
+    const bool alike = LieAlike(operand.given.shape, operand.given.layout,
+                                operand.wanted.layout);
     if (!same_type || !alike) operand.copy = take(operand.wanted.size_bytes());
     plan.operands[i] = operand;
   }

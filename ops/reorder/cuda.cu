@@ -83,16 +83,16 @@ absl::Status ChangeLayout(const CudaContext& cuda, const Shape& shape,
         absl::StrCat("layout ", LayoutName(layout),
                      " on a CUDA device; it has nchw and nhwc"));
   }
-  const int64_t channels = shape[1];
-  const int64_t positions = shape[2] * shape[3];
   const int64_t size_bytes = x.slice.size_bytes();
-  if (from == to || channels == 1 || positions == 1) {
+  if (LieAlike(shape, from, to)) {
     if (x.dtype() != y.dtype()) return Convert(cuda, x, y);
     if (x.data == y.data || size_bytes == 0) return absl::OkStatus();
     return ToStatus(cudaMemcpyAsync(y.data, x.data, size_bytes,
                                     cudaMemcpyDeviceToDevice, cuda.stream()),
                     "cudaMemcpyAsync");
   }
+  const int64_t channels = shape[1];
+  const int64_t positions = shape[2] * shape[3];
   const bool channels_first = from == Layout::kRowMajor;
   const int64_t rows = channels_first ? channels : positions;
   const int64_t columns = channels_first ? positions : channels;

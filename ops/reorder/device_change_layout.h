@@ -8,6 +8,12 @@
 
 namespace facet::ops {
 
+// Without channels or positions to tell apart, layouts are the same. Of a shape
+// [N, C, H, W], row-major or channels-last.
+inline bool LieAlike(const Shape& shape, Layout a, Layout b) {
+  return a == b || shape[1] == 1 || shape[2] * shape[3] == 1;
+}
+
 // Copies a tensor of `shape` [N, C, H, W] from x in one layout to y in the
 // other, both row-major or channels-last (Unimplemented otherwise: the blocked
 // layouts are the CPU's). Of any dtype; if y's is another, both are floating,
