@@ -108,6 +108,7 @@ ops::KernelSpec SpecOf(const Case& c) {
     spec.attributes = {{"eps", 1e-12},
                        {"momentum", 0.9},
                        {"weight_decay", 5e-4},
+                       {"accumulate", int64_t{1}},
                        {"key", int64_t{0}}};
     spec.inputs = {w, w, x, y, scalar};
   }

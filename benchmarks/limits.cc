@@ -11,6 +11,7 @@
 #include "benchmarks/step_times.h"
 #include "glog/logging.h"
 #include "placement/plan/attribute.h"
+#include "placement/plan/firing.h"
 #include "placement/plan/task_parts.h"
 #include "placement/tool/text_table.h"
 
@@ -146,11 +147,14 @@ std::vector<Work> FindWork(const placement::Plan& plan,
   for (const TaskTime& time : TaskTimes(plan, timeline, first, end)) {
     const placement::Task& task = plan.tasks(time.task);
     const TaskLoad load = LoadOf(plan, task, rates, find_op);
+    // It is among the times of every step.
+    const int every = placement::Every(task);
     Work& work = by_name[{PhaseOf(task), NameOf(task)}];
     work.seconds += time.seconds / steps / plan.devices_size();
-    work.least_seconds += load.least_seconds / steps / plan.devices_size();
-    work.flops += load.flops / steps;
-    work.bytes += load.bytes / steps;
+    work.least_seconds +=
+        load.least_seconds / steps / every / plan.devices_size();
+    work.flops += load.flops / steps / every;
+    work.bytes += load.bytes / steps / every;
   }
   std::map<std::string, size_t> place;
   for (const auto& [phase, seconds] :

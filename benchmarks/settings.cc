@@ -96,6 +96,12 @@ absl::Status CheckRanges(const Settings& s) {
                          absl::StrCat("use ", c.least, " to ", c.most));
     }
   }
+  if (s.steps < s.accumulate) {
+    return InvalidFlag("accumulate", absl::StrCat(s.accumulate),
+                       absl::StrCat("in ", s.steps,
+                                    " steps (--steps) nothing is updated; use "
+                                    "at least as many"));
+  }
   if (s.lr_decay && s.resume.empty() && s.lr_warmup >= s.warmup + s.steps) {
     return InvalidFlag(
         "lr_warmup", absl::StrCat(s.lr_warmup),

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -19,6 +20,7 @@
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/compile.h"
+#include "placement/plan/firing.h"
 #include "placement/plan/plan_io.h"
 #include "placement/plan/plan_text.h"
 #include "placement/simulate/simulator.h"
@@ -238,7 +240,17 @@ TrainingRun::Steps TrainingRun::MeasuredSteps() const {
   steps.end = static_cast<int64_t>(all.size());
   // The warm-up is left out unless the record ended within it.
   steps.first = std::min(settings_.warmup, steps.end - 1);
-  steps.seconds.assign(all.begin() + steps.first, all.end());
+  // Where steps differ, the mean of as many as make an update, wherever among
+  // them it lies.
+  const int64_t period = placement::Period(plan_);
+  const int64_t periods = (steps.end - steps.first) / period;
+  CHECK_GT(periods, 0) << steps.end << " steps";
+  steps.end = steps.first + periods * period;
+  for (int64_t p = 0; p < periods; ++p) {
+    const auto begin = all.begin() + steps.first + p * period;
+    steps.seconds.push_back(std::accumulate(begin, begin + period, 0.0) /
+                            static_cast<double>(period));
+  }
   return steps;
 }
 

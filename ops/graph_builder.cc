@@ -186,14 +186,26 @@ absl::Status VerifyGraph(const Graph& graph, OpLookup lookup) {
                                               node.op, "): ", parts...));
     };
     if (!names.insert(node.name).second) return error("name used twice");
+    if (node.origin.every < 1) {
+      return error("works in every ", node.origin.every, " steps");
+    }
     const OpDef* def = lookup(node.op);
     if (def == nullptr) return error("unknown op");
+    if (def->is_variable && node.origin.every != 1) {
+      return error("is there in every step, not in every ", node.origin.every);
+    }
     std::vector<TensorType> inputs;
     for (TensorId t : node.inputs) {
       if (t < 0 || t >= num_tensors) return error("input id ", t);
       if (!produced[t]) {
         return error("reads ", graph.tensors[t].name,
                      ", which no earlier node produces");
+      }
+      const Node& producer = graph.nodes[graph.tensors[t].producer];
+      if (node.origin.every % producer.origin.every != 0) {
+        return error("works in every ", node.origin.every, " steps, but reads ",
+                     graph.tensors[t].name, ", made in every ",
+                     producer.origin.every);
       }
       inputs.push_back(graph.tensors[t].type);
     }

@@ -42,6 +42,7 @@ OPS = [
     # Optimizer.
     ("learning_rate", ["learning_rate"]),
     ("clip", ["square_norm", "clip_factor"]),
+    ("accumulate", ["accumulate_gradient", "mean_gradient"]),
     ("sgd_update", ["sgd_update"]),
     ("loss_scale", ["overflow", "loss_scale_update"]),
 ]

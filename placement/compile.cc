@@ -249,6 +249,8 @@ void AddOptions(const ops::Graph& graph, const Cluster& cluster,
   AddOption("decay_power", absl::StrCat(o.decay_power), plan);
   AddOption("clip_norm", absl::StrCat(o.clip_norm), plan);
   AddOption("row_update", o.row_update, plan);
+  if (o.accumulate > 1)
+    AddOption("accumulate", absl::StrCat(o.accumulate), plan);
   if (options.precision == Precision::kFloat16) {
     AddOption("initial_loss_scale", absl::StrCat(options.initial_loss_scale),
               plan);

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -74,6 +75,13 @@ class PlanSession : public Session {
   template <typename Visit>
   absl::Status ForShares(absl::string_view name, int64_t begin, int64_t end,
                          const Visit& visit);
+  // What a share of a variable is to the others.
+  struct ShareRole {
+    bool repeats = false;       // As another's, along a broadcast axis.
+    bool partial = false;       // The parts of some add up.
+    bool adds_nothing = false;  // When it is written: the first has it all.
+  };
+  ShareRole RoleOf(const placement::Register& reg) const;
   char* Address(const placement::Register& reg) const {
     return ArenaOf(reg.device()) + reg.arena_offset();
   }
@@ -366,6 +374,24 @@ absl::StatusOr<ops::TensorType> PlanSession::VariableType(
   return ops::TensorType{slice.dtype, slice.global_shape};
 }
 
+PlanSession::ShareRole PlanSession::RoleOf(
+    const placement::Register& reg) const {
+  const placement::LogicalTensor& tensor = plan_.tensors(reg.tensor());
+  ShareRole role;
+  int rest = reg.device();  // Its coordinates: the last axis varies fastest.
+  for (int a = tensor.sbp_size() - 1; a >= 0; --a) {
+    const int size =
+        plan_.mesh_size() > 0 ? plan_.mesh(a).size() : plan_.devices_size();
+    const bool first = rest % size == 0;
+    rest /= size;
+    const bool partial = absl::StartsWith(tensor.sbp(a), "P");
+    role.partial = role.partial || partial;
+    role.adds_nothing = role.adds_nothing || (partial && !first);
+    role.repeats = role.repeats || (tensor.sbp(a) == "B" && !first);
+  }
+  return role;
+}
+
 template <typename Visit>
 absl::Status PlanSession::ForShares(absl::string_view name, int64_t begin,
                                     int64_t end, const Visit& visit) {
@@ -382,8 +408,7 @@ absl::Status PlanSession::ForShares(absl::string_view name, int64_t begin,
     const placement::Register& reg = plan_.registers(id);
     const RowsOfShare rows = RowsInShare(RegisterSlice(reg), begin, end);
     if (rows.slice.num_elements() == 0) continue;
-    RETURN_IF_ERROR(
-        visit(reg.device(), Address(reg) + rows.first_byte, rows.slice));
+    RETURN_IF_ERROR(visit(reg, Address(reg) + rows.first_byte, rows.slice));
   }
   return absl::OkStatus();
 }
@@ -391,20 +416,29 @@ absl::Status PlanSession::ForShares(absl::string_view name, int64_t begin,
 absl::Status PlanSession::ReadRows(absl::string_view name, int64_t begin,
                                    int64_t end, char* rows) {
   bool done = false;
+  bool added = false;  // A part of a partial variable.
   return ForShares(
       name, begin, end,
-      [&](int device, char* address, const ops::TensorSlice& slice) {
-        if (done) return absl::OkStatus();
+      [&](const placement::Register& reg, char* address,
+          const ops::TensorSlice& slice) -> absl::Status {
+        const ShareRole role = RoleOf(reg);
+        if (done || role.repeats) return absl::OkStatus();
+        Device* device = devices_[reg.device()];
         // Broadcast: the first device's copy is enough.
-        done = slice.shape == slice.global_shape;
-        if (done) {
-          return devices_[device]->CopyToHost(address, rows,
-                                              slice.size_bytes());
-        }
+        done = !role.partial && slice.shape == slice.global_shape;
+        if (done) return device->CopyToHost(address, rows, slice.size_bytes());
         std::vector<char> share(slice.size_bytes());
-        RETURN_IF_ERROR(devices_[device]->CopyToHost(address, share.data(),
-                                                     slice.size_bytes()));
-        ShareToWhole(slice, share.data(), rows);
+        RETURN_IF_ERROR(
+            device->CopyToHost(address, share.data(), slice.size_bytes()));
+        if (!role.partial) {
+          ShareToWhole(slice, share.data(), rows);
+          return absl::OkStatus();
+        }
+        if (!std::exchange(added, true)) {
+          const ops::TensorType all = {slice.dtype, slice.global_shape};
+          std::memset(rows, 0, all.size_bytes());
+        }
+        AddShareToWhole(slice, share.data(), rows);
         return absl::OkStatus();
       });
 }
@@ -413,15 +447,16 @@ absl::Status PlanSession::WriteRows(absl::string_view name, int64_t begin,
                                     int64_t end, const char* rows) {
   return ForShares(
       name, begin, end,
-      [&](int device, char* address, const ops::TensorSlice& slice) {
-        if (slice.shape == slice.global_shape) {
-          return devices_[device]->CopyFromHost(rows, address,
-                                                slice.size_bytes());
+      [&](const placement::Register& reg, char* address,
+          const ops::TensorSlice& slice) -> absl::Status {
+        const ShareRole role = RoleOf(reg);
+        Device* device = devices_[reg.device()];
+        if (slice.shape == slice.global_shape && !role.adds_nothing) {
+          return device->CopyFromHost(rows, address, slice.size_bytes());
         }
         std::vector<char> share(slice.size_bytes());
-        WholeToShare(slice, rows, share.data());
-        return devices_[device]->CopyFromHost(share.data(), address,
-                                              slice.size_bytes());
+        if (!role.adds_nothing) WholeToShare(slice, rows, share.data());
+        return device->CopyFromHost(share.data(), address, slice.size_bytes());
       });
 }
 

@@ -72,10 +72,10 @@ class Session {
   virtual absl::Status Run(int64_t steps) = 0;
   virtual int64_t steps_done() const = 0;
 
-  // The logical value of a variable, put together from its shares (a partial
-  // or broadcast one: of the first device), after the plan's settle tasks if
-  // steps were run since. Not while Run runs.
-  // NotFound names it and says which there are.
+  // The logical value of a variable, put together from its shares (a broadcast
+  // one: of the first device; the parts of a partial one are added), after the
+  // plan's settle tasks if steps were run since. Not while Run runs. NotFound
+  // names it and says which there are.
   virtual absl::StatusOr<HostTensor> ReadVariable(absl::string_view name) = 0;
   // Type and shape must be the variable's, and the data of that size.
   virtual absl::Status WriteVariable(absl::string_view name,

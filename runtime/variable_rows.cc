@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "glog/logging.h"
+
 namespace facet::runtime {
 namespace {
 
@@ -68,6 +70,16 @@ void ShareToWhole(const ops::TensorSlice& slice, const char* share,
                   char* whole) {
   ForRuns(slice, [=](int64_t in_whole, int64_t in_share, int64_t bytes) {
     std::memcpy(whole + in_whole, share + in_share, bytes);
+  });
+}
+
+void AddShareToWhole(const ops::TensorSlice& slice, const char* share,
+                     char* whole) {
+  CHECK(slice.dtype == ops::DataType::kFloat32);
+  ForRuns(slice, [=](int64_t in_whole, int64_t in_share, int64_t bytes) {
+    auto* sums = reinterpret_cast<float*>(whole + in_whole);
+    const auto* part = reinterpret_cast<const float*>(share + in_share);
+    for (size_t i = 0; i < bytes / sizeof(float); ++i) sums[i] += part[i];
   });
 }
 

@@ -26,6 +26,9 @@ RowsOfShare RowsInShare(const ops::TensorSlice& share, int64_t begin,
 // Copies between a whole tensor and a share of it, both row-major on the host.
 void ShareToWhole(const ops::TensorSlice& slice, const char* share,
                   char* whole);
+// The same of a float32 share that is a part of a sum: adds it.
+void AddShareToWhole(const ops::TensorSlice& slice, const char* share,
+                     char* whole);
 void WholeToShare(const ops::TensorSlice& slice, const char* whole,
                   char* share);
 

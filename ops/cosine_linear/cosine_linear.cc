@@ -78,6 +78,7 @@ absl::Status InferSgd(const OpCall& call, std::vector<TensorType>*) {
                      "; both must have the same number of rows, N"));
   }
   RETURN_IF_ERROR(CheckEps(call.attributes));
+  RETURN_IF_ERROR(CheckAccumulate(call));
   return CheckSgdOperands(call, /*first_scalar=*/4);
 }
 
@@ -173,6 +174,7 @@ OpDef CosineLinearSgdDef() {
   def.name = "cosine_linear_sgd";
   def.summary = "gradient of cosine_linear by w and the optimizer's step";
   def.attributes = UpdateAttributes();
+  def.attributes.push_back(AccumulateAttribute());
   def.attributes.push_back(EpsAttribute());
   def.attributes.push_back(MayRoundAttribute());
   def.inputs = {"w",   "momentum", "x", "dy", "learning_rate", "gradient_scale",
@@ -212,7 +214,9 @@ OpDef CosineLinearSgdDef() {
   };
   def.examples = {example(7, 13, 9, 1), example(6, 10, 8, 3),
                   example(7, 13, 9, 1, kBFloat16, kBFloat16),
-                  example(6, 11, 8, 1, kBFloat16, kFloat32)};
+                  example(6, 11, 8, 1, kBFloat16, kFloat32),
+                  example(7, 13, 9, 1)};
+  def.examples.back().attributes.Set("accumulate", int64_t{3});
   return def;
 }
 

@@ -238,14 +238,15 @@ absl::Status GradInput(const KernelContext& context, float eps) {
 }
 
 struct Sgd {
-  SgdStep constants;
+  AccumulatingSgd steps;
   float eps = 0;
   int64_t key = 0;  // Of the rounding.
 };
 
 template <typename W, typename M>
 absl::Status Update(const KernelContext& context, const Sgd& sgd) {
-  const std::optional<SgdStep> step = SgdOfThisRun(sgd.constants, context, 4);
+  const std::optional<SgdStep> step =
+      SgdOfThisRun(sgd.steps.At(context.step), context, 4);
   if (!step.has_value()) return absl::OkStatus();
   W* w = context.inputs[0].as<W>();
   M* momentum = context.inputs[1].as<M>();
@@ -330,7 +331,7 @@ KernelDef CosineLinearSgdCpuKernel() {
     return GradientTiles(spec.inputs[2].shape[0], w[0], w[1]).workspace_bytes();
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    const Sgd sgd = {SgdConstants(spec.attributes), EpsOf(spec),
+    const Sgd sgd = {AccumulatingSgdOf(spec.attributes), EpsOf(spec),
                      spec.attributes.Int("key")};
     return Kernel([sgd](const KernelContext& context) {
       return VisitState(context.inputs[0], context.inputs[1],

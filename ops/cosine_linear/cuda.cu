@@ -37,7 +37,7 @@ struct Head {
   float eps = 0;
   bool may_round = false;
   // Of the update.
-  SgdStep constants;
+  AccumulatingSgd sgd;
   int64_t key = 0;  // Of the rounding.
 };
 
@@ -138,9 +138,9 @@ absl::Status Update(const Head& head, const KernelContext& context) {
       return Launch(UpdateClassesKernel<decltype(width)::value,
                                         decltype(vectors)::value, W, M>,
                     WarpPerRow(classes.size()), context.cuda->stream(),
-                    head.constants, SgdScalarsOf(context, 4), head.eps,
-                    RoundingStream(context, head.key), offset * d + begin, d,
-                    products, weight.Part(begin, count),
+                    head.sgd.At(context.step), SgdScalarsOf(context, 4),
+                    head.eps, RoundingStream(context, head.key),
+                    offset * d + begin, d, products, weight.Part(begin, count),
                     momentum.Part(begin, count));
     });
   };
@@ -180,7 +180,7 @@ KernelDef CosineLinearSgdCudaKernel() {
   };
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     ASSIGN_OR_RETURN(Head head, MakeHead(spec));
-    head.constants = SgdConstants(spec.attributes);
+    head.sgd = AccumulatingSgdOf(spec.attributes);
     head.key = spec.attributes.Int("key");
     return Kernel([head](const KernelContext& context) {
       return VisitDeviceState(

@@ -1,5 +1,8 @@
 #include "ops/graph/graph.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 
@@ -34,6 +37,21 @@ std::vector<std::vector<NodeId>> ComputeConsumers(const Graph& graph) {
     }
   }
   return consumers;
+}
+
+std::vector<int> ComputeEvery(const Graph& graph) {
+  constexpr int kNobody = std::numeric_limits<int>::max();
+  std::vector<int> every(graph.tensors.size(), kNobody);
+  for (const Node& node : graph.nodes) {
+    for (TensorId t : node.inputs) {
+      every[t] = std::min(every[t], node.origin.every);
+    }
+  }
+  for (size_t t = 0; t < every.size(); ++t) {
+    const int producer = graph.nodes[graph.tensors[t].producer].origin.every;
+    every[t] = every[t] == kNobody ? producer : std::max(producer, every[t]);
+  }
+  return every;
 }
 
 TensorId FindTensor(const Graph& graph, absl::string_view name) {

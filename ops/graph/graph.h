@@ -47,7 +47,15 @@ struct Origin {
   Phase phase = Phase::kForward;
   // The precision pass leaves this node (and its gradient) in float32.
   bool keep_float32 = false;
+  // It works in every so-manieth step only: in step s if WorksInStep(every, s).
+  int every = 1;
 };
+
+// What works in every 4th step works in steps 3, 7, 11 ...: when the other
+// three have prepared it. Steps are KernelContext::step.
+inline bool WorksInStep(int every, int64_t step) {
+  return every <= 1 || (step + 1) % every == 0;
+}
 
 struct Node {
   std::string name;  // Unique in the graph.
@@ -77,6 +85,10 @@ struct Graph {
 
 // By tensor: the nodes that read it, in node order, once per node.
 std::vector<std::vector<NodeId>> ComputeConsumers(const Graph& graph);
+
+// By tensor: in every how many steps somebody works for it or with it: as its
+// producer, or the reader that works most often.
+std::vector<int> ComputeEvery(const Graph& graph);
 
 // The id of a tensor by name, kNone if there is none. Linear.
 TensorId FindTensor(const Graph& graph, absl::string_view name);

@@ -38,10 +38,10 @@ std::string NodeText(const Graph& graph, const Node& node) {
         }));
   }
   const Origin& origin = node.origin;
-  absl::StrAppend(&text, "  # ", origin.layer, " ",
-                  origin.part.empty() ? "-" : origin.part, " ",
-                  PhaseName(origin.phase),
-                  origin.keep_float32 ? " float32" : "", "\n");
+  absl::StrAppend(
+      &text, "  # ", origin.layer, " ", origin.part.empty() ? "-" : origin.part,
+      " ", PhaseName(origin.phase), origin.keep_float32 ? " float32" : "",
+      origin.every > 1 ? absl::StrCat(" every ", origin.every) : "", "\n");
   return text;
 }
 

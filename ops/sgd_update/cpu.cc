@@ -36,17 +36,18 @@ void Update(const KernelContext& context, const SgdStep& step,
 KernelDef SgdUpdateCpuKernel() {
   KernelDef def;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    return Kernel([constants = SgdConstants(spec.attributes),
-                   key = spec.attributes.Int("key")](
-                      const KernelContext& context) {
-      const std::optional<SgdStep> step = SgdOfThisRun(constants, context, 3);
-      if (!step.has_value()) return absl::OkStatus();
-      const RandomStream rounding = RoundingStream(context, key);
-      VisitState(context.inputs[0], context.inputs[1], [&](auto w, auto m) {
-        Update<decltype(w), decltype(m)>(context, *step, rounding);
-      });
-      return absl::OkStatus();
-    });
+    return Kernel(
+        [sgd = AccumulatingSgdOf(spec.attributes),
+         key = spec.attributes.Int("key")](const KernelContext& context) {
+          const std::optional<SgdStep> step =
+              SgdOfThisRun(sgd.At(context.step), context, 3);
+          if (!step.has_value()) return absl::OkStatus();
+          const RandomStream rounding = RoundingStream(context, key);
+          VisitState(context.inputs[0], context.inputs[1], [&](auto w, auto m) {
+            Update<decltype(w), decltype(m)>(context, *step, rounding);
+          });
+          return absl::OkStatus();
+        });
   };
   return def;
 }

@@ -129,10 +129,11 @@ bool IsRounded(const KernelSpec& spec) {
 }
 
 absl::StatusOr<Kernel> CreateRounded(const KernelSpec& spec) {
-  return Kernel([step = SgdConstants(spec.attributes),
+  return Kernel([sgd = AccumulatingSgdOf(spec.attributes),
                  key = spec.attributes.Int("key")](
                     const KernelContext& context) -> absl::Status {
     if (context.inputs[0].slice.num_elements() == 0) return absl::OkStatus();
+    const SgdStep step = sgd.At(context.step);
     const bool half_weight = context.inputs[0].dtype() == DataType::kBFloat16;
     const bool half_velocity = context.inputs[1].dtype() == DataType::kBFloat16;
     if (half_weight && half_velocity) {
@@ -149,19 +150,19 @@ KernelDef SgdUpdateCudaKernel() {
   KernelDef def;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     if (IsRounded(spec)) return CreateRounded(spec);
-    return Kernel(
-        [step = SgdConstants(spec.attributes)](const KernelContext& context) {
-          return Update(absl::MakeConstSpan(&context, 1), step);
-        });
+    return Kernel([sgd = AccumulatingSgdOf(spec.attributes)](
+                      const KernelContext& context) {
+      return Update(absl::MakeConstSpan(&context, 1), sgd.At(context.step));
+    });
   };
   def.create_group =
       [](absl::Span<const KernelSpec> specs) -> absl::StatusOr<GroupKernel> {
     KernelDef alone;
     alone.create = CreateRounded;
     if (IsRounded(specs[0])) return CreateGroupKernel(alone, specs);
-    return GroupKernel([step = SgdConstants(specs[0].attributes)](
+    return GroupKernel([sgd = AccumulatingSgdOf(specs[0].attributes)](
                            absl::Span<const KernelContext> parts) {
-      return Update(parts, step);
+      return Update(parts, sgd.At(parts[0].step));
     });
   };
   return def;

@@ -27,8 +27,8 @@ inline DeviceSgdScalars SgdScalarsOf(const KernelContext& context,
 __device__ inline bool SgdOfThisRun(const DeviceSgdScalars& scalars,
                                     SgdStep* step) {
   if (scalars.count > 2 && scalars.span[2].Load(0) != 0) return false;
-  step->learning_rate = scalars.span[0].Load(0);
-  if (scalars.count > 1) step->gradient_scale = scalars.span[1].Load(0);
+  step->learning_rate *= scalars.span[0].Load(0);
+  if (scalars.count > 1) step->gradient_scale *= scalars.span[1].Load(0);
   return true;
 }
 

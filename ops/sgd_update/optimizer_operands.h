@@ -34,6 +34,21 @@ inline std::vector<AttributeSpec> UpdateAttributes() {
   return attributes;
 }
 
+// Of the ops that can take one update in several steps, by the mean of their
+// gradients (AccumulatingSgd in sgd_scalars.h).
+inline AttributeSpec AccumulateAttribute() {
+  return {"accumulate", int64_t{1}, false,
+          "steps that make one update together: the momentum gathers their "
+          "gradients, in the last the weight follows"};
+}
+
+inline absl::Status CheckAccumulate(const OpCall& call) {
+  const int64_t accumulate = call.attributes.Int("accumulate");
+  if (accumulate >= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("attribute \"accumulate\" is ", accumulate, "; at least 1"));
+}
+
 inline absl::Status CheckState(const TensorType& weight,
                                const TensorType& momentum) {
   if (!IsStored(weight.dtype)) {

@@ -9,7 +9,7 @@
 namespace facet::ops {
 
 struct SgdStep {
-  float learning_rate = 0;
+  float learning_rate = 1;
   float gradient_scale = 1;
   float momentum = 0;
   float weight_decay = 0;

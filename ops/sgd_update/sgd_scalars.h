@@ -9,12 +9,36 @@
 
 namespace facet::ops {
 
-// The attributes; the scalars come with each run.
+// The attributes; the scalars come with each run, as factors.
 inline SgdStep SgdConstants(const Attributes& attributes) {
   SgdStep step;
   step.momentum = static_cast<float>(attributes.Float("momentum"));
   step.weight_decay = static_cast<float>(attributes.Float("weight_decay"));
   return step;
+}
+
+// Of the ops with the attribute accumulate. One update in several steps, in
+// which the weight stays as it is: the first makes the velocity of it, all add
+// their part of the mean gradient, and the last lets the weight go by it.
+struct AccumulatingSgd {
+  SgdStep constants;
+  int64_t accumulate = 1;
+
+  SgdStep At(int64_t step) const {
+    SgdStep result = constants;
+    if (accumulate == 1) return result;
+    result.gradient_scale /= static_cast<float>(accumulate);
+    if (step % accumulate != 0) {
+      result.momentum = 1;
+      result.weight_decay = 0;
+    }
+    if (step % accumulate != accumulate - 1) result.learning_rate = 0;
+    return result;
+  }
+};
+
+inline AccumulatingSgd AccumulatingSgdOf(const Attributes& attributes) {
+  return {SgdConstants(attributes), attributes.Int("accumulate")};
 }
 
 // `constants` with the scalar inputs, of which learning_rate is input
@@ -28,8 +52,8 @@ inline std::optional<SgdStep> SgdOfThisRun(SgdStep constants,
                                          : absent;
   };
   if (scalar(2, 0) != 0) return std::nullopt;
-  constants.learning_rate = scalar(0, 0);
-  constants.gradient_scale = scalar(1, 1);
+  constants.learning_rate *= scalar(0, 0);
+  constants.gradient_scale *= scalar(1, 1);
   return constants;
 }
 

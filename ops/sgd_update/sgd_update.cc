@@ -13,6 +13,7 @@ absl::Status Infer(const OpCall& call, std::vector<TensorType>*) {
   RETURN_IF_ERROR(ExpectSameType("gradient", call.inputs[2],
                                  {DataType::kFloat32, weight.shape},
                                  "one number for each of weight"));
+  RETURN_IF_ERROR(CheckAccumulate(call));
   return CheckSgdOperands(call, /*first_scalar=*/3);
 }
 
@@ -23,6 +24,7 @@ OpDef SgdUpdateDef() {
   def.name = "sgd_update";
   def.summary = "SGD with momentum and weight decay, in place";
   def.attributes = UpdateAttributes();
+  def.attributes.push_back(AccumulateAttribute());
   def.inputs = {"weight",        "momentum",       "gradient",
                 "learning_rate", "gradient_scale", "skip"};
   def.num_optional_inputs = 2;
@@ -67,9 +69,13 @@ OpDef SgdUpdateDef() {
     return example;
   };
   const DataType half = DataType::kBFloat16;
-  def.examples = {example({7, 6}, 1), example({13}, 2),
-                  example({5, 6, 3, 3}, 3), example({9, 5}, 1, half, half),
-                  example({6, 11}, 1, f32, half)};
+  def.examples = {example({7, 6}, 1),
+                  example({13}, 2),
+                  example({5, 6, 3, 3}, 3),
+                  example({9, 5}, 1, half, half),
+                  example({6, 11}, 1, f32, half),
+                  example({7, 6}, 1)};
+  def.examples.back().attributes.Set("accumulate", int64_t{3});
   return def;
 }
 

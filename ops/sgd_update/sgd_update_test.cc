@@ -227,13 +227,52 @@ TEST(SgdUpdateTest, SmallStepsAddUpInBFloat16) {
   EXPECT_NEAR(square / 4096 / variance, 1, 0.15);
 }
 
+// Three steps that make one update are one step by their mean gradient.
+TEST(SgdUpdateTest, AccumulatesInTheMomentum) {
+  std::vector<const KernelLibrary*> libraries = {&CpuKernels()};
+  if (CudaUnavailable().empty()) libraries.push_back(&CudaKernelsOnHost());
+  const TensorType type = {DataType::kFloat32, {13, 7}};
+  const Attributes once = {{"momentum", 0.9}, {"weight_decay", 0.01}};
+  Attributes thrice = once;
+  thrice.Set("accumulate", int64_t{3});
+  for (const KernelLibrary* library : libraries) {
+    SCOPED_TRACE(std::string(library->device_kind));
+    auto start = [&](int i) { return Filled(type, RandomValues(type, {}, i)); };
+    const HostValue weight = start(1), momentum = start(2);
+    const HostValue want_weight = start(1), want_momentum = start(2);
+    Values mean(91, 0.0);
+    for (int step = 3; step < 6; ++step) {
+      const HostValue gradient = start(10 + step);
+      const Values g = gradient.ToDoubles();
+      for (size_t i = 0; i < g.size(); ++i) mean[i] += g[i] / 3;
+      const Values before = weight.ToDoubles();
+      ASSERT_TRUE(RunOp(*FindOp("sgd_update"), thrice,
+                        {weight, momentum, gradient, Scalar(0.1 * step)}, {},
+                        AtStep(step), *library)
+                      .ok());
+      EXPECT_EQ(weight.ToDoubles() == before, step < 5) << step;
+    }
+    ASSERT_TRUE(
+        RunOp(*FindOp("sgd_update"), once,
+              {want_weight, want_momentum, Filled(type, mean), Scalar(0.5)}, {},
+              AtStep(0), *library)
+            .ok());
+    const Values w = weight.ToDoubles(), m = momentum.ToDoubles();
+    for (size_t i = 0; i < w.size(); ++i) {
+      EXPECT_NEAR(w[i], want_weight.ToDoubles()[i], 1e-6);
+      EXPECT_NEAR(m[i], want_momentum.ToDoubles()[i], 1e-6);
+    }
+  }
+}
+
 TEST(SgdUpdateTest, OtherTypesAreErrorsThatSaySo) {
   const OpDef& def = *FindOp("sgd_update");
   std::vector<TensorType> inputs = {{DataType::kFloat16, {4}},
                                     {DataType::kFloat32, {4}},
                                     {DataType::kFloat32, {4}},
                                     {DataType::kFloat32, {}}};
-  const Attributes attributes = {{"momentum", 0.9}, {"weight_decay", 0.0}};
+  const Attributes attributes = {
+      {"momentum", 0.9}, {"weight_decay", 0.0}, {"accumulate", int64_t{1}}};
   std::vector<TensorType> outputs;
   EXPECT_NE(def.infer({attributes, inputs, {}}, &outputs)
                 .message()

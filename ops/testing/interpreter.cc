@@ -451,6 +451,7 @@ absl::Status Interpreter::Step() {
   for (const Node& node : graph_->nodes) {
     const OpDef* def = lookup_(node.op);
     if (def->is_variable) continue;
+    if (!WorksInStep(node.origin.every, options_.step)) continue;
     const bool given = !node.outputs.empty() &&
                        std::all_of(node.outputs.begin(), node.outputs.end(),
                                    [&](TensorId t) { return overridden_[t]; });

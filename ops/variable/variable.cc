@@ -49,6 +49,14 @@ absl::Status Infer(const OpCall& call, std::vector<TensorType>* outputs) {
     return absl::InvalidArgumentError(absl::StrCat(
         "attribute \"key\" is ", key, "; it must be in [0, 2^32)"));
   }
+  if (attributes.Bool("may_be_partial") &&
+      (init != "constant" || attributes.Float("value") != 0 ||
+       type.dtype != DataType::kFloat32)) {
+    return absl::InvalidArgumentError(
+        "attribute \"may_be_partial\" is true: the variable must be float32 "
+        "and "
+        "0 at first");
+  }
   outputs->push_back(std::move(type));
   return absl::OkStatus();
 }
@@ -75,11 +83,18 @@ OpDef VariableDef() {
       {"clip", true, false, "its gradient takes part in gradient clipping"},
       {"momentum_dtype", std::string("float32"), false,
        "element type of the optimizer's momentum: float32 or bfloat16"},
+      {"may_be_partial", false, false,
+       "devices may hold parts of it that add up, all 0 at first"},
   };
   def.outputs = {"value"};
   def.infer = Infer;
   def.signatures = [](const OpCall& call, int) {
-    return UniformSignatures(0, 1, call.outputs[0].shape.rank());
+    std::vector<Signature> signatures =
+        UniformSignatures(0, 1, call.outputs[0].shape.rank());
+    if (call.attributes.Bool("may_be_partial")) {
+      signatures.push_back(Uniform(0, 1, Sbp::PSum()));
+    }
+    return signatures;
   };
   // Once, before the first step.
   def.cost = [](const OpCall&) { return Cost{}; };
@@ -99,7 +114,10 @@ OpDef VariableDef() {
     return example;
   };
   def.examples = {example({7, 9}, "constant"), example({9, 10}, "normal"),
-                  example({8, 11}, "uniform"), example({6, 5, 3, 3}, "normal")};
+                  example({8, 11}, "uniform"), example({6, 5, 3, 3}, "normal"),
+                  example({9, 10}, "constant")};
+  def.examples.back().attributes.Set("value", 0.0);
+  def.examples.back().attributes.Set("may_be_partial", true);
   return def;
 }
 

@@ -17,6 +17,9 @@ namespace {
 using ops::kNone;
 using ops::TensorId;
 
+// More steps than anybody takes together.
+constexpr int64_t kMostAccumulated = 1 << 20;
+
 // Adds nodes with one output, and keeps the first error (GraphBuilder::Add1).
 class OptimizerBuilder {
  public:
@@ -41,14 +44,29 @@ class OptimizerBuilder {
     origin.layer = layer;
     origin.part = part;
     origin.phase = ops::Phase::kOptimizer;
+    origin.every = every_;
     builder_.set_origin(std::move(origin));
   }
-  TensorId Scalar(const std::string& name, double value) {
-    return builder_.Add1("variable", name, {},
-                         {{"shape", std::vector<int64_t>{}},
-                          {"value", value},
-                          {"trainable", false}});
+  // Of the layer and part that were entered.
+  TensorId Variable(const std::string& name, ops::Attributes attributes) {
+    const ops::Origin entered = builder_.origin();
+    ops::Origin origin = entered;
+    origin.every = 1;  // It is there in every step.
+    builder_.set_origin(std::move(origin));
+    attributes.Set("trainable", false);
+    const TensorId variable =
+        builder_.Add1("variable", name, {}, std::move(attributes));
+    builder_.set_origin(entered);
+    return variable;
   }
+  absl::Status CheckOptions() const;
+  bool accumulates() const { return options_.accumulate > 1; }
+  // Whether the sum of the steps' gradients must be known before the update.
+  bool NeedsSum(TensorId variable) const {
+    return scaled() || VariableNode(variable).attributes.Bool("clip");
+  }
+  // Every gradient that has to becomes the mean over the steps.
+  void AccumulateGradients();
   // The squared norm of all gradients whose variables are clipped, or are not.
   TensorId SquareNorm(bool clipped);
   void Update(TensorId variable, TensorId gradient);
@@ -67,6 +85,7 @@ class OptimizerBuilder {
   const OptimizerOptions& options_;
   const ops::OpLookup lookup_;
   ops::GraphBuilder builder_;
+  int every_ = 1;  // Of new nodes: Origin::every.
   TensorId learning_rate_ = kNone;
   TensorId clipped_scale_ = kNone;    // Factor of clipped gradients.
   TensorId unclipped_scale_ = kNone;  // Factor of the others.
@@ -77,10 +96,9 @@ class OptimizerBuilder {
 TensorId OptimizerBuilder::History() {
   if (history_ != kNone) return history_;
   Enter("optimizer", "optimizer");
-  history_ = builder_.Add1(
-      "variable", "decay_history", {},
-      {{"shape", std::vector<int64_t>{4, ops::kDecayHistorySteps}},
-       {"trainable", false}});
+  history_ =
+      Variable("decay_history",
+               {{"shape", std::vector<int64_t>{4, ops::kDecayHistorySteps}}});
   return history_;
 }
 
@@ -99,11 +117,10 @@ std::vector<TensorId> OptimizerBuilder::RowState(TensorId variable,
   const TensorId history = History();
   const ops::Node node = VariableNode(variable);
   Enter(node.origin.layer, node.origin.part);
-  const TensorId updated = builder_.Add1(
-      "variable", absl::StrCat(node.name, ".updated"), {},
+  const TensorId updated = Variable(
+      absl::StrCat(node.name, ".updated"),
       {{"shape", std::vector<int64_t>{builder_.type(variable).shape[0]}},
-       {"dtype", std::string("int32")},
-       {"trainable", false}});
+       {"dtype", std::string("int32")}});
   const VariableRows& rows = differentiated_.rows.at(variable);
   ops::Node& reader = differentiated_.graph.nodes[rows.reader];
   reader.op = rows.lazy_op;
@@ -111,6 +128,31 @@ std::vector<TensorId> OptimizerBuilder::RowState(TensorId variable,
     reader.inputs.push_back(input);
   }
   return {updated, history};
+}
+
+void OptimizerBuilder::AccumulateGradients() {
+  const ops::Attributes attributes = {{"steps", options_.accumulate}};
+  for (auto& [variable, gradient] : differentiated_.gradients) {
+    if (!NeedsSum(variable)) continue;
+    const ops::Node node = VariableNode(variable);
+    const ops::TensorType type = builder_.type(gradient);
+    every_ = 1;
+    Enter(node.origin.layer, node.origin.part);
+    const TensorId sum =
+        Variable(absl::StrCat(node.name, ".accumulated"),
+                 {{"shape", std::vector<int64_t>(type.shape.dims().begin(),
+                                                 type.shape.dims().end())},
+                  {"may_be_partial", true}});
+    builder_.Add1("accumulate_gradient",
+                  absl::StrCat(node.name, "/accumulate_gradient"),
+                  {sum, gradient}, attributes);
+    every_ = static_cast<int>(options_.accumulate);
+    Enter(node.origin.layer, node.origin.part);
+    gradient = builder_.Add1("mean_gradient",
+                             absl::StrCat(node.name, "/mean_gradient"),
+                             {sum, gradient}, attributes);
+  }
+  every_ = 1;
 }
 
 TensorId OptimizerBuilder::SquareNorm(bool clipped) {
@@ -130,15 +172,16 @@ TensorId OptimizerBuilder::SquareNorm(bool clipped) {
 
 void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
   const ops::Node node = VariableNode(variable);
+  const bool gathers = accumulates() && !NeedsSum(variable);
+  every_ = gathers ? 1 : static_cast<int>(options_.accumulate);
   Enter(node.origin.layer, node.origin.part);
   const ops::TensorType type = builder_.type(variable);
   const std::string& momentum_type = node.attributes.String("momentum_dtype");
   const TensorId momentum =
-      builder_.Add1("variable", absl::StrCat(node.name, ".momentum"), {},
-                    {{"shape", std::vector<int64_t>(type.shape.dims().begin(),
-                                                    type.shape.dims().end())},
-                     {"dtype", momentum_type},
-                     {"trainable", false}});
+      Variable(absl::StrCat(node.name, ".momentum"),
+               {{"shape", std::vector<int64_t>(type.shape.dims().begin(),
+                                               type.shape.dims().end())},
+                {"dtype", momentum_type}});
   std::string op = "sgd_update";
   std::vector<TensorId> inputs = {variable, momentum};
   if (auto rows = differentiated_.rows.find(variable);
@@ -160,6 +203,7 @@ void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
   if (skip_ != kNone) inputs.push_back(skip_);
   ops::Attributes attributes = {{"momentum", options_.momentum},
                                 {"weight_decay", options_.weight_decay}};
+  if (gathers) attributes.Set("accumulate", options_.accumulate);
   if (ops::IsHalf(type.dtype) || momentum_type != "float32") {
     attributes.Set("key", node.attributes.Int("key"));
   }
@@ -167,12 +211,30 @@ void OptimizerBuilder::Update(TensorId variable, TensorId gradient) {
                 std::move(attributes));
 }
 
-absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
+absl::Status OptimizerBuilder::CheckOptions() const {
   if (options_.row_update != "sampled" && options_.row_update != "dense") {
     return absl::InvalidArgumentError(
         absl::StrCat("row_update is \"", options_.row_update,
                      "\"; use \"sampled\" or \"dense\""));
   }
+  if (options_.accumulate < 1 || options_.accumulate > kMostAccumulated) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("accumulate is ", options_.accumulate, "; use 1 to ",
+                     kMostAccumulated));
+  }
+  if (accumulates() && !differentiated_.rows.empty()) {
+    const TensorId variable = differentiated_.rows.begin()->first;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "accumulate is ", options_.accumulate, ", but of ",
+        VariableNode(variable).name,
+        " each step updates other rows (Partial FC): their gradients cannot be "
+        "gathered; use accumulate 1, or all classes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
+  RETURN_IF_ERROR(CheckOptions());
   Enter("optimizer", "optimizer");
   learning_rate_ = builder_.Add1("learning_rate", "learning_rate", {},
                                  {{"base", options_.learning_rate},
@@ -180,6 +242,8 @@ absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
                                   {"warmup_style", options_.warmup_style},
                                   {"total_steps", options_.total_steps},
                                   {"power", options_.decay_power}});
+  if (accumulates()) AccumulateGradients();
+  every_ = static_cast<int>(options_.accumulate);
   const bool clips = options_.clip_norm > 0;
   const TensorId clipped = clips || scaled() ? SquareNorm(true) : kNone;
   if (clipped != kNone && clips) {
@@ -205,8 +269,10 @@ absl::StatusOr<ops::Graph> OptimizerBuilder::Build() {
   }
   UpdateHistory();
   if (scaled()) {
+    every_ = static_cast<int>(options_.accumulate);
     Enter("optimizer", "optimizer");
-    const TensorId good_steps = Scalar("loss_scale_good_steps", 0);
+    const TensorId good_steps =
+        Variable("loss_scale_good_steps", {{"shape", std::vector<int64_t>{}}});
     builder_.Add1("loss_scale_update", "loss_scale_update",
                   {differentiated_.loss_scale, good_steps, skip_},
                   {{"growth_interval", options_.loss_scale_growth_interval}});

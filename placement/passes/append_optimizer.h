@@ -34,11 +34,17 @@ struct OptimizerOptions {
   // every step, which is made up for when a row is next seen
   // (ops/sgd_update_rows/decay_history.h).
   std::string row_update = "sampled";
+  // Steps whose mean gradient makes one update; clipping and loss scaling act
+  // on that. Not for variables of which a step sees some rows only.
+  int64_t accumulate = 1;
 };
 
 // The variables of an optimizer are named after the weight: "<w>.momentum", of
 // the type that the weight's attribute momentum_dtype names; with a dense row
-// update "<w>.updated", and "decay_history" for all together.
+// update "<w>.updated", and "decay_history" for all together; where
+// gradients accumulate "<w>.accumulated", of those that are needed at once: to
+// be clipped, or to be dropped on overflow. Those of other weights (the head's,
+// the largest) gather in the momentum, which takes no memory.
 // InvalidArgument for impossible options.
 absl::StatusOr<ops::Graph> AppendOptimizer(DifferentiatedGraph graph,
                                            const OptimizerOptions& options,

@@ -97,6 +97,95 @@ TEST(AppendOptimizerTest, UpdatesAsTorchDoes) {
   }
 }
 
+// Of steps that see different images: their mean gradient, clipped. The head's,
+// which is not, gathers in its momentum.
+TEST(AppendOptimizerTest, UpdatesByTheMeanGradientOfSeveralSteps) {
+  OptimizerOptions options;
+  options.learning_rate = 0.2;
+  options.weight_decay = 0.01;
+  options.clip_norm = 0.02;  // Small: it clips.
+  options.accumulate = 3;
+  const ops::Graph graph = Training(options);
+  EXPECT_EQ(CountOp(graph, "accumulate_gradient"), 7);
+  EXPECT_EQ(CountOp(graph, "mean_gradient"), 7);
+  EXPECT_EQ(NodeOf(graph, "head.weight/sgd_update").origin.every, 1);
+  EXPECT_EQ(NodeOf(graph, "fc.weight/sgd_update").origin.every, 3);
+  EXPECT_EQ(NodeOf(graph, "clip_factor").origin.every, 3);
+  SmallRun run(graph);
+  const std::string images = graph.tensors[MakeSmallNetwork().images].name;
+  const Values image_values = run.Get(images);
+  const std::map<std::string, std::string> gradients = Gradients();
+  std::map<std::string, Values> weight, momentum, mean;
+  for (const auto& [name, unused] : gradients) {
+    weight[name] = run.Get(name);
+    momentum[name] = mean[name] = Values(weight[name].size(), 0);
+  }
+  for (int step = 0; step < 7; ++step) {
+    Values shifted = image_values;
+    for (size_t i = 0; i < shifted.size(); ++i) {
+      shifted[i] += 0.1 * ((step * 7 + static_cast<int>(i)) % 5);
+    }
+    run.Set(images, shifted);
+    run.Step();
+    for (const auto& [name, gradient] : gradients) {
+      const Values g = run.Get(gradient);
+      for (size_t i = 0; i < g.size(); ++i) mean[name][i] += g[i] / 3;
+    }
+    if (step % 3 == 2) {
+      double norm = 0;
+      for (const auto& [name, unused] : gradients) {
+        if (name != "head.weight") norm += SquareNorm(mean[name]);
+      }
+      norm = std::sqrt(norm);
+      ASSERT_GT(norm, 2 * options.clip_norm);
+      for (const auto& [name, unused] : gradients) {
+        const double factor =
+            name == "head.weight" ? 1 : options.clip_norm / (norm + 1e-6);
+        for (size_t i = 0; i < mean[name].size(); ++i) {
+          double& w = weight[name][i];
+          double& m = momentum[name][i];
+          m = options.momentum * m + factor * mean[name][i] +
+              options.weight_decay * w;
+          w -= options.learning_rate * m;
+          mean[name][i] = 0;
+        }
+        ExpectNear(run.Get(name + ".momentum"), momentum[name], 1e-5, name);
+      }
+    }
+    for (const auto& [name, unused] : gradients) {
+      ExpectNear(run.Get(name), weight[name], 1e-5, name);
+    }
+  }
+}
+
+// The whole update is skipped, and the next one starts from nothing.
+TEST(AppendOptimizerTest, AnOverflowInOneOfTheStepsSkipsTheirUpdate) {
+  OptimizerOptions options;
+  options.accumulate = 2;
+  const ops::Graph graph = Training(options, 1024);
+  SmallRun run(graph);
+  EXPECT_EQ(CountOp(graph, "accumulate_gradient"), 8);  // The head's, too.
+  const std::string images = graph.tensors[MakeSmallNetwork().images].name;
+  const Values good = run.Get(images);
+  Values bad = good;
+  bad[3] = INFINITY;
+  const Values before = run.Get("fc.weight");
+  const Values head_before = run.Get("head.weight");
+  run.Set(images, bad);
+  run.Step();
+  run.Set(images, good);
+  EXPECT_EQ(run.Scalar("loss_scale"), 1024);
+  run.Step();
+  EXPECT_EQ(run.Get("fc.weight"), before);
+  EXPECT_EQ(run.Get("head.weight"), head_before);
+  EXPECT_EQ(run.Scalar("loss_scale"), 512);
+  run.Step();
+  EXPECT_EQ(run.Get("fc.weight"), before);
+  run.Step();
+  EXPECT_NE(run.Get("fc.weight"), before);
+  for (double w : run.Get("head.weight")) EXPECT_TRUE(std::isfinite(w));
+}
+
 TEST(AppendOptimizerTest, NodesBelongToTheirVariable) {
   const ops::Graph graph = Training({});
   EXPECT_EQ(CountOp(graph, "learning_rate"), 1);

@@ -130,8 +130,11 @@ class Search {
   // Cost of reading the tensor in `to`; a variable's value stays as it is.
   double Reading(TensorId tensor, const NdSbp& from, const NdSbp& to) {
     if (from == to) return 0;
-    return of_parameters_[tensor] ? kInfinity
-                                  : RoutesOf(tensor).Seconds(from, to);
+    return of_parameters_[tensor] ? kInfinity : BoxingSeconds(tensor, from, to);
+  }
+  // Per step, of a tensor that is not needed in every one.
+  double BoxingSeconds(TensorId tensor, const NdSbp& from, const NdSbp& to) {
+    return RoutesOf(tensor).Seconds(from, to) / every_[tensor];
   }
   bool IsVariable(TensorId tensor) const {
     return lookup_(graph_.nodes[graph_.tensors[tensor].producer].op)
@@ -151,6 +154,7 @@ class Search {
   const ops::OpLookup lookup_;
   std::vector<std::vector<NdSignature>> labels_;  // By node.
   std::vector<std::vector<Reader>> readers_;      // By tensor.
+  std::vector<int> every_;                        // By tensor: ComputeEvery.
   std::vector<bool> of_parameters_;  // By tensor: variables, casts of them ...
   double lower_bound_ = 0;
   PairwiseProblem problem_;
@@ -214,6 +218,7 @@ absl::Status Search::CollectLabels() {
     }
     labels_.push_back(signatures);
     problem_.unary.push_back(seconds);
+    for (double& each : problem_.unary.back()) each /= node.origin.every;
   }
   return absl::OkStatus();
 }
@@ -317,7 +322,7 @@ void Search::AddTensor(TensorId tensor) {
     for (const NdSbp& to : wanted) {
       // What is whole or split is not made partial again for several readers.
       if (from == to || BecomesPartial(from, to)) continue;
-      const double cost = RoutesOf(tensor).Seconds(from, to);
+      const double cost = BoxingSeconds(tensor, from, to);
       if (cost == kInfinity) continue;
       choices.push_back({from, to});
       costs.push_back(cost);
@@ -452,6 +457,7 @@ SbpAssignment Search::Result(const PairwiseSolution& solution) {
 }
 
 absl::Status Search::MakeProblem() {
+  every_ = ops::ComputeEvery(graph_);
   of_parameters_.resize(graph_.tensors.size(), false);
   for (const ops::Node& node : graph_.nodes) {
     const bool only_parameters =

@@ -20,10 +20,11 @@ struct BucketKey {
   std::vector<std::pair<int, int>> groups;  // Device, group.
   ReduceKind reduce = ReduceKind::kNone;
   std::string part;
+  int every = 1;
 
   friend bool operator==(const BucketKey& a, const BucketKey& b) {
-    return std::tie(a.groups, a.reduce, a.part) ==
-           std::tie(b.groups, b.reduce, b.part);
+    return std::tie(a.groups, a.reduce, a.part, a.every) ==
+           std::tie(b.groups, b.reduce, b.part, b.every);
   }
 };
 
@@ -40,6 +41,7 @@ bool FindKey(const TaskGraph& graph, const TaskUnit& unit, BucketKey* key) {
     key->groups.push_back({task.device, task.collective.group});
     key->reduce = task.collective.reduce;
     key->part = task.origin.part;
+    key->every = task.origin.every;
   }
   std::sort(key->groups.begin(), key->groups.end());
   return true;

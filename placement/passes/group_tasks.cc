@@ -27,7 +27,8 @@ std::string KeyOf(const TaskGraph& graph, const TaskUnit& unit,
     if (!def->may_group || !def->settle.op.empty()) return "";
     absl::StrAppend(&key, task.device, "|", task.op, "|", task.rank, "/",
                     task.num_ranks, "|", static_cast<int>(task.stream), "|",
-                    static_cast<int>(task.origin.phase), "|", task.origin.part);
+                    static_cast<int>(task.origin.phase), "|", task.origin.part,
+                    "|", task.origin.every);
     for (const auto& [name, value] : task.attributes.values()) {
       absl::StrAppend(&key, "|", name, "=", ops::AttributeToString(value));
     }

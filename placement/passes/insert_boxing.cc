@@ -17,6 +17,7 @@ absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
   placed.graph.name = graph.name;
   ops::GraphBuilder builder(&placed.graph, lookup);
   std::vector<ops::TensorId> new_id(graph.tensors.size(), ops::kNone);
+  const std::vector<int> every = ops::ComputeEvery(graph);
   // Readers that want the same share one boxing node.
   std::map<std::pair<ops::TensorId, ops::NdSbp>, ops::TensorId> boxed;
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
@@ -32,6 +33,7 @@ absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
         const ops::Node& producer = graph.nodes[graph.tensors[tensor].producer];
         ops::Origin origin = producer.origin;
         origin.phase = node.origin.phase;
+        origin.every = every[tensor];
         for (const ops::NdSbp& next : assignment.routes[tensor].at(want)) {
           auto [it, is_new] = boxed.try_emplace({tensor, next}, ops::kNone);
           if (is_new) {

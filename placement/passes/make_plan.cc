@@ -153,6 +153,7 @@ void AddTasks(const TaskGraph& tasks, const MemoryPlan& memory, Plan* plan) {
       to->set_workspace_offset(memory.workspace_offset[t]);
     }
     to->set_once(from.once);
+    if (from.origin.every > 1) to->set_every(from.origin.every);
     to->set_rank(from.rank);
     to->set_num_ranks(from.num_ranks);
     to->set_layer(from.origin.layer);

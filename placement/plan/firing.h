@@ -14,6 +14,7 @@
 #ifndef FACET_PLACEMENT_PLAN_FIRING_H_
 #define FACET_PLACEMENT_PLAN_FIRING_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -21,6 +22,18 @@
 #include "placement/plan/plan.pb.h"
 
 namespace facet::placement {
+
+// In every how many steps the task works (Task.every); at least 1. It fires in
+// all of them: the tokens go around as if it worked.
+inline int Every(const Task& task) { return std::max(1, task.every()); }
+
+// After how many steps the tasks that work are the same again, where each works
+// in every step or in every N-th.
+inline int Period(const Plan& plan) {
+  int period = 1;
+  for (const Task& task : plan.tasks()) period = std::max(period, Every(task));
+  return period;
+}
 
 struct FiringEdge {
   enum class Kind : uint8_t { kData, kCredit, kWait, kStream };

@@ -56,6 +56,9 @@ std::string TaskText(const Plan& plan, absl::string_view number,
   } else {
     absl::StrAppend(&text, task.op(), "(", absl::StrJoin(operands, ", "), ")");
     if (task.parts() > 1) absl::StrAppend(&text, " x", task.parts());
+  }
+  if (task.every() > 1) absl::StrAppend(&text, " every ", task.every());
+  if (!task.has_collective()) {
     const auto attributes = ReadAttributes(task);
     if (attributes.ok()) {
       for (const auto& [name, value] : attributes->values()) {

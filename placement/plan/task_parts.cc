@@ -27,6 +27,7 @@ Task PartOf(const Task& task, int part) {
     if (i / inputs == part) result.add_mutates(i % inputs);
   }
   result.set_once(task.once());
+  result.set_every(task.every());
   result.set_rank(task.rank());
   result.set_num_ranks(task.num_ranks());
   result.set_layer(task.layer());

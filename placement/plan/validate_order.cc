@@ -135,6 +135,8 @@ absl::Status CheckTogether(const Plan& plan, const Members& members) {
                        TaskLabel(plan, members[0]), " in ", what);
     };
     if (c.kind() != d.kind() || c.reduce() != d.reduce()) return differ("kind");
+    if (Every(first) != Every(task))
+      return differ("the steps that it works in");
     if (c.kind() == Collective::ALL_TO_ALL) continue;
     if (!std::equal(c.counts().begin(), c.counts().end(), d.counts().begin(),
                     d.counts().end()) ||
@@ -202,6 +204,12 @@ absl::Status CheckUses(const Plan& plan, RegisterUses* uses) {
       if (uses->producer[r] < 0) {
         return TaskError(plan, t, "reads ", RegisterLabel(plan, r),
                          ", which nobody writes");
+      }
+      const Task& producer = plan.tasks(uses->producer[r]);
+      if (Every(task) % Every(producer) != 0) {
+        return TaskError(plan, t, "works in every ", Every(task),
+                         " steps, but reads ", RegisterLabel(plan, r),
+                         ", which is written in every ", Every(producer));
       }
       if (task.once() && uses->producer[r] >= t) {
         return TaskError(plan, t, "reads ", RegisterLabel(plan, r),

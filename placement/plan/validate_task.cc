@@ -406,6 +406,10 @@ absl::Status TaskChecker::CheckKernel(int t, const Task& task) {
 absl::Status TaskChecker::Check(int t) {
   RETURN_IF_ERROR(CheckReferences(t));
   const Task& task = plan_.tasks(t);
+  if (task.every() < 0 || (task.once() && task.every() > 1)) {
+    return TaskError(plan_, t, "works in every ", task.every(), " steps",
+                     task.once() ? ", but runs once" : "");
+  }
   if (task.parts() < 0) {
     return TaskError(plan_, t, "has ", task.parts(), " parts");
   }

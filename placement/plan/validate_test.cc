@@ -374,6 +374,25 @@ std::vector<Fault> Faults() {
          TaskOf(p, "z")->clear_in_place();
        },
        "writes too"},
+      {"read more often than written",
+       [](Plan* p) { TaskOf(p, "y")->set_every(3); },
+       "works in every 1 steps, but reads"},
+      {"at odds with what it reads",
+       [](Plan* p) {
+         TaskOf(p, "h")->set_every(4);
+         TaskOf(p, "update")->set_every(6);
+       },
+       "works in every 6 steps, but reads"},
+      {"once and seldom", [](Plan* p) { TaskOf(p, "w")->set_every(2); },
+       "but runs once"},
+      {"less than never", [](Plan* p) { TaskOf(p, "h")->set_every(-2); },
+       "works in every -2 steps"},
+      {"collective of other steps",
+       [](Plan* p) {
+         TaskOf(p, "g")->set_every(2);
+         TaskOf(p, "update")->set_every(2);
+       },
+       "in the steps that it works in"},
       {"persistent written every step",
        [](Plan* p) { TaskOf(p, "w")->set_once(false); }, "but not once"},
       {"persistent not written",

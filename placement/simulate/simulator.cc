@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
+#include "ops/graph/graph.h"
 #include "placement/plan/firing.h"
 #include "placement/plan/stated_devices.h"
 
@@ -107,7 +108,10 @@ class Run {
       firing.task = t;
       firing.step = step;
       firing.start = start;
-      firing.end = start + plan_.tasks(t).predicted_seconds();
+      firing.end = start;
+      if (ops::WorksInStep(plan_.tasks(t).every(), step)) {
+        firing.end += plan_.tasks(t).predicted_seconds();
+      }
     }
     for (int t : units_.members[unit]) {
       for (int e : state_.out_edges(t)) {
@@ -137,8 +141,12 @@ absl::string_view PhaseOf(const Task& task) {
   return task.phase();
 }
 
-// Steps after which nothing changes any more, from step to step.
-constexpr int64_t kSteadySteps = 4;
+// Steps after which nothing changes any more, from period to period: at
+// least 4.
+int64_t SteadySteps(const Plan& plan) {
+  const int64_t period = Period(plan);
+  return period * std::max<int64_t>(2, 4 / period);
+}
 
 }  // namespace
 
@@ -166,28 +174,34 @@ Simulation Simulate(const Plan& plan, int64_t steps) {
 }
 
 StepTimes SimulateSteadyStep(const Plan& plan) {
-  Run run(plan, kSteadySteps);
+  const int64_t steps = SteadySteps(plan);
+  const int64_t period = Period(plan);
+  Run run(plan, steps);
   run.ToEnd();
-  double ends[2] = {0, 0};  // Of the last step but one, and of the last.
-  for (int i : {0, 1}) {
+  auto end_of = [&](int64_t step) {
+    double end = 0;
     for (int t = 0; t < plan.tasks_size(); ++t) {
-      if (plan.tasks(t).once()) continue;
-      ends[i] = std::max(ends[i], run.at(kSteadySteps - 2 + i, t).end);
+      if (!plan.tasks(t).once()) end = std::max(end, run.at(step, t).end);
     }
-  }
+    return end;
+  };
   StepTimes result;
-  result.seconds = ends[1] - ends[0];
+  result.seconds = (end_of(steps - 1) - end_of(steps - 1 - period)) / period;
+  // The last step of a period, in which everything works.
+  const double start = end_of(steps - 2);
   result.tasks.resize(plan.tasks_size());
   for (int t = 0; t < plan.tasks_size(); ++t) {
     if (plan.tasks(t).once()) continue;
-    const Firing& firing = run.at(kSteadySteps - 1, t);
-    result.tasks[t] = {firing.start - ends[0], firing.end - ends[0]};
+    const Firing& firing = run.at(steps - 1, t);
+    result.tasks[t] = {firing.start - start, firing.end - start};
   }
   return result;
 }
 
 std::vector<std::pair<std::string, double>> SimulatedPhases(const Plan& plan) {
-  Run run(plan, kSteadySteps);
+  const int64_t steps = SteadySteps(plan);
+  const int64_t period = Period(plan);
+  Run run(plan, steps);
   run.ToEnd();
   std::vector<std::pair<std::string, double>> phases;
   for (const char* name : kPhases) phases.emplace_back(name, 0.0);
@@ -195,16 +209,19 @@ std::vector<std::pair<std::string, double>> SimulatedPhases(const Plan& plan) {
   auto add = [&](absl::string_view name, int device, double seconds) {
     for (auto& [phase, sum] : phases) {
       if (phase == name) {
-        sum += seconds * counts[device] / std::max(1, plan.devices_size());
+        sum += seconds * counts[device] /
+               (period * std::max(1, plan.devices_size()));
       }
     }
   };
   for (int t = 0; t < plan.tasks_size(); ++t) {
     if (plan.tasks(t).once()) continue;
-    const Firing& firing = run.at(kSteadySteps - 1, t);
     const int device = plan.tasks(t).device();
-    add("waiting", device, firing.start - firing.ready);
-    add(PhaseOf(plan.tasks(t)), device, firing.end - firing.start);
+    for (int64_t step = steps - period; step < steps; ++step) {
+      const Firing& firing = run.at(step, t);
+      add("waiting", device, firing.start - firing.ready);
+      add(PhaseOf(plan.tasks(t)), device, firing.end - firing.start);
+    }
   }
   return phases;
 }

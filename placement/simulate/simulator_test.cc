@@ -45,6 +45,30 @@ TEST(SimulatorTest, ACollectiveWaitsForItsSlowestMember) {
   EXPECT_DOUBLE_EQ(times.seconds, even + 5);
 }
 
+// The step is the mean of those with and those without.
+TEST(SimulatorTest, TasksOfEveryThirdStepTakeTimeInTheThird) {
+  Plan plan = SmallPlan();
+  for (Task& task : *plan.mutable_tasks()) task.set_predicted_seconds(1);
+  const double without = [&] {
+    Plan less = plan;
+    for (Task& task : *less.mutable_tasks()) {
+      if (task.name() == "update") task.set_predicted_seconds(0);
+    }
+    return SimulateSteadyStep(less).seconds;
+  }();
+  const double with = SimulateSteadyStep(plan).seconds;
+  ASSERT_GT(with, without + 0.5);
+  for (Task& task : *plan.mutable_tasks()) {
+    if (task.name() == "update") task.set_every(3);
+  }
+  EXPECT_DOUBLE_EQ(SimulateSteadyStep(plan).seconds, (with + 2 * without) / 3);
+  const Simulation simulation = Simulate(plan, 6);
+  for (const Firing& f : simulation.firings) {
+    const bool works = plan.tasks(f.task).every() <= 1 || f.step % 3 == 2;
+    EXPECT_DOUBLE_EQ(f.end - f.start, works ? 1 : 0) << f.step;
+  }
+}
+
 Plan PlanWithTimes() {
   Plan plan = SmallPlan();
   for (int t = 0; t < plan.tasks_size(); ++t) {

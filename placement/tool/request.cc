@@ -41,6 +41,10 @@ DEFINE_int64(classes, 2000000,
 DEFINE_string(network, "r50", "Backbone: r18, r34, r50, r100 or r200.");
 DEFINE_int64(batch_size, 0,
              "Images per step, over all devices together. 0: 16 per device.");
+DEFINE_int64(accumulate, 1,
+             "Steps whose mean gradient makes one update of the weights: as if "
+             "the batch were so many times as large, for hardly more memory. "
+             "The other flags count steps, not updates.");
 DEFINE_double(lr, 0.1,
               "Learning rate (at 1,024 images a step arcface_torch "
               "uses 0.1).");
@@ -236,6 +240,7 @@ absl::Status CheckRanges(const Request& r) {
   for (const Count& c :
        {Count{"classes", r.classes, 0, INT32_MAX},
         Count{"batch_size", r.batch_size, 1, 1 << 24},
+        Count{"accumulate", r.accumulate, 1, 1 << 20},
         Count{"lr_warmup", r.lr_warmup, 0, int64_t{1} << 40}}) {
     if (c.value < c.least || c.value > c.most) {
       return InvalidFlag(c.flag, absl::StrCat(c.value),
@@ -272,6 +277,13 @@ absl::Status CheckRanges(const Request& r) {
                          absl::StrCat("use ", c.least, " to ", c.most));
     }
   }
+  if (r.accumulate > 1 && r.partial_fc > 0 && r.partial_fc < 1) {
+    return InvalidFlag(
+        "accumulate", absl::StrCat(r.accumulate),
+        absl::StrCat("with --partial_fc=", r.partial_fc,
+                     " each step updates other classes, so that there is no "
+                     "common gradient; leave one of the two out"));
+  }
   return absl::OkStatus();
 }
 
@@ -300,6 +312,7 @@ absl::StatusOr<Request> RequestFromFlags(const DeviceChoice& auto_devices) {
   }
   r.classes = FLAGS_classes;
   r.batch_size = FLAGS_batch_size == 0 ? 16 * r.devices : FLAGS_batch_size;
+  r.accumulate = FLAGS_accumulate;
   r.learning_rate = FLAGS_lr;
   r.lr_warmup = FLAGS_lr_warmup;
   r.lr_warmup_style = FLAGS_lr_warmup_style;
@@ -387,6 +400,7 @@ CompileOptions CompileOptionsOf(const Request& r, ops::TensorId loss) {
   CompileOptions options;
   options.loss = loss;
   options.optimizer.learning_rate = r.learning_rate;
+  options.optimizer.accumulate = r.accumulate;
   options.optimizer.momentum = r.momentum;
   options.optimizer.weight_decay = r.weight_decay;
   options.optimizer.clip_norm = r.clip_norm;

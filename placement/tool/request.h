@@ -41,6 +41,7 @@ struct Request {
   std::string network;
   int64_t classes = 0;     // 0: not known yet (as many as the data has).
   int64_t batch_size = 0;  // Of all devices together.
+  int64_t accumulate = 1;  // Steps per update.
   double learning_rate = 0;
   int64_t lr_warmup = 0;  // Steps.
   std::string lr_warmup_style;

@@ -246,7 +246,7 @@ absl::Status Lane::Fire(int position, int64_t step) {
   const absl::Status status = RunTask(position, step);
   // Before the tokens leave: sending them is the runtime's work, not the
   // task's.
-  const int64_t end_ns = NowNs();
+  const int64_t end_ns = runners_[position].works() ? NowNs() : start_ns;
   if (status.ok()) Finish(position, step);
   if (shared_->timeline != nullptr && step >= 0 && !device_->asynchronous()) {
     shared_->timeline->Record({task, step, start_ns, end_ns});

@@ -64,6 +64,9 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
   };
   for (int id : task.inputs()) add(id, true);
   for (int id : task.outputs()) add(id, false);
+  runner.first_step_ = environment.first_step;
+  // `once` tasks run in step -1, and nothing else does.
+  runner.every_ = task.every();
   if (task.has_collective()) {
     CHECK(communicator != nullptr) << task.name();
     const placement::Collective& collective = task.collective();
@@ -96,7 +99,6 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
   const size_t num_inputs = runner.inputs_.size() / parts;
   const size_t num_outputs = runner.outputs_.size() / parts;
   ops::KernelContext context;
-  runner.first_step_ = environment.first_step;
   context.seed = environment.seed;
   context.data_source = environment.data_source;
   context.fetch_sink = environment.fetch_sink;
@@ -140,6 +142,9 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
 }
 
 absl::Status TaskRunner::Run(int64_t step) {
+  const int64_t known_as = step < 0 ? step : first_step_ + step;
+  works_ = ops::WorksInStep(every_, known_as);
+  if (!works_) return absl::OkStatus();
   for (const Rotating& rotating : rotating_) {
     std::vector<ops::TensorView>& views =
         rotating.is_input ? inputs_ : outputs_;
@@ -147,14 +152,13 @@ absl::Status TaskRunner::Run(int64_t step) {
         rotating.base + step % rotating.credits * rotating.stride;
   }
   if (communicator_ != nullptr) return RunCollective();
-  const int64_t known_as = step < 0 ? step : first_step_ + step;
   for (ops::KernelContext& part : parts_) part.step = known_as;
   return kernel_(parts_);
 }
 
 int TaskRunner::NonFiniteOutput() const {
   constexpr int64_t kFew = 4096;
-  if (!outputs_readable_) return -1;
+  if (!outputs_readable_ || !works_) return -1;
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const ops::TensorView& view = outputs_[i];
     const int64_t count = view.slice.num_elements();

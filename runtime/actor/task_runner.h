@@ -40,9 +40,12 @@ class TaskRunner {
                                            Communicator* communicator,
                                            const TaskEnvironment& environment);
 
-  // Runs the task, or puts its work into the stream (see Stream). Allocates
-  // nothing, if the kernel does not. `step`, the session's, selects the slots.
+  // Runs the task, or puts its work into the stream (see Stream), if it works
+  // in this step (Task.every). Allocates nothing, if the kernel does not.
+  // `step`, the session's, selects the slots.
   absl::Status Run(int64_t step);
+  // Of the last Run.
+  bool works() const { return works_; }
 
   // After Run: the first float32 output that holds a value that is not finite,
   // -1 if there is none. Looks only at outputs of a few thousand elements:
@@ -71,6 +74,8 @@ class TaskRunner {
   bool outputs_readable_ = false;  // By host code.
   std::vector<Rotating> rotating_;
   int64_t first_step_ = 0;
+  int every_ = 1;
+  bool works_ = true;  // In the step that Run was last called for.
   std::vector<ops::KernelContext> parts_;  // None of a collective.
   ops::GroupKernel kernel_;                // Null for a collective.
 

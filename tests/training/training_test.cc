@@ -164,6 +164,66 @@ TEST(TrainingTest, FusedAndUnfusedTrainTheSame) {
   ExpectEqualTraining(fused, plain, 1e-4);
 }
 
+// Whatever the number of devices, and whether the head's update is fused, which
+// gathers its gradients in the momentum.
+TEST(TrainingTest, GradientsAccumulateTheSameOnAnyNumberOfDevices) {
+  SmallTraining training;
+  training.classes = 1003;
+  training.batch_size = 12;
+  training.steps = 7;  // The last begins another sum.
+  training.options.optimizer.accumulate = 3;
+  // A bias before a batch norm has a sum of 0 but for rounding.
+  constexpr double kLeastOfSums = 3e-2;
+  const TrainingResult one = MustTrain(training);
+  const TrainingResult oracle = Interpret(training).value();
+  ExpectEqualTraining(oracle, one, 1e-4, kLeastOfSums);
+  for (int devices : {2, 3}) {
+    training.devices = devices;
+    const TrainingResult result = MustTrain(training);
+    ExpectEqualTraining(one, result, 1e-4, kLeastOfSums);
+    // The backbone's gradients are exchanged once per update.
+    int exchanges = 0;
+    for (const placement::Task& task : result.plan.tasks()) {
+      if (!task.has_collective() || task.phase() != "optimizer") continue;
+      EXPECT_EQ(task.every(), 3) << task.name();
+      ++exchanges;
+    }
+    EXPECT_GT(exchanges, 0);
+  }
+  training.options.fuse = false;
+  ExpectEqualTraining(one, MustTrain(training), 1e-4, kLeastOfSums);
+  // It is not as if there were one step in three.
+  training.options.optimizer.accumulate = 1;
+  EXPECT_NE(MustTrain(training).losses, one.losses);
+}
+
+// Partial sums are saved whole, in the middle of an update's steps, and other
+// devices can go on with them.
+TEST(TrainingTest, AccumulatedGradientsAreInTheCheckpoint) {
+  SmallTraining training;
+  training.devices = 2;
+  training.steps = 6;
+  training.options.optimizer.accumulate = 3;
+  const TrainingResult whole = MustTrain(training);
+  training.steps = 4;
+  training.checkpoint = ::testing::TempDir() + "/accumulated.safetensors";
+  MustTrain(training);
+  training.resume = training.checkpoint;
+  training.checkpoint.clear();
+  training.steps = 2;
+  for (int devices : {2, 3}) {
+    training.devices = devices;
+    const TrainingResult rest = MustTrain(training);
+    for (const char* name : {"conv1.weight", "fc.weight.momentum",
+                             "head.weight", "head.weight.momentum"}) {
+      EXPECT_LT(
+          RelativeDifference(whole.variables.at(name), rest.variables.at(name)),
+          1e-4)
+          << name << " on " << devices;
+    }
+  }
+}
+
 // The bits, and less memory.
 TEST(TrainingTest, ComputingActivationsAgainTrainsTheSame) {
   for (int devices : {1, 3}) {
