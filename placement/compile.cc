@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -221,13 +222,19 @@ void AddOption(absl::string_view name, std::string value, Plan* plan) {
 }
 
 void AddOptions(const ops::Graph& graph, const Cluster& cluster,
-                const CompileOptions& options, bool fused, Plan* plan) {
+                const CompileOptions& options, const PlacedModel& chosen,
+                Plan* plan) {
   AddOption("precision", std::string(PrecisionName(options.precision)), plan);
   AddOption("rounding", std::string(RoundingName(options.rounding)), plan);
   AddOption("fuse", options.fuse ? "true" : "false", plan);
-  AddOption("fused", fused ? "true" : "false", plan);
+  AddOption("fused", chosen.fused ? "true" : "false", plan);
   AddOption("data_credits", absl::StrCat(options.data_credits), plan);
   AddOption("recompute", std::string(RecomputingName(options.recomputing)),
+            plan);
+  AddOption("split_parameters", std::string(SplittingName(options.splitting)),
+            plan);
+  AddOption("parameters",
+            chosen.parameters == Parameters::kSplit ? "split" : "fastest",
             plan);
   if (cluster.kernel_timer != nullptr) AddOption("kernels", "measured", plan);
   for (const auto& [name, value] : options.preferred_kernels.values()) {
@@ -274,7 +281,7 @@ bool HasPinned(const ops::Graph& graph,
 
 absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     const ops::Graph& graph, const Cluster& cluster,
-    const CompileOptions& options, PassLog* log) {
+    const CompileOptions& options, Parameters parameters, PassLog* log) {
   RETURN_IF_ERROR(CheckRequest(graph, cluster, options));
   RETURN_IF_ERROR(PassLog::Verify("00_model", graph));
   RETURN_IF_ERROR(log->Graph("00_model", graph));
@@ -312,10 +319,12 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
   // the fused one.
   std::vector<PlacedModel> candidates;
   auto add = [&](bool fused, ops::Graph g) -> absl::Status {
-    ASSIGN_OR_RETURN(SbpAssignment assignment,
-                     AssignSbp(g, cluster, options.pins, ops::FindOp));
+    ASSIGN_OR_RETURN(
+        SbpAssignment assignment,
+        AssignSbp(g, cluster, options.pins, ops::FindOp, parameters));
     log->Time(fused ? "05_assign_sbp, fused" : "05_assign_sbp, not fused");
-    candidates.push_back({fused, std::move(g), std::move(assignment)});
+    candidates.push_back(
+        {fused, parameters, std::move(g), std::move(assignment)});
     return absl::OkStatus();
   };
   if (options.fuse) {
@@ -343,7 +352,67 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
   return candidates;
 }
 
+Parameters FirstParameters(const CompileOptions& options) {
+  return options.splitting == Splitting::kAll ? Parameters::kSplit
+                                              : Parameters::kFastest;
+}
+
+// Makes plans of candidates, and remembers what a user wants to know.
+class PlanChooser {
+ public:
+  PlanChooser(const ops::Graph& graph, const Cluster& cluster,
+              const CompileOptions& options, PassLog* log)
+      : graph_(graph), cluster_(cluster), options_(options), log_(log) {}
+
+  // The plan of the candidate, if it fits; `recompute`: keep fewer activations.
+  absl::StatusOr<std::optional<Plan>> Try(const PlacedModel& candidate,
+                                          bool recompute);
+  // Of what did not fit: the error of what needs least.
+  const absl::Status& too_big() const { return too_big_; }
+
+ private:
+  const ops::Graph& graph_;
+  const Cluster& cluster_;
+  const CompileOptions& options_;
+  PassLog* const log_;
+  absl::Status too_big_;
+  int64_t least_ = 0;
+};
+
+absl::StatusOr<std::optional<Plan>> PlanChooser::Try(
+    const PlacedModel& candidate, bool recompute) {
+  ASSIGN_OR_RETURN(
+      Plan plan, PlanCandidate(candidate, recompute, cluster_, options_, log_));
+  const absl::Status fits = CheckMemory(plan, cluster_);
+  if (!fits.ok()) {
+    const int64_t total = ArenaBytes(plan);
+    if (too_big_.ok() || total < least_) {
+      too_big_ = fits;
+      least_ = total;
+    }
+    return std::nullopt;
+  }
+  // Only now: a plan with limits that it does not keep would be invalid.
+  for (int d = 0; d < plan.devices_size(); ++d) {
+    plan.mutable_devices(d)->set_memory_bytes(cluster_.devices[d].memory_bytes);
+  }
+  AddOptions(graph_, cluster_, options_, candidate, &plan);
+  return plan;
+}
+
 }  // namespace
+
+absl::string_view SplittingName(Splitting splitting) {
+  switch (splitting) {
+    case Splitting::kNone:
+      return "none";
+    case Splitting::kAuto:
+      return "auto";
+    case Splitting::kAll:
+      return "all";
+  }
+  return "";
+}
 
 absl::string_view RecomputingName(Recomputing recomputing) {
   switch (recomputing) {
@@ -361,7 +430,7 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     const ops::Graph& graph, const Cluster& cluster,
     const CompileOptions& options) {
   PassLog log(options.dump_dir);
-  return PlaceModel(graph, cluster, options, &log);
+  return PlaceModel(graph, cluster, options, FirstParameters(options), &log);
 }
 
 absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
@@ -375,38 +444,52 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
                                                const Cluster& cluster,
                                                const CompileOptions& options) {
   PassLog log(options.dump_dir);
-  ASSIGN_OR_RETURN(std::vector<PlacedModel> candidates,
-                   PlaceModel(graph, cluster, options, &log));
-
-  absl::Status too_big;
-  int64_t least = 0;  // Of the candidates that do not fit.
-  for (const bool recompute : {false, true}) {
-    if (recompute ? options.recomputing == Recomputing::kNone
-                  : options.recomputing == Recomputing::kAll) {
-      continue;
-    }
-    for (PlacedModel& candidate : candidates) {
-      ASSIGN_OR_RETURN(Plan plan, PlanCandidate(candidate, recompute, cluster,
-                                                options, &log));
-      const absl::Status fits = CheckMemory(plan, cluster);
-      if (fits.ok()) {
-        // Only now: a plan with limits that it does not keep would be invalid.
-        for (int d = 0; d < plan.devices_size(); ++d) {
-          plan.mutable_devices(d)->set_memory_bytes(
-              cluster.devices[d].memory_bytes);
-        }
-        AddOptions(graph, cluster, options, candidate.fused, &plan);
-        return Compilation{std::move(plan), std::move(candidate.graph),
-                           std::move(candidate.assignment)};
+  PlanChooser chooser(graph, cluster, options, &log);
+  std::optional<Compilation> best;
+  // Of models for the same parameters, the cheaper one first: the first that
+  // fits, if it beats what there is. Whether there was one.
+  auto add_first = [&](std::vector<PlacedModel>& models,
+                       bool recompute) -> absl::StatusOr<bool> {
+    for (PlacedModel& model : models) {
+      ASSIGN_OR_RETURN(std::optional<Plan> plan, chooser.Try(model, recompute));
+      if (!plan.has_value()) continue;
+      if (!best.has_value() || plan->predicted_step_seconds() <
+                                   best->plan.predicted_step_seconds()) {
+        best = Compilation{*std::move(plan), model.graph, model.assignment,
+                           model.parameters};
       }
-      const int64_t total = ArenaBytes(plan);
-      if (too_big.ok() || total < least) {
-        too_big = fits;
-        least = total;
+      return true;
+    }
+    return false;
+  };
+  const bool may_keep = options.recomputing != Recomputing::kAll;
+  const bool may_recompute = options.recomputing != Recomputing::kNone;
+  ASSIGN_OR_RETURN(
+      std::vector<PlacedModel> models,
+      PlaceModel(graph, cluster, options, FirstParameters(options), &log));
+  if (may_keep) {
+    ASSIGN_OR_RETURN(const bool fits, add_first(models, false));
+    if (fits) return *std::move(best);
+  }
+  // What saves memory takes time: which takes less is a matter of the model and
+  // the links, so both are tried, and both together if one is not enough.
+  if (may_recompute) RETURN_IF_ERROR(add_first(models, true).status());
+  if (options.splitting == Splitting::kAuto && cluster.num_devices() > 1) {
+    absl::StatusOr<std::vector<PlacedModel>> split =
+        PlaceModel(graph, cluster, options, Parameters::kSplit, &log);
+    // It may be impossible, because of a pin.
+    if (split.ok()) {
+      bool fits = false;
+      if (may_keep) {
+        ASSIGN_OR_RETURN(fits, add_first(*split, false));
+      }
+      if (!fits && may_recompute) {
+        RETURN_IF_ERROR(add_first(*split, true).status());
       }
     }
   }
-  return too_big;
+  if (!best.has_value()) return chooser.too_big();
+  return *std::move(best);
 }
 
 }  // namespace facet::placement

@@ -30,6 +30,15 @@ enum class Recomputing {
 };
 absl::string_view RecomputingName(Recomputing recomputing);  // "none", ...
 
+// Which parameters that devices would have whole they share out, with the
+// optimizer's state (passes/assign_sbp.h, Parameters).
+enum class Splitting {
+  kNone,
+  kAuto,  // None if the plan fits without.
+  kAll,   // All that can be.
+};
+absl::string_view SplittingName(Splitting splitting);  // "none", ...
+
 // Plans that are only looked at state equal devices once if they are for more.
 inline constexpr int kMostDevicesStated = 16;
 
@@ -49,6 +58,8 @@ struct CompileOptions {
   // for an op: {"algorithm", "direct"}.
   ops::Attributes preferred_kernels;
   Recomputing recomputing = Recomputing::kAuto;
+  // Where both would do, the plan whose predicted step is shorter is taken.
+  Splitting splitting = Splitting::kAuto;
   // Slots of the registers that the data stream fills: how far it works ahead.
   int data_credits = 2;
   // The tasks of equal devices are stated once (Device::like). Such a plan
@@ -70,6 +81,7 @@ absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
 // A graph whose ops are decided, and the best SBPs for it.
 struct PlacedModel {
   bool fused = false;
+  Parameters parameters = Parameters::kFastest;
   ops::Graph graph;  // After fusing, before boxing.
   SbpAssignment assignment;
 };
@@ -87,6 +99,7 @@ struct Compilation {
   // The graph that was placed: after fusing, before boxing.
   ops::Graph graph;
   SbpAssignment assignment;  // Of `graph`.
+  Parameters parameters = Parameters::kFastest;
 };
 
 // As Compile.

@@ -237,5 +237,44 @@ TEST(Compile, DumpsWhatThePassesChanged) {
   EXPECT_EQ(OptionOf(*plan, "precision"), "float32");
 }
 
+// Between what a plan needs with whole parameters and with split ones: they are
+// split because that is what makes it fit.
+TEST(CompileTest, ParametersAreSplitWhereMemoryDemandsIt) {
+  const Model model = SmallModel(64, 100);
+  Cluster cluster = Devices(4);
+  CompileOptions options;
+  options.loss = model.loss;
+  options.recomputing = Recomputing::kNone;
+  auto arena = [&](Splitting splitting) {
+    options.splitting = splitting;
+    const auto plan = Compile(model.graph, cluster, options);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    int64_t most = 0;
+    for (const Device& device : plan->devices()) {
+      most = std::max(most, device.arena_bytes());
+    }
+    return most;
+  };
+  const int64_t whole = arena(Splitting::kNone);
+  const int64_t split = arena(Splitting::kAll);
+  ASSERT_LT(split, whole);
+  EXPECT_EQ(arena(Splitting::kAuto), whole);
+  for (DeviceSpec& device : cluster.devices) device.memory_bytes = split;
+  EXPECT_EQ(arena(Splitting::kAuto), split);
+  const auto plan = Compile(model.graph, cluster, options);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(OptionOf(*plan, "parameters"), "split");
+  for (const LogicalTensor& tensor : plan->tensors()) {
+    if (tensor.name() == "linear.weight" ||
+        tensor.name() == "linear.weight.momentum") {
+      EXPECT_EQ(tensor.sbp(0), "S(0)") << tensor.name();
+    }
+  }
+  EXPECT_TRUE(ExecuteRandomly(*plan, 3, 1).ok());
+  options.splitting = Splitting::kNone;
+  EXPECT_EQ(Compile(model.graph, cluster, options).status().code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 }  // namespace
 }  // namespace facet::placement

@@ -95,16 +95,22 @@ bool BecomesPartial(const NdSbp& from, const NdSbp& to) {
 // are the pairs (SBP it is produced in, SBP it is boxed to).
 class Search {
  public:
+  // By part of the model: along which axes its parameters are split; bit a is
+  // axis a.
+  using PartSets = std::map<std::string, int>;
+
   // Of all tables together: a search of about a minute. r50 has 3 million on a
   // mesh of two axes, r18 38 million on one of three.
   static constexpr int64_t kMostEntries = int64_t{1} << 23;
 
   // `alike`: only signatures that are the same along all axes take part, but
-  // for parts of the model with a pin that is not.
+  // for parts of the model with a pin that is not. `split`: as in
+  // Parameters::kSplit, of parts with these sets; empty: no parameters move.
   Search(const ops::Graph& graph, const Cluster& cluster,
          const std::map<std::string, NdSbp>& pins, ops::OpLookup lookup,
-         bool alike = false)
+         bool alike = false, PartSets split = {})
       : alike_(alike),
+        split_(std::move(split)),
         graph_(graph),
         cluster_(cluster),
         mesh_(MeshOf(cluster)),
@@ -113,7 +119,8 @@ class Search {
 
   // Unimplemented if nothing was found, though there may be something.
   absl::StatusOr<SbpAssignment> Run();
-  double lower_bound() const { return lower_bound_; }  // After Run.
+  double lower_bound() const { return lower_bound_; }       // After Run.
+  const PartSets& part_sets() const { return part_sets_; }  // After Run.
   absl::StatusOr<std::vector<std::vector<double>>> RunForEachOption();
 
  private:
@@ -130,7 +137,10 @@ class Search {
   // Cost of reading the tensor in `to`; a variable's value stays as it is.
   double Reading(TensorId tensor, const NdSbp& from, const NdSbp& to) {
     if (from == to) return 0;
-    return of_parameters_[tensor] ? kInfinity : BoxingSeconds(tensor, from, to);
+    return Moves(tensor) ? BoxingSeconds(tensor, from, to) : kInfinity;
+  }
+  bool Moves(TensorId tensor) const {
+    return !of_parameters_[tensor] || split_root_[tensor] != ops::kNone;
   }
   // Per step, of a tensor that is not needed in every one.
   double BoxingSeconds(TensorId tensor, const NdSbp& from, const NdSbp& to) {
@@ -144,9 +154,21 @@ class Search {
     const ops::Tensor& t = graph_.tensors[tensor];
     return labels_[t.producer][label].outputs[t.output_index];
   }
+  // Parameters::kSplit applies: trainable, not pinned, rows for every device.
+  bool CanSplit(const ops::Node& variable) const;
+  bool IsSplitByRows(const NdSbp& sbp) const;
+  // It changes what it reads: in place.
+  bool IsMutator(const Reader& reader) const {
+    const std::vector<int>& mutates =
+        lookup_(graph_.nodes[reader.node].op)->mutates;
+    return std::find(mutates.begin(), mutates.end(), reader.input) !=
+           mutates.end();
+  }
   SbpAssignment Result(const PairwiseSolution& solution);
 
   const bool alike_;
+  const PartSets split_;
+  std::map<std::string, int> variable_of_part_;  // Of problem_.
   const ops::Graph& graph_;
   const Cluster& cluster_;
   const ops::Mesh mesh_;
@@ -156,7 +178,10 @@ class Search {
   std::vector<std::vector<Reader>> readers_;      // By tensor.
   std::vector<int> every_;                        // By tensor: ComputeEvery.
   std::vector<bool> of_parameters_;  // By tensor: variables, casts of them ...
+  // By tensor: the variable that it is made of alone, if that CanSplit; kNone.
+  std::vector<TensorId> split_root_;
   double lower_bound_ = 0;
+  PartSets part_sets_;
   PairwiseProblem problem_;
   // By type, and by whether compute waits.
   std::map<std::tuple<ops::DataType, std::vector<int64_t>, bool>,
@@ -288,15 +313,18 @@ void Search::AddTensor(TensorId tensor) {
   const std::vector<Reader>& readers = readers_[tensor];
   const NodeId producer = graph_.tensors[tensor].producer;
   const int num_produced = static_cast<int>(labels_[producer].size());
-  const bool shared = readers.size() > 1 && !of_parameters_[tensor];
+  const bool shared = readers.size() > 1 && Moves(tensor);
   if (!shared) {
     for (const Reader& reader : readers) {
       const auto& wanted = labels_[reader.node];
       PairwiseProblem::Pair pair{producer, reader.node, {}};
       for (int p = 0; p < num_produced; ++p) {
         for (const NdSignature& signature : wanted) {
-          pair.cost.push_back(Reading(tensor, Produced(tensor, p),
-                                      signature.inputs[reader.input]));
+          const NdSbp& from = Produced(tensor, p);
+          const NdSbp& to = signature.inputs[reader.input];
+          pair.cost.push_back(from != to && IsMutator(reader)
+                                  ? kInfinity
+                                  : Reading(tensor, from, to));
         }
       }
       problem_.pairs.push_back(std::move(pair));
@@ -342,12 +370,31 @@ void Search::AddTensor(TensorId tensor) {
     for (const Boxed& choice : choices) {
       for (const NdSignature& signature : labels_[reader.node]) {
         const NdSbp& want = signature.inputs[reader.input];
-        read.cost.push_back(
-            want == choice.from || want == choice.to ? 0 : kInfinity);
+        const bool gets =
+            want == choice.from || (want == choice.to && !IsMutator(reader));
+        read.cost.push_back(gets ? 0 : kInfinity);
       }
     }
     problem_.pairs.push_back(std::move(read));
   }
+}
+
+bool Search::CanSplit(const ops::Node& variable) const {
+  const ops::Tensor& tensor = graph_.tensors[variable.outputs[0]];
+  const auto set = split_.find(variable.origin.part);
+  return set != split_.end() && set->second == 0 &&
+         pins_.count(tensor.name) == 0 &&
+         variable.attributes.Has("trainable") &&
+         variable.attributes.Bool("trainable") &&
+         tensor.type.shape.rank() > 0 &&
+         tensor.type.shape[0] >= cluster_.num_devices();
+}
+
+bool Search::IsSplitByRows(const NdSbp& sbp) const {
+  for (int a = 0; a < mesh_.num_axes(); ++a) {
+    if (mesh_.sizes[a] > 1 && sbp[a] != Sbp::S(0)) return false;
+  }
+  return true;
 }
 
 // One variable per part of the model, whose labels are the sets of axes along
@@ -361,7 +408,6 @@ void Search::TieParameters() {
     }
     return set;
   };
-  std::map<std::string, int> variable_of_part;
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {
     // Nodes that update a parameter name it, and its gradient, as inputs.
     const ops::Node& update = graph_.nodes[n];
@@ -375,9 +421,16 @@ void Search::TieParameters() {
       }
       // A pinned parameter follows its pin alone.
       if (pins_.count(graph_.tensors[parameter].name) > 0) continue;
-      auto [it, is_new] = variable_of_part.try_emplace(
+      auto [it, is_new] = variable_of_part_.try_emplace(
           node.origin.part, static_cast<int>(problem_.unary.size()));
-      if (is_new) problem_.unary.emplace_back(num_sets, 0.0);
+      if (is_new) {
+        std::vector<double> sets(num_sets, 0.0);
+        if (auto fixed = split_.find(node.origin.part); fixed != split_.end()) {
+          std::fill(sets.begin(), sets.end(), kInfinity);
+          sets[fixed->second] = 0;
+        }
+        problem_.unary.push_back(std::move(sets));
+      }
       const int part = it->second;
       auto tie = [&](NodeId tied, const auto& cost) {
         PairwiseProblem::Pair pair{tied, part, {}};
@@ -388,10 +441,30 @@ void Search::TieParameters() {
         }
         problem_.pairs.push_back(std::move(pair));
       };
+      const bool can_split = CanSplit(node);
       tie(source, [&](int label, int wanted) {
-        return split_axes(Produced(parameter, label)) == wanted ? 0.0
-                                                                : kInfinity;
+        const NdSbp& sbp = Produced(parameter, label);
+        const bool fits = wanted == 0 && can_split ? IsSplitByRows(sbp)
+                                                   : split_axes(sbp) == wanted;
+        return fits ? 0.0 : kInfinity;
       });
+      // Who computes with a split parameter has it as if it were not.
+      for (size_t t = 0; can_split && t < readers_.size(); ++t) {
+        if (split_root_[t] != parameter) continue;
+        for (const Reader& reader : readers_[t]) {
+          const ops::Node& user = graph_.nodes[reader.node];
+          const bool is_made_of_it =
+              !user.outputs.empty() && of_parameters_[user.outputs[0]];
+          if (IsMutator(reader) || is_made_of_it) continue;
+          tie(reader.node, [&](int label, int wanted) {
+            return split_axes(
+                       labels_[reader.node][label].inputs[reader.input]) ==
+                           wanted
+                       ? 0.0
+                       : kInfinity;
+          });
+        }
+      }
       // The gradient of a whole parameter is summed up, not gathered.
       for (TensorId gradient : update.inputs) {
         if (IsVariable(gradient) || graph_.tensors[gradient].type.shape !=
@@ -459,13 +532,24 @@ SbpAssignment Search::Result(const PairwiseSolution& solution) {
 absl::Status Search::MakeProblem() {
   every_ = ops::ComputeEvery(graph_);
   of_parameters_.resize(graph_.tensors.size(), false);
+  split_root_.resize(graph_.tensors.size(), ops::kNone);
   for (const ops::Node& node : graph_.nodes) {
+    const bool is_variable = lookup_(node.op)->is_variable;
     const bool only_parameters =
-        lookup_(node.op)->is_variable ||
+        is_variable ||
         (!node.inputs.empty() &&
          std::all_of(node.inputs.begin(), node.inputs.end(),
                      [&](TensorId t) { return of_parameters_[t]; }));
-    for (TensorId t : node.outputs) of_parameters_[t] = only_parameters;
+    TensorId root = ops::kNone;
+    if (is_variable && CanSplit(node)) {
+      root = node.outputs[0];
+    } else if (only_parameters && node.inputs.size() == 1) {
+      root = split_root_[node.inputs[0]];
+    }
+    for (TensorId t : node.outputs) {
+      of_parameters_[t] = only_parameters;
+      split_root_[t] = root;
+    }
   }
   RETURN_IF_ERROR(CollectLabels());
   RETURN_IF_ERROR(ApplyPins());
@@ -516,6 +600,9 @@ absl::StatusOr<SbpAssignment> Search::Run() {
         " devices satisfies all operators",
         pins_.empty() ? "" : " and the pins; leave some pins out"));
   }
+  for (const auto& [part, variable] : variable_of_part_) {
+    part_sets_[part] = solution.label[variable];
+  }
   return Result(solution);
 }
 
@@ -531,31 +618,58 @@ absl::StatusOr<std::vector<std::vector<double>>> Search::RunForEachOption() {
   return *std::move(seconds);
 }
 
-}  // namespace
-
-absl::StatusOr<SbpAssignment> AssignSbp(
-    const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup) {
-  RETURN_IF_ERROR(CheckMesh(cluster));
-  Search search(graph, cluster, pins, lookup);
+// `sets`: if not null, filled in.
+absl::StatusOr<SbpAssignment> Assign(const ops::Graph& graph,
+                                     const Cluster& cluster,
+                                     const std::map<std::string, NdSbp>& pins,
+                                     ops::OpLookup lookup,
+                                     Parameters parameters,
+                                     Search::PartSets* sets) {
+  Search::PartSets split;
+  if (parameters == Parameters::kSplit) {
+    RETURN_IF_ERROR(
+        Assign(graph, cluster, pins, lookup, Parameters::kFastest, &split)
+            .status());
+  }
+  Search search(graph, cluster, pins, lookup, /*alike=*/false, split);
   absl::StatusOr<SbpAssignment> found = search.Run();
   if (!absl::IsUnimplemented(found.status()) || cluster.mesh.size() == 1) {
+    if (sets != nullptr) *sets = search.part_sets();
     return found;
   }
   // Far fewer to choose from: as on a row of devices. The bound stays that of
   // all.
-  absl::StatusOr<SbpAssignment> alike =
-      Search(graph, cluster, pins, lookup, /*alike=*/true).Run();
+  Search alike_search(graph, cluster, pins, lookup, /*alike=*/true, split);
+  absl::StatusOr<SbpAssignment> alike = alike_search.Run();
   if (!alike.ok()) return found.status();
   alike->lower_bound = std::min(alike->lower_bound, search.lower_bound());
+  if (sets != nullptr) *sets = alike_search.part_sets();
   return alike;
+}
+
+}  // namespace
+
+absl::StatusOr<SbpAssignment> AssignSbp(
+    const ops::Graph& graph, const Cluster& cluster,
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup,
+    Parameters parameters) {
+  RETURN_IF_ERROR(CheckMesh(cluster));
+  return Assign(graph, cluster, pins, lookup, parameters, nullptr);
 }
 
 absl::StatusOr<std::vector<std::vector<double>>> SecondsWithEachOption(
     const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup) {
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup,
+    Parameters parameters) {
   RETURN_IF_ERROR(CheckMesh(cluster));
-  return Search(graph, cluster, pins, lookup).RunForEachOption();
+  Search::PartSets split;
+  if (parameters == Parameters::kSplit) {
+    RETURN_IF_ERROR(
+        Assign(graph, cluster, pins, lookup, Parameters::kFastest, &split)
+            .status());
+  }
+  return Search(graph, cluster, pins, lookup, /*alike=*/false, split)
+      .RunForEachOption();
 }
 
 }  // namespace facet::placement

@@ -26,6 +26,19 @@ struct SbpOption {
       0;  // On its edges, with the neighbours' choice.
 };
 
+// Whether devices that could have a parameter whole share it out instead.
+enum class Parameters {
+  // As it is fastest. They are not moved between devices within a step.
+  kFastest,
+  // Of the parts of the model whose parameters are fastest whole, every
+  // trainable variable is split along its first dimension, along all axes of
+  // the mesh, and its optimizer's state with it (as ZeRO: Rajbhandari et al.,
+  // "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models",
+  // 2020): gradients are reduce-scattered, and who computes with the weight
+  // gathers it. What has fewer rows than there are devices stays whole.
+  kSplit,
+};
+
 struct SbpAssignment {
   std::vector<ops::NdSignature> chosen;         // By node.
   std::vector<ops::NdSbp> produced;             // By tensor.
@@ -59,7 +72,8 @@ struct SbpAssignment {
 // for each other, in place of gradient exchanges that can overlap with compute.
 absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup);
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup,
+    Parameters parameters = Parameters::kFastest);
 
 // By node, by option (as SbpAssignment::options lists them): the least modelled
 // time of a step in which the node has this signature, with the best of
@@ -68,7 +82,8 @@ absl::StatusOr<SbpAssignment> AssignSbp(
 // for an exact answer.
 absl::StatusOr<std::vector<std::vector<double>>> SecondsWithEachOption(
     const ops::Graph& graph, const Cluster& cluster,
-    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup);
+    const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup,
+    Parameters parameters = Parameters::kFastest);
 
 }  // namespace facet::placement
 

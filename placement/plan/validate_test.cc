@@ -380,7 +380,7 @@ std::vector<Fault> Faults() {
       {"at odds with what it reads",
        [](Plan* p) {
          TaskOf(p, "h")->set_every(4);
-         TaskOf(p, "update")->set_every(6);
+         TaskOf(p, "report")->set_every(6);
        },
        "works in every 6 steps, but reads"},
       {"once and seldom", [](Plan* p) { TaskOf(p, "w")->set_every(2); },

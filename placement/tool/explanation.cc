@@ -145,8 +145,9 @@ Explainer::Explainer(const Compiled& compiled)
       graph_(compiled.result.graph),
       assignment_(compiled.result.assignment),
       readers_(ops::ComputeConsumers(compiled.result.graph)) {
-  auto seconds = SecondsWithEachOption(graph_, compiled.cluster,
-                                       compiled.options.pins, ops::FindOp);
+  auto seconds =
+      SecondsWithEachOption(graph_, compiled.cluster, compiled.options.pins,
+                            ops::FindOp, compiled.result.parameters);
   if (seconds.ok()) step_seconds_ = *std::move(seconds);
 }
 

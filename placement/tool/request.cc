@@ -87,6 +87,11 @@ DEFINE_string(recompute, "auto",
               "instead of being kept for it: none; auto: none if the memory is "
               "enough, else few, those that cost least time per byte; all that "
               "can be. The results are the same to the bit.");
+DEFINE_string(split_parameters, "auto",
+              "Which weights that every device would have whole are shared out "
+              "among the devices, with their momentum (ZeRO), and gathered for "
+              "each step: none; auto: none if the memory is enough; all that "
+              "have as many rows as there are devices.");
 DEFINE_string(
     pin, "",
     "Force the SBP of tensors: \"tensor:S(0)\", on a mesh of two axes "
@@ -148,6 +153,14 @@ absl::StatusOr<Rounding> ParseRounding(const std::string& text, bool half) {
     if (text == RoundingName(rounding)) return rounding;
   }
   return InvalidFlag("tf32", text, "use auto, none, convolutions or all");
+}
+
+absl::StatusOr<Splitting> ParseSplitting(const std::string& text) {
+  for (const Splitting splitting :
+       {Splitting::kNone, Splitting::kAuto, Splitting::kAll}) {
+    if (text == SplittingName(splitting)) return splitting;
+  }
+  return InvalidFlag("split_parameters", text, "use auto, none or all");
 }
 
 absl::StatusOr<Recomputing> ParseRecomputing(const std::string& text) {
@@ -355,6 +368,7 @@ absl::StatusOr<Request> RequestFromFlags(const DeviceChoice& auto_devices) {
   }
   r.fuse = FLAGS_fuse == "auto";
   ASSIGN_OR_RETURN(r.recomputing, ParseRecomputing(FLAGS_recompute));
+  ASSIGN_OR_RETURN(r.splitting, ParseSplitting(FLAGS_split_parameters));
   ASSIGN_OR_RETURN(r.pins, ParsePins(FLAGS_pin));
   for (const auto& [tensor, sbp] : r.pins) {
     if (sbp.num_axes() == static_cast<int>(AxesOf(r).size())) continue;
@@ -417,6 +431,7 @@ CompileOptions CompileOptionsOf(const Request& r, ops::TensorId loss) {
       !r.hardware.empty() && r.devices > kMostDevicesStated;
   options.fuse = r.fuse;
   options.recomputing = r.recomputing;
+  options.splitting = r.splitting;
   options.pins = r.pins;
   options.dump_dir = r.dump_passes;
   return options;

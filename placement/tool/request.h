@@ -57,6 +57,7 @@ struct Request {
   models::Storage storage;  // Of the class weights.
   bool fuse = true;
   Recomputing recomputing = Recomputing::kAuto;
+  Splitting splitting = Splitting::kAuto;
   std::map<std::string, ops::NdSbp> pins;
   std::string dump_passes;  // Absolute; empty: none.
 };

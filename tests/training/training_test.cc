@@ -190,11 +190,64 @@ TEST(TrainingTest, GradientsAccumulateTheSameOnAnyNumberOfDevices) {
     }
     EXPECT_GT(exchanges, 0);
   }
+  // Partial along one axis, repeated along the other, or as it may be.
+  training.mesh = {{"node", 2}, {"device", 2}};
+  training.devices = 4;
+  ExpectEqualTraining(one, MustTrain(training), 1e-4, kLeastOfSums);
+  training.options.splitting = placement::Splitting::kAll;
+  ExpectEqualTraining(one, MustTrain(training), 1e-4, kLeastOfSums);
+  training.options.splitting = placement::Splitting::kAuto;
   training.options.fuse = false;
   ExpectEqualTraining(one, MustTrain(training), 1e-4, kLeastOfSums);
   // It is not as if there were one step in three.
   training.options.optimizer.accumulate = 1;
   EXPECT_NE(MustTrain(training).losses, one.losses);
+}
+
+// Devices share out the backbone's weights and momenta, sum up gradients where
+// the shares are, and gather the weights: as if they had them whole.
+TEST(TrainingTest, SplitParametersTrainTheSame) {
+  SmallTraining training;
+  training.classes = 1003;
+  training.batch_size = 12;
+  for (const auto precision :
+       {placement::Precision::kFloat32, placement::Precision::kBFloat16}) {
+    const bool half = precision != placement::Precision::kFloat32;
+    SCOPED_TRACE(half ? "bfloat16" : "float32");
+    training.options.precision = precision;
+    training.options.splitting = placement::Splitting::kNone;
+    training.devices = 1;
+    training.mesh.clear();
+    const TrainingResult one = MustTrain(training);
+    for (const int devices : {2, 3, 4}) {
+      SCOPED_TRACE(devices);
+      training.devices = devices;
+      if (devices == 4) training.mesh = {{"node", 2}, {"device", 2}};
+      training.options.splitting = placement::Splitting::kNone;
+      const TrainingResult whole = MustTrain(training);
+      training.options.splitting = placement::Splitting::kAll;
+      const TrainingResult split = MustTrain(training);
+      ExpectEqualTraining(one, split, half ? 0.05 : 1e-4, half ? 0.1 : 3e-2);
+      for (const char* name : {"conv1.weight", "conv1.weight.momentum",
+                               "fc.weight", "fc.weight.momentum"}) {
+        EXPECT_EQ(SbpOf(whole.plan, name), "B") << name;
+        EXPECT_EQ(SbpOf(split.plan, name), "S(0)") << name;
+      }
+      EXPECT_LT(split.plan.devices(0).persistent_bytes(),
+                whole.plan.devices(0).persistent_bytes());
+      std::map<placement::Collective::Kind, int> exchanges;
+      for (const placement::Task& task : split.plan.tasks()) {
+        if (task.has_collective() && task.part() == "backbone") {
+          ++exchanges[task.collective().kind()];
+        }
+      }
+      // By the made-up rates of the mesh all-reduces cost less: few bytes.
+      if (devices < 4) {
+        EXPECT_GT(exchanges[placement::Collective::REDUCE_SCATTER], 0);
+      }
+      EXPECT_GT(exchanges[placement::Collective::ALL_GATHER], 0);
+    }
+  }
 }
 
 // Partial sums are saved whole, in the middle of an update's steps, and other
