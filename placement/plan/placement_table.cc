@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "placement/plan/firing.h"
 #include "placement/plan/memory_kinds.h"
 #include "placement/plan/plan_text.h"
 
@@ -146,7 +147,7 @@ std::string CollectiveRows(const Plan& plan) {
         sums[{task.collective().transition(), kind, task.part(), task.phase()}];
     for (Sum* s : {&sum, &total}) {
       ++s->count;
-      s->bytes += task.collective().bytes();
+      s->bytes += task.collective().bytes() / Every(task);
     }
   }
   if (sums.empty()) return "collectives: none\n";

@@ -12,6 +12,22 @@
 namespace facet::placement {
 namespace {
 
+// What works in every fourth step counts by a quarter.
+TEST(PlacementTable, CollectivesCountPerStep) {
+  Plan plan = SmallPlan();
+  for (Task& task : *plan.mutable_tasks()) {
+    if (task.has_collective()) task.mutable_collective()->set_bytes(8 << 20);
+  }
+  EXPECT_TRUE(
+      absl::StrContains(PlacementTable(plan), "1                8.000\n"));
+  for (Task& task : *plan.mutable_tasks()) {
+    if (task.has_collective()) task.set_every(4);
+  }
+  EXPECT_TRUE(
+      absl::StrContains(PlacementTable(plan), "1                2.000\n"));
+  EXPECT_TRUE(absl::StrContains(PlanText(plan), " every 4"));
+}
+
 TEST(PlacementTable, SaysWhereThingsAre) {
   const std::string table = PlacementTable(SmallPlan());
   for (const char* part :

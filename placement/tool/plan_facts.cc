@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "ops/graph/data_type.h"
 #include "ops/op_table.h"
+#include "placement/plan/firing.h"
 
 namespace facet::placement {
 namespace {
@@ -84,8 +85,8 @@ std::vector<CollectiveFacts> FindCollectives(const Plan& plan) {
     c.kind = KindText(task.collective());
     c.transition = task.collective().transition();
     c.ranks = task.num_ranks();
-    c.bytes = task.collective().bytes();
-    c.seconds = task.predicted_seconds();
+    c.bytes = task.collective().bytes() / Every(task);
+    c.seconds = task.predicted_seconds() / Every(task);
     facts.push_back(std::move(c));
   }
   return facts;

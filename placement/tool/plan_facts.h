@@ -31,6 +31,7 @@ struct CollectiveFacts {
   std::string kind;        // "all-reduce"
   std::string transition;  // "P(sum) -> B"
   int ranks = 0;
+  // Per step, on average where it does not work in every one.
   int64_t bytes = 0;   // That a device sends.
   double seconds = 0;  // Predicted.
 };
