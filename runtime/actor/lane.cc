@@ -54,15 +54,31 @@ absl::Status WithTask(const absl::Status& status, const LaneShared& shared,
 
 absl::Status CreateTaskEvents(const std::vector<Device*>& devices,
                               LaneShared* shared) {
-  shared->task_events.resize(shared->plan->tasks_size());
-  for (const FiringEdge& edge : shared->edges) {
-    if (shared->lane_of_task[edge.from] == shared->lane_of_task[edge.to] ||
-        shared->task_events[edge.from] != nullptr) {
-      continue;
+  const placement::Plan& plan = *shared->plan;
+  shared->task_events.resize(plan.tasks_size());
+  auto link = [&](int from, int to) -> absl::Status {
+    std::unique_ptr<Event>& event = shared->task_events[from];
+    if (shared->lane_of_task[from] == shared->lane_of_task[to] ||
+        event != nullptr) {
+      return absl::OkStatus();
     }
-    Device* device = devices[shared->plan->tasks(edge.from).device()];
-    ASSIGN_OR_RETURN(shared->task_events[edge.from],
-                     device->CreateEvent(/*timed=*/false));
+    Device* device = devices[plan.tasks(from).device()];
+    ASSIGN_OR_RETURN(event, device->CreateEvent(/*timed=*/false));
+    return absl::OkStatus();
+  };
+  for (const FiringEdge& edge : shared->edges) {
+    RETURN_IF_ERROR(link(edge.from, edge.to));
+  }
+  shared->once_writer.assign(plan.registers_size(), -1);
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    if (!plan.tasks(t).once()) continue;
+    for (int reg : plan.tasks(t).outputs()) shared->once_writer[reg] = t;
+  }
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    for (int reg : plan.tasks(t).inputs()) {
+      const int once = shared->once_writer[reg];
+      if (once >= 0) RETURN_IF_ERROR(link(once, t));
+    }
   }
   return absl::OkStatus();
 }
@@ -119,14 +135,21 @@ absl::Status Lane::PrepareTasks() {
     RETURN_IF_ERROR(WithTask(runner.status(), *shared_, task, -1));
     runners_.push_back(*std::move(runner));
     waits_.emplace_back();
-    for (int edge : shared_->firing->in_edges(task)) {
-      const int from = shared_->edges[edge].from;
+    auto wait_for = [&](int from) {
       const Event* event = shared_->task_events[from].get();
-      if (event == nullptr || shared_->lane_of_task[from] == this) continue;
+      if (event == nullptr || shared_->lane_of_task[from] == this) return;
       std::vector<const Event*>& waits = waits_.back();
       if (std::find(waits.begin(), waits.end(), event) == waits.end()) {
         waits.push_back(event);
       }
+    };
+    for (int edge : shared_->firing->in_edges(task)) {
+      wait_for(shared_->edges[edge].from);
+    }
+    // Tasks that run once have no edges: other lanes' threads start when all
+    // are done, other streams know nothing of that.
+    for (int reg : plan.tasks(task).inputs()) {
+      if (const int once = shared_->once_writer[reg]; once >= 0) wait_for(once);
     }
   }
   for (size_t i = 0; i < tasks_.size(); ++i) {

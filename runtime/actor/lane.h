@@ -45,6 +45,7 @@ struct LaneShared {
   // By task: recorded when its work is in the stream. Null for tasks that no
   // other lane waits for, and on synchronous devices.
   std::vector<std::unique_ptr<Event>> task_events;
+  std::vector<int> once_writer;  // By register: the `once` task; -1: none.
   Timeline* timeline = nullptr;
   int64_t first_step = 0;  // What users know step 0 as.
   // Called once by each lane that fails; stops the others.
@@ -59,8 +60,8 @@ struct LaneShared {
   std::atomic<int64_t> finished{0};
 };
 
-// Makes LaneShared::task_events, from plan, edges and lane_of_task. `devices`
-// by plan device id.
+// Makes LaneShared::task_events and once_writer, from plan, edges and
+// lane_of_task. `devices` by plan device id.
 absl::Status CreateTaskEvents(const std::vector<Device*>& devices,
                               LaneShared* shared);
 
