@@ -110,6 +110,14 @@ TEST(StepTimesTest, TimeBeforeTheLastMemberOfACollectiveIsWaiting) {
   EXPECT_NEAR(by_name.at("waiting"), (4 + 0) / 2.0, 1e-9);
 }
 
+TEST(StepTimesTest, StepsThatDifferAreTakenTogether) {
+  const std::vector<double> steps = {9, 1, 1, 4, 1, 1, 7, 1};
+  EXPECT_EQ(MeanOfPeriods(steps, 1, 1),
+            (std::vector<double>{1, 1, 4, 1, 1, 7, 1}));
+  EXPECT_EQ(MeanOfPeriods(steps, 1, 3), (std::vector<double>{2, 3}));
+  EXPECT_EQ(MeanOfPeriods(steps, 5, 3), (std::vector<double>{3}));
+}
+
 TEST(StepTimesTest, Median) {
   EXPECT_EQ(Median({3}), 3);
   EXPECT_EQ(Median({5, 1, 3}), 3);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <tuple>
 
 #include "absl/strings/string_view.h"
@@ -176,6 +177,19 @@ std::vector<std::pair<std::string, double>> PhaseSeconds(
                        std::max<int64_t>(1, end - first);
   for (auto& [name, seconds] : phases) seconds /= count;
   return phases;
+}
+
+std::vector<double> MeanOfPeriods(const std::vector<double>& step_seconds,
+                                  int64_t first, int64_t period) {
+  std::vector<double> means;
+  const auto end = static_cast<int64_t>(step_seconds.size());
+  for (; first + period <= end; first += period) {
+    const auto begin = step_seconds.begin() + first;
+    means.push_back(std::accumulate(begin, begin + period, 0.0) /
+                    static_cast<double>(period));
+  }
+  CHECK(!means.empty()) << end << " steps, " << period << " in a period";
+  return means;
 }
 
 double Median(std::vector<double> values) {

@@ -52,6 +52,12 @@ std::vector<std::pair<std::string, double>> PhaseSeconds(
     const placement::Plan& plan, const runtime::Timeline& timeline,
     int64_t first, int64_t end);
 
+// Of steps of which not all do the same, the means of `period` (1 or more) each
+// that do all of it together, wherever it begins: from step `first` on, without
+// a rest. At least one period must be there.
+std::vector<double> MeanOfPeriods(const std::vector<double>& step_seconds,
+                                  int64_t first, int64_t period);
+
 double Median(std::vector<double> values);  // Of at least one.
 
 }  // namespace facet::benchmarks

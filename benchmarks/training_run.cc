@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -239,18 +238,10 @@ TrainingRun::Steps TrainingRun::MeasuredSteps() const {
   Steps steps;
   steps.end = static_cast<int64_t>(all.size());
   // The warm-up is left out unless the record ended within it.
-  steps.first = std::min(settings_.warmup, steps.end - 1);
-  // Where steps differ, the mean of as many as make an update, wherever among
-  // them it lies.
-  const int64_t period = placement::Period(plan_);
-  const int64_t periods = (steps.end - steps.first) / period;
-  CHECK_GT(periods, 0) << steps.end << " steps";
-  steps.end = steps.first + periods * period;
-  for (int64_t p = 0; p < periods; ++p) {
-    const auto begin = all.begin() + steps.first + p * period;
-    steps.seconds.push_back(std::accumulate(begin, begin + period, 0.0) /
-                            static_cast<double>(period));
-  }
+  const int64_t period = std::min<int64_t>(placement::Period(plan_), steps.end);
+  steps.first = std::min(settings_.warmup, steps.end - period);
+  steps.seconds = MeanOfPeriods(all, steps.first, period);
+  steps.end = steps.first + period * static_cast<int64_t>(steps.seconds.size());
   return steps;
 }
 

@@ -361,12 +361,12 @@ Parameters FirstParameters(const CompileOptions& options) {
 class PlanChooser {
  public:
   PlanChooser(const ops::Graph& graph, const Cluster& cluster,
-              const CompileOptions& options, PassLog* log)
-      : graph_(graph), cluster_(cluster), options_(options), log_(log) {}
+              const CompileOptions& options)
+      : graph_(graph), cluster_(cluster), options_(options) {}
 
   // The plan of the candidate, if it fits; `recompute`: keep fewer activations.
   absl::StatusOr<std::optional<Plan>> Try(const PlacedModel& candidate,
-                                          bool recompute);
+                                          bool recompute, PassLog* log);
   // Of what did not fit: the error of what needs least.
   const absl::Status& too_big() const { return too_big_; }
 
@@ -374,15 +374,14 @@ class PlanChooser {
   const ops::Graph& graph_;
   const Cluster& cluster_;
   const CompileOptions& options_;
-  PassLog* const log_;
   absl::Status too_big_;
   int64_t least_ = 0;
 };
 
 absl::StatusOr<std::optional<Plan>> PlanChooser::Try(
-    const PlacedModel& candidate, bool recompute) {
+    const PlacedModel& candidate, bool recompute, PassLog* log) {
   ASSIGN_OR_RETURN(
-      Plan plan, PlanCandidate(candidate, recompute, cluster_, options_, log_));
+      Plan plan, PlanCandidate(candidate, recompute, cluster_, options_, log));
   const absl::Status fits = CheckMemory(plan, cluster_);
   if (!fits.ok()) {
     const int64_t total = ArenaBytes(plan);
@@ -444,52 +443,69 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
                                                const Cluster& cluster,
                                                const CompileOptions& options) {
   PassLog log(options.dump_dir);
-  PlanChooser chooser(graph, cluster, options, &log);
-  std::optional<Compilation> best;
+  PlanChooser chooser(graph, cluster, options);
+  struct Choice {
+    PlacedModel model;
+    bool recompute = false;
+    Plan plan;
+  };
+  std::optional<Choice> best;
   // Of models for the same parameters, the cheaper one first: the first that
   // fits, if it beats what there is. Whether there was one.
-  auto add_first = [&](std::vector<PlacedModel>& models,
-                       bool recompute) -> absl::StatusOr<bool> {
-    for (PlacedModel& model : models) {
-      ASSIGN_OR_RETURN(std::optional<Plan> plan, chooser.Try(model, recompute));
+  auto add_first = [&](const std::vector<PlacedModel>& models, bool recompute,
+                       PassLog* passes) -> absl::StatusOr<bool> {
+    for (const PlacedModel& model : models) {
+      ASSIGN_OR_RETURN(std::optional<Plan> plan,
+                       chooser.Try(model, recompute, passes));
       if (!plan.has_value()) continue;
       if (!best.has_value() || plan->predicted_step_seconds() <
                                    best->plan.predicted_step_seconds()) {
-        best = Compilation{*std::move(plan), model.graph, model.assignment,
-                           model.parameters};
+        best = Choice{model, recompute, *std::move(plan)};
       }
       return true;
     }
     return false;
   };
+  auto result = [&] {
+    return Compilation{std::move(best->plan), std::move(best->model.graph),
+                       std::move(best->model.assignment),
+                       best->model.parameters};
+  };
   const bool may_keep = options.recomputing != Recomputing::kAll;
   const bool may_recompute = options.recomputing != Recomputing::kNone;
   ASSIGN_OR_RETURN(
-      std::vector<PlacedModel> models,
+      const std::vector<PlacedModel> models,
       PlaceModel(graph, cluster, options, FirstParameters(options), &log));
   if (may_keep) {
-    ASSIGN_OR_RETURN(const bool fits, add_first(models, false));
-    if (fits) return *std::move(best);
+    ASSIGN_OR_RETURN(const bool fits, add_first(models, false, &log));
+    if (fits) return result();
   }
   // What saves memory takes time: which takes less is a matter of the model and
   // the links, so both are tried, and both together if one is not enough.
-  if (may_recompute) RETURN_IF_ERROR(add_first(models, true).status());
+  PassLog quiet("");
+  if (may_recompute) {
+    RETURN_IF_ERROR(add_first(models, true, &quiet).status());
+  }
   if (options.splitting == Splitting::kAuto && cluster.num_devices() > 1) {
-    absl::StatusOr<std::vector<PlacedModel>> split =
-        PlaceModel(graph, cluster, options, Parameters::kSplit, &log);
+    const absl::StatusOr<std::vector<PlacedModel>> split =
+        PlaceModel(graph, cluster, options, Parameters::kSplit, &quiet);
     // It may be impossible, because of a pin.
     if (split.ok()) {
       bool fits = false;
       if (may_keep) {
-        ASSIGN_OR_RETURN(fits, add_first(*split, false));
+        ASSIGN_OR_RETURN(fits, add_first(*split, false, &quiet));
       }
       if (!fits && may_recompute) {
-        RETURN_IF_ERROR(add_first(*split, true).status());
+        RETURN_IF_ERROR(add_first(*split, true, &quiet).status());
       }
     }
   }
   if (!best.has_value()) return chooser.too_big();
-  return *std::move(best);
+  // The last one tried need not be the one taken: only that is dumped.
+  if (log.dumps()) {
+    RETURN_IF_ERROR(chooser.Try(best->model, best->recompute, &log).status());
+  }
+  return result();
 }
 
 }  // namespace facet::placement

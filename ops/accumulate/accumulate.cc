@@ -71,8 +71,7 @@ OpDef AccumulateGradientDef() {
 OpDef MeanGradientDef() {
   OpDef def = Definition("mean_gradient", 1);
   def.summary =
-      "(sum + gradient) / steps, of the last step's gradient and the sum of "
-      "the "
+      "(sum + gradient) / steps: the last step's gradient, and the sum of the "
       "others'";
   def.outputs = {"mean"};
   def.infer = [](const OpCall& call,

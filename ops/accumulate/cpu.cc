@@ -1,7 +1,6 @@
-#include <type_traits>
-
 #include "ops/accumulate/sum_of_steps.h"
 #include "ops/elementwise.h"
+#include "ops/graph/every.h"
 #include "ops/kernel.h"
 
 namespace facet::ops {
@@ -25,12 +24,12 @@ KernelDef AccumulateGradientCpuKernel() {
   KernelDef def;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel(
-        [count = spec.attributes.Int("steps")](const KernelContext& context) {
+        [steps = spec.attributes.Int("steps")](const KernelContext& context) {
           float* sum = context.inputs[0].as<float>();
-          if (StartsSum(context.step, count)) {
+          if (StartsRound(steps, context.step)) {
             Combine(
                 context, [](auto, auto gradient) { return gradient; }, sum);
-          } else if (!EndsSum(context.step, count)) {
+          } else if (!EndsRound(steps, context.step)) {
             Combine(context, SumOf(), sum);
           }
           return absl::OkStatus();
@@ -42,8 +41,8 @@ KernelDef AccumulateGradientCpuKernel() {
 KernelDef MeanGradientCpuKernel() {
   KernelDef def;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
-    const float count = static_cast<float>(spec.attributes.Int("steps"));
-    return Kernel([mean = MeanOf{1 / count}](const KernelContext& context) {
+    const float steps = static_cast<float>(spec.attributes.Int("steps"));
+    return Kernel([mean = MeanOf{1 / steps}](const KernelContext& context) {
       Combine(context, mean, context.outputs[0].as<float>());
       return absl::OkStatus();
     });

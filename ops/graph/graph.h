@@ -47,15 +47,10 @@ struct Origin {
   Phase phase = Phase::kForward;
   // The precision pass leaves this node (and its gradient) in float32.
   bool keep_float32 = false;
-  // It works in every so-manieth step only: in step s if WorksInStep(every, s).
+  // It works in every so-manieth step only: in those that end a round
+  // (every.h).
   int every = 1;
 };
-
-// What works in every 4th step works in steps 3, 7, 11 ...: when the other
-// three have prepared it. Steps are KernelContext::step.
-inline bool WorksInStep(int every, int64_t step) {
-  return every <= 1 || (step + 1) % every == 0;
-}
 
 struct Node {
   std::string name;  // Unique in the graph.

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "ops/graph/every.h"
 #include "ops/kernel.h"
 #include "ops/sgd_update/sgd.h"
 
@@ -26,13 +27,12 @@ struct AccumulatingSgd {
 
   SgdStep At(int64_t step) const {
     SgdStep result = constants;
-    if (accumulate == 1) return result;
     result.gradient_scale /= static_cast<float>(accumulate);
-    if (step % accumulate != 0) {
+    if (!StartsRound(accumulate, step)) {
       result.momentum = 1;
       result.weight_decay = 0;
     }
-    if (step % accumulate != accumulate - 1) result.learning_rate = 0;
+    if (!EndsRound(accumulate, step)) result.learning_rate = 0;
     return result;
   }
 };

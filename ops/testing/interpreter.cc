@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "ops/graph/every.h"
 #include "ops/half.h"
 #include "ops/status_macros.h"
 
@@ -451,7 +452,7 @@ absl::Status Interpreter::Step() {
   for (const Node& node : graph_->nodes) {
     const OpDef* def = lookup_(node.op);
     if (def->is_variable) continue;
-    if (!WorksInStep(node.origin.every, options_.step)) continue;
+    if (!EndsRound(node.origin.every, options_.step)) continue;
     const bool given = !node.outputs.empty() &&
                        std::all_of(node.outputs.begin(), node.outputs.end(),
                                    [&](TensorId t) { return overridden_[t]; });

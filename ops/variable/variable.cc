@@ -53,9 +53,8 @@ absl::Status Infer(const OpCall& call, std::vector<TensorType>* outputs) {
       (init != "constant" || attributes.Float("value") != 0 ||
        type.dtype != DataType::kFloat32)) {
     return absl::InvalidArgumentError(
-        "attribute \"may_be_partial\" is true: the variable must be float32 "
-        "and "
-        "0 at first");
+        "attribute \"may_be_partial\" is true: the variable must be float32, "
+        "and 0 at first");
   }
   outputs->push_back(std::move(type));
   return absl::OkStatus();

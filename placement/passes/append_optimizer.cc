@@ -17,9 +17,6 @@ namespace {
 using ops::kNone;
 using ops::TensorId;
 
-// More steps than anybody takes together.
-constexpr int64_t kMostAccumulated = 1 << 20;
-
 // Adds nodes with one output, and keeps the first error (GraphBuilder::Add1).
 class OptimizerBuilder {
  public:

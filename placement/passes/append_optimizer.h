@@ -12,6 +12,9 @@
 
 namespace facet::placement {
 
+// More steps than anybody takes together.
+inline constexpr int64_t kMostAccumulated = int64_t{1} << 20;
+
 // Defaults: as arcface_torch trains.
 struct OptimizerOptions {
   double learning_rate = 0.1;  // At the end of the warm-up.
@@ -42,9 +45,10 @@ struct OptimizerOptions {
 // The variables of an optimizer are named after the weight: "<w>.momentum", of
 // the type that the weight's attribute momentum_dtype names; with a dense row
 // update "<w>.updated", and "decay_history" for all together; where
-// gradients accumulate "<w>.accumulated", of those that are needed at once: to
-// be clipped, or to be dropped on overflow. Those of other weights (the head's,
-// the largest) gather in the momentum, which takes no memory.
+// gradients accumulate "<w>.accumulated", of those that are needed at once:
+// with the attribute clip (also if clip_norm is 0: they are exchanged once),
+// or, with a loss scale, all, to be dropped on overflow. Those of other weights
+// (the head's, the largest) gather in the momentum, which takes no memory.
 // InvalidArgument for impossible options.
 absl::StatusOr<ops::Graph> AppendOptimizer(DifferentiatedGraph graph,
                                            const OptimizerOptions& options,

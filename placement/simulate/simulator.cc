@@ -7,7 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
-#include "ops/graph/graph.h"
+#include "ops/graph/every.h"
 #include "placement/plan/firing.h"
 #include "placement/plan/stated_devices.h"
 
@@ -45,9 +45,13 @@ Units FindUnits(const Plan& plan) {
 // Fires units as their tokens arrive and notes the times.
 class Run {
  public:
-  Run(const Plan& plan, int64_t steps)
+  // Whether what works in every so-manieth step does so in this one.
+  using Works = bool (*)(int64_t every, int64_t step);
+
+  Run(const Plan& plan, int64_t steps, Works works)
       : plan_(plan),
         steps_(steps),
+        works_(works),
         edges_(FiringEdges(plan)),
         state_(edges_, plan.tasks_size()),
         units_(FindUnits(plan)),
@@ -109,7 +113,7 @@ class Run {
       firing.step = step;
       firing.start = start;
       firing.end = start;
-      if (ops::WorksInStep(plan_.tasks(t).every(), step)) {
+      if (works_(Every(plan_.tasks(t)), step)) {
         firing.end += plan_.tasks(t).predicted_seconds();
       }
     }
@@ -123,6 +127,7 @@ class Run {
 
   const Plan& plan_;
   const int64_t steps_;
+  const Works works_;
   const std::vector<FiringEdge> edges_;
   FiringState state_;
   const Units units_;
@@ -141,18 +146,27 @@ absl::string_view PhaseOf(const Task& task) {
   return task.phase();
 }
 
-// Steps after which nothing changes any more, from period to period: at
-// least 4.
-int64_t SteadySteps(const Plan& plan) {
-  const int64_t period = Period(plan);
-  return period * std::max<int64_t>(2, 4 / period);
+// Steps in the steady state, however many make a round. Nothing changes any
+// more from step to step in step 3; in step 4 everything works, and step 5 may
+// still feel it.
+constexpr int64_t kQuietStep = 3;
+constexpr int64_t kFullStep = 4;
+constexpr int64_t kSteadySteps = 6;
+
+bool WorksInFullStep(int64_t every, int64_t step) {
+  return every <= 1 || step == kFullStep;
+}
+
+// Per step of a round of which all but one are as the quiet one.
+double MeanOfRound(int64_t period, double quiet, double full_and_next) {
+  return quiet + (full_and_next - 2 * quiet) / static_cast<double>(period);
 }
 
 }  // namespace
 
 Simulation Simulate(const Plan& plan, int64_t steps) {
   CHECK_GT(steps, 0);
-  Run run(plan, steps);
+  Run run(plan, steps, ops::EndsRound);
   run.ToEnd();
   Simulation result;
   result.step_ends.assign(steps, 0);
@@ -174,9 +188,7 @@ Simulation Simulate(const Plan& plan, int64_t steps) {
 }
 
 StepTimes SimulateSteadyStep(const Plan& plan) {
-  const int64_t steps = SteadySteps(plan);
-  const int64_t period = Period(plan);
-  Run run(plan, steps);
+  Run run(plan, kSteadySteps, WorksInFullStep);
   run.ToEnd();
   auto end_of = [&](int64_t step) {
     double end = 0;
@@ -186,42 +198,45 @@ StepTimes SimulateSteadyStep(const Plan& plan) {
     return end;
   };
   StepTimes result;
-  result.seconds = (end_of(steps - 1) - end_of(steps - 1 - period)) / period;
-  // The last step of a period, in which everything works.
-  const double start = end_of(steps - 2);
+  const double start = end_of(kFullStep - 1);
+  result.seconds =
+      MeanOfRound(Period(plan), end_of(kQuietStep) - end_of(kQuietStep - 1),
+                  end_of(kFullStep + 1) - start);
   result.tasks.resize(plan.tasks_size());
   for (int t = 0; t < plan.tasks_size(); ++t) {
     if (plan.tasks(t).once()) continue;
-    const Firing& firing = run.at(steps - 1, t);
+    const Firing& firing = run.at(kFullStep, t);
     result.tasks[t] = {firing.start - start, firing.end - start};
   }
   return result;
 }
 
 std::vector<std::pair<std::string, double>> SimulatedPhases(const Plan& plan) {
-  const int64_t steps = SteadySteps(plan);
-  const int64_t period = Period(plan);
-  Run run(plan, steps);
+  Run run(plan, kSteadySteps, WorksInFullStep);
   run.ToEnd();
   std::vector<std::pair<std::string, double>> phases;
   for (const char* name : kPhases) phases.emplace_back(name, 0.0);
   const std::vector<int> counts = CountLike(plan);
-  auto add = [&](absl::string_view name, int device, double seconds) {
+  const int64_t period = Period(plan);
+  auto add = [&](absl::string_view name, int device, const auto& seconds_in) {
+    const double seconds =
+        MeanOfRound(period, seconds_in(kQuietStep),
+                    seconds_in(kFullStep) + seconds_in(kFullStep + 1));
     for (auto& [phase, sum] : phases) {
       if (phase == name) {
-        sum += seconds * counts[device] /
-               (period * std::max(1, plan.devices_size()));
+        sum += seconds * counts[device] / std::max(1, plan.devices_size());
       }
     }
   };
   for (int t = 0; t < plan.tasks_size(); ++t) {
     if (plan.tasks(t).once()) continue;
     const int device = plan.tasks(t).device();
-    for (int64_t step = steps - period; step < steps; ++step) {
-      const Firing& firing = run.at(step, t);
-      add("waiting", device, firing.start - firing.ready);
-      add(PhaseOf(plan.tasks(t)), device, firing.end - firing.start);
-    }
+    add("waiting", device, [&](int64_t step) {
+      return run.at(step, t).start - run.at(step, t).ready;
+    });
+    add(PhaseOf(plan.tasks(t)), device, [&](int64_t step) {
+      return run.at(step, t).end - run.at(step, t).start;
+    });
   }
   return phases;
 }

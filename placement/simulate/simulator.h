@@ -46,10 +46,12 @@ struct TaskTime {
 
 // A step in the steady state.
 struct StepTimes {
-  // By task; of tasks that run once: 0. What works ahead (data) starts before
-  // the step does, at negative times.
+  // By task, of a step in which all work (Task.every); of tasks that run once:
+  // 0. What works ahead (data) starts before the step does, at negative times.
   std::vector<TaskTime> tasks;
-  double seconds = 0;  // Between the ends of two steps.
+  // Between the ends of two steps; the mean over those with and without what
+  // works in every N-th.
+  double seconds = 0;
 };
 
 StepTimes SimulateSteadyStep(const Plan& plan);

@@ -43,8 +43,9 @@ DEFINE_int64(batch_size, 0,
              "Images per step, over all devices together. 0: 16 per device.");
 DEFINE_int64(accumulate, 1,
              "Steps whose mean gradient makes one update of the weights: as if "
-             "the batch were so many times as large, for hardly more memory. "
-             "The other flags count steps, not updates.");
+             "the batch were so many times as large, but for batch norm, whose "
+             "statistics are of one step. The other flags count steps, not "
+             "updates.");
 DEFINE_double(lr, 0.1,
               "Learning rate (at 1,024 images a step arcface_torch "
               "uses 0.1).");
@@ -253,7 +254,7 @@ absl::Status CheckRanges(const Request& r) {
   for (const Count& c :
        {Count{"classes", r.classes, 0, INT32_MAX},
         Count{"batch_size", r.batch_size, 1, 1 << 24},
-        Count{"accumulate", r.accumulate, 1, 1 << 20},
+        Count{"accumulate", r.accumulate, 1, kMostAccumulated},
         Count{"lr_warmup", r.lr_warmup, 0, int64_t{1} << 40}}) {
     if (c.value < c.least || c.value > c.most) {
       return InvalidFlag(c.flag, absl::StrCat(c.value),

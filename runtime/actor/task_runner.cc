@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "glog/logging.h"
+#include "ops/graph/every.h"
 #include "ops/status_macros.h"
 #include "placement/plan/attribute.h"
 #include "placement/plan/task_parts.h"
@@ -143,7 +144,7 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
 
 absl::Status TaskRunner::Run(int64_t step) {
   const int64_t known_as = step < 0 ? step : first_step_ + step;
-  works_ = ops::WorksInStep(every_, known_as);
+  works_ = ops::EndsRound(every_, known_as);
   if (!works_) return absl::OkStatus();
   for (const Rotating& rotating : rotating_) {
     std::vector<ops::TensorView>& views =

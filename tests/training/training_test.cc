@@ -189,6 +189,12 @@ TEST(TrainingTest, GradientsAccumulateTheSameOnAnyNumberOfDevices) {
       ++exchanges;
     }
     EXPECT_GT(exchanges, 0);
+    EXPECT_EQ(SbpOf(result.plan, "conv1.weight.accumulated"), "P(sum)");
+    int fused = 0;
+    for (const placement::Task& task : result.plan.tasks()) {
+      fused += task.op() == "cosine_linear_sgd";
+    }
+    EXPECT_EQ(fused, devices);
   }
   // Partial along one axis, repeated along the other, or as it may be.
   training.mesh = {{"node", 2}, {"device", 2}};
