@@ -78,7 +78,8 @@ class PlanSession : public Session {
   // What a share of a variable is to the others.
   struct ShareRole {
     bool repeats = false;       // As another's, along a broadcast axis.
-    bool partial = false;       // The parts of some add up.
+    bool partial = false;       // The parts of some make one.
+    bool sums = true;           // By adding them up.
     bool adds_nothing = false;  // When it is written: the first has it all.
   };
   ShareRole RoleOf(const placement::Register& reg) const;
@@ -386,6 +387,7 @@ PlanSession::ShareRole PlanSession::RoleOf(
     rest /= size;
     const bool partial = absl::StartsWith(tensor.sbp(a), "P");
     role.partial = role.partial || partial;
+    role.sums = role.sums && (!partial || tensor.sbp(a) == "P(sum)");
     role.adds_nothing = role.adds_nothing || (partial && !first);
     role.repeats = role.repeats || (tensor.sbp(a) == "B" && !first);
   }
@@ -433,6 +435,12 @@ absl::Status PlanSession::ReadRows(absl::string_view name, int64_t begin,
         if (!role.partial) {
           ShareToWhole(slice, share.data(), rows);
           return absl::OkStatus();
+        }
+        if (slice.dtype != ops::DataType::kFloat32 || !role.sums) {
+          return absl::UnimplementedError(
+              absl::StrCat("variable ", name, " lies in parts of ",
+                           ops::DataTypeName(slice.dtype),
+                           "; only those of float32 sums can be put together"));
         }
         if (!std::exchange(added, true)) {
           const ops::TensorType all = {slice.dtype, slice.global_shape};

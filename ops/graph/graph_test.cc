@@ -2,9 +2,11 @@
 
 #include "ops/graph/graph.h"
 
+#include <string>
 #include <tuple>
 
 #include "gtest/gtest.h"
+#include "ops/graph/every.h"
 #include "ops/graph/layout.h"
 
 namespace facet::ops {
@@ -92,6 +94,30 @@ TEST(GraphTest, ConsumersOncePerNodeInOrder) {
   EXPECT_EQ(consumers[0], (std::vector<NodeId>{1, 2}));
   EXPECT_EQ(consumers[1], (std::vector<NodeId>{2}));
   EXPECT_TRUE(consumers[2].empty());
+}
+
+// As its producer, or the reader that needs it most often.
+TEST(GraphTest, InEveryHowManyStepsATensorIsNeeded) {
+  Graph graph;
+  graph.tensors.resize(4);
+  graph.nodes = {MakeNode({}, {0}), MakeNode({}, {1}), MakeNode({0, 1}, {2}),
+                 MakeNode({1}, {3})};
+  for (int n = 0; n < 4; ++n) graph.tensors[n].producer = n;
+  graph.nodes[2].origin.every = 4;
+  EXPECT_EQ(ComputeEvery(graph), (std::vector<int>{4, 1, 4, 1}));
+  graph.nodes[3].origin.every = 2;
+  EXPECT_EQ(ComputeEvery(graph), (std::vector<int>{4, 2, 4, 2}));
+}
+
+TEST(GraphTest, RoundsBeginAtMultiplesAndEndBeforeThem) {
+  std::string starts, ends;
+  for (int64_t step = 0; step < 7; ++step) {
+    starts += StartsRound(3, step) ? "x" : ".";
+    ends += EndsRound(3, step) ? "x" : ".";
+    EXPECT_TRUE(StartsRound(1, step) && EndsRound(1, step));
+  }
+  EXPECT_EQ(starts, "x..x..x");
+  EXPECT_EQ(ends, "..x..x.");
 }
 
 TEST(GraphTest, FindsTensorsByName) {

@@ -141,6 +141,9 @@ TEST(FindBuckets, OnlyWhatMayWaitAndIsAlike) {
     b.Task("d/all-reduce", d)->origin.part = "head";
   }
   EXPECT_EQ(b.Buckets(kNoLimit), "a c");
+  for (int d = 0; d < 2; ++d) b.Task("a/all-reduce", d)->origin.every = 2;
+  EXPECT_EQ(b.Buckets(kNoLimit), "");
+  for (int d = 0; d < 2; ++d) b.Task("a/all-reduce", d)->origin.every = 1;
   for (int d = 0; d < 2; ++d) {
     b.Task("c/all-reduce", d)->collective.reduce = ReduceKind::kMax;
   }

@@ -74,6 +74,13 @@ TEST(GroupTasks, SmallTasksOfOneOp) {
   EXPECT_THAT(tasks.Groups(), ElementsAre(ElementsAre(a, b, c)));
 }
 
+TEST(GroupTasks, OnlyWhatWorksInTheSameSteps) {
+  Tasks tasks;
+  const int a = tasks.Sum(40), b = tasks.Sum(40), c = tasks.Sum(40);
+  for (int d = 0; d < 2; ++d) tasks.task(b, d).origin.every = 3;
+  EXPECT_THAT(tasks.Groups(), ElementsAre(ElementsAre(a, c)));
+}
+
 TEST(GroupTasks, NothingLargeLivesLonger) {
   Tasks tasks;
   const int a = tasks.Sum(40), large = tasks.Sum(1000), b = tasks.Sum(40);

@@ -422,6 +422,19 @@ TEST(CpuSessionTest, RefusesWhatItCannotRun) {
             absl::StatusCode::kInvalidArgument);
 }
 
+// Such a plan comes from no compiler, but may be in a file.
+TEST(CpuSessionTest, PartsThatAreNoSumAreNotPutTogether) {
+  placement::Plan plan = SmallPlan(2, false);
+  for (placement::LogicalTensor& tensor : *plan.mutable_tensors()) {
+    if (tensor.name() == "weight") tensor.set_sbp(0, "P(max)");
+  }
+  World world;
+  const auto running = Start(plan, &world);
+  ASSERT_TRUE(running.ok()) << running.status();
+  EXPECT_THAT(running->session->ReadVariable("weight").status().message(),
+              HasSubstr("variable weight lies in parts"));
+}
+
 TEST(CpuSessionTest, ASteadyStepAllocatesNothing) {
   World world;
   auto running = Start(SmallPlan(2, false), &world);

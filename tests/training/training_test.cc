@@ -261,6 +261,8 @@ TEST(TrainingTest, SplitParametersTrainTheSame) {
 TEST(TrainingTest, AccumulatedGradientsAreInTheCheckpoint) {
   SmallTraining training;
   training.devices = 2;
+  training.classes = 1003;
+  training.batch_size = 12;
   training.steps = 6;
   training.options.optimizer.accumulate = 3;
   const TrainingResult whole = MustTrain(training);
@@ -273,6 +275,7 @@ TEST(TrainingTest, AccumulatedGradientsAreInTheCheckpoint) {
   for (int devices : {2, 3}) {
     training.devices = devices;
     const TrainingResult rest = MustTrain(training);
+    EXPECT_EQ(SbpOf(rest.plan, "conv1.weight.accumulated"), "P(sum)");
     for (const char* name : {"conv1.weight", "fc.weight.momentum",
                              "head.weight", "head.weight.momentum"}) {
       EXPECT_LT(
