@@ -1,6 +1,7 @@
 #include "placement/compile.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -72,18 +73,31 @@ absl::Status CheckRequest(const ops::Graph& graph, const Cluster& cluster,
   return absl::OkStatus();
 }
 
-// From SBPs to a plan. Of `recomputable` the first `count` are computed again.
-absl::StatusOr<Plan> PlanPlaced(const PlacedGraph& kept,
-                                const std::vector<Recomputable>& recomputable,
-                                size_t count, const Cluster& cluster,
+// From SBPs to a plan.
+absl::StatusOr<Plan> PlanPlaced(const PlacedModel& model,
+                                const Cluster& cluster,
                                 const CompileOptions& options, PassLog* log) {
+  // What the choice was between, for people.
+  const SbpAssignment& assignment = model.assignment;
+  RETURN_IF_ERROR(log->Done("05_assign_sbp", [&] {
+    return AssignmentText(model.graph, assignment);
+  }));
+  // Boxing before layouts: what moves between devices must be known to say
+  // which tensors have to be row-major.
+  ASSIGN_OR_RETURN(PlacedGraph placed,
+                   InsertBoxing(model.graph, assignment, ops::FindOp));
+  RETURN_IF_ERROR(PassLog::Verify("06_insert_boxing", placed.graph));
+  RETURN_IF_ERROR(log->Done("06_insert_boxing", [&] {
+    return PlacedText(placed.graph, placed.sbp, nullptr);
+  }));
   // Before layouts: copies get theirs as everybody does.
-  PlacedGraph placed = kept;
-  if (count > 0) {
+  if (!assignment.again.empty()) {
     std::vector<ops::TensorId> tensors;
-    for (size_t i = 0; i < count; ++i)
-      tensors.push_back(recomputable[i].tensor);
-    ASSIGN_OR_RETURN(placed, Recompute(kept, tensors, ops::FindOp));
+    for (const ComputedAgain& again : assignment.again) {
+      tensors.push_back(ops::FindTensor(
+          placed.graph, model.graph.tensors[again.tensor].name));
+    }
+    ASSIGN_OR_RETURN(placed, Recompute(placed, tensors, ops::FindOp));
     RETURN_IF_ERROR(PassLog::Verify("07_recompute", placed.graph));
     RETURN_IF_ERROR(log->Done("07_recompute", [&] {
       return PlacedText(placed.graph, placed.sbp, nullptr);
@@ -128,90 +142,25 @@ absl::StatusOr<Plan> PlanPlaced(const PlacedGraph& kept,
                    PlanMemory(tasks, cluster.num_devices()));
   // The plan comes last: its waits depend on what shares memory.
   Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
-  if (count > 0) {
+  if (!assignment.again.empty()) {
     Recomputation* sum = plan.mutable_recomputation();
-    sum->set_tensors(static_cast<int>(count));
-    for (size_t i = 0; i < count; ++i) {
-      sum->set_bytes(sum->bytes() + recomputable[i].bytes);
+    sum->set_tensors(static_cast<int>(assignment.again.size()));
+    for (const ComputedAgain& again : assignment.again) {
+      sum->set_bytes(sum->bytes() + static_cast<int64_t>(again.bytes));
     }
     for (const LocalTask& task : tasks.tasks) {
       if (task.device != 0 || !absl::EndsWith(task.name, kAgain)) continue;
       sum->set_seconds(sum->seconds() + task.predicted_seconds);
     }
   }
+  plan.set_search_seconds(assignment.seconds);
+  plan.set_search_lower_bound_seconds(assignment.lower_bound);
   RETURN_IF_ERROR(log->Done("14_make_plan", [&] { return PlanText(plan); }));
   const absl::Status valid = ValidatePlan(plan);
   if (!valid.ok()) {
     return absl::InternalError(
         absl::StrCat("the compiler made an invalid plan: ", valid.message()));
   }
-  return plan;
-}
-
-int64_t ArenaBytes(const Plan& plan) {
-  int64_t bytes = 0;
-  for (const Device& device : plan.devices()) bytes += device.arena_bytes();
-  return bytes;
-}
-
-// A plan in which the fewest of `recomputable` go that make it fit; all, if
-// that does not help. What a peak is made of is known when memory is planned,
-// so by trying: the more go, the less is needed.
-absl::StatusOr<Plan> PlanThatFits(const PlacedGraph& placed,
-                                  const std::vector<Recomputable>& recomputable,
-                                  const Cluster& cluster,
-                                  const CompileOptions& options, PassLog* log) {
-  PassLog quiet("");
-  size_t enough = recomputable.size();
-  ASSIGN_OR_RETURN(Plan plan, PlanPlaced(placed, recomputable, enough, cluster,
-                                         options, &quiet));
-  size_t too_few = CheckMemory(plan, cluster).ok() ? 0 : enough;
-  while (enough > too_few + 1) {
-    const size_t count = too_few + (enough - too_few) / 2;
-    ASSIGN_OR_RETURN(Plan tried, PlanPlaced(placed, recomputable, count,
-                                            cluster, options, &quiet));
-    if (CheckMemory(tried, cluster).ok()) {
-      enough = count;
-      plan = std::move(tried);
-    } else {
-      too_few = count;
-    }
-  }
-  // The last one tried need not be the one taken: only that is dumped.
-  if (!log->dumps()) return plan;
-  return PlanPlaced(placed, recomputable, enough, cluster, options, log);
-}
-
-// `recompute`: keep fewer activations.
-absl::StatusOr<Plan> PlanCandidate(const PlacedModel& candidate, bool recompute,
-                                   const Cluster& cluster,
-                                   const CompileOptions& options,
-                                   PassLog* log) {
-  // What the choice was between, for people.
-  RETURN_IF_ERROR(log->Done("05_assign_sbp", [&] {
-    return AssignmentText(candidate.graph, candidate.assignment);
-  }));
-  // Boxing before layouts: what moves between devices must be known to say
-  // which tensors have to be row-major.
-  ASSIGN_OR_RETURN(
-      const PlacedGraph placed,
-      InsertBoxing(candidate.graph, candidate.assignment, ops::FindOp));
-  RETURN_IF_ERROR(PassLog::Verify("06_insert_boxing", placed.graph));
-  RETURN_IF_ERROR(log->Done("06_insert_boxing", [&] {
-    return PlacedText(placed.graph, placed.sbp, nullptr);
-  }));
-  std::vector<Recomputable> recomputable;
-  if (recompute) {
-    recomputable = FindRecomputable(placed, cluster, ops::FindOp);
-  }
-  absl::StatusOr<Plan> plan =
-      recomputable.empty() || options.recomputing == Recomputing::kAll
-          ? PlanPlaced(placed, recomputable, recomputable.size(), cluster,
-                       options, log)
-          : PlanThatFits(placed, recomputable, cluster, options, log);
-  RETURN_IF_ERROR(plan.status());
-  plan->set_search_seconds(candidate.assignment.seconds);
-  plan->set_search_lower_bound_seconds(candidate.assignment.lower_bound);
   return plan;
 }
 
@@ -234,8 +183,7 @@ void AddOptions(const ops::Graph& graph, const Cluster& cluster,
   AddOption("split_parameters", std::string(SplittingName(options.splitting)),
             plan);
   AddOption("parameters",
-            chosen.parameters == Parameters::kSplit ? "split" : "fastest",
-            plan);
+            chosen.assignment.shared_out.empty() ? "fastest" : "split", plan);
   if (cluster.kernel_timer != nullptr) AddOption("kernels", "measured", plan);
   for (const auto& [name, value] : options.preferred_kernels.values()) {
     AddOption("preferred_kernels",
@@ -279,9 +227,29 @@ bool HasPinned(const ops::Graph& graph,
   });
 }
 
+// Of the first search, which takes no account of memory.
+SbpRules FirstRules(const CompileOptions& options) {
+  return {options.splitting == Splitting::kAll ? Parameters::kSplit
+                                               : Parameters::kFastest,
+          options.recomputing == Recomputing::kAll ? Keeping::kLeast
+                                                   : Keeping::kAll};
+}
+
+// Where memory is short.
+SbpRules RulesWithin(const CompileOptions& options, const Cluster& cluster) {
+  SbpRules rules = FirstRules(options);
+  if (options.splitting == Splitting::kAuto && cluster.num_devices() > 1) {
+    rules.parameters = Parameters::kMaySplit;
+  }
+  if (options.recomputing == Recomputing::kAuto) {
+    rules.keeping = Keeping::kChosen;
+  }
+  return rules;
+}
+
 absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     const ops::Graph& graph, const Cluster& cluster,
-    const CompileOptions& options, Parameters parameters, PassLog* log) {
+    const CompileOptions& options, PassLog* log) {
   RETURN_IF_ERROR(CheckRequest(graph, cluster, options));
   RETURN_IF_ERROR(PassLog::Verify("00_model", graph));
   RETURN_IF_ERROR(log->Graph("00_model", graph));
@@ -317,14 +285,13 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
   // that updates its weight by tiles wants them split) are a choice: both
   // graphs are assigned, and the cheaper one that fits is taken. A tie goes to
   // the fused one.
+  const SbpRules rules = FirstRules(options);
   std::vector<PlacedModel> candidates;
   auto add = [&](bool fused, ops::Graph g) -> absl::Status {
-    ASSIGN_OR_RETURN(
-        SbpAssignment assignment,
-        AssignSbp(g, cluster, options.pins, ops::FindOp, parameters));
+    ASSIGN_OR_RETURN(SbpAssignment assignment,
+                     AssignSbp(g, cluster, options.pins, ops::FindOp, rules));
     log->Time(fused ? "05_assign_sbp, fused" : "05_assign_sbp, not fused");
-    candidates.push_back(
-        {fused, parameters, std::move(g), std::move(assignment)});
+    candidates.push_back({fused, rules, std::move(g), std::move(assignment)});
     return absl::OkStatus();
   };
   if (options.fuse) {
@@ -352,51 +319,89 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
   return candidates;
 }
 
-Parameters FirstParameters(const CompileOptions& options) {
-  return options.splitting == Splitting::kAll ? Parameters::kSplit
-                                              : Parameters::kFastest;
-}
-
-// Makes plans of candidates, and remembers what a user wants to know.
-class PlanChooser {
- public:
-  PlanChooser(const ops::Graph& graph, const Cluster& cluster,
-              const CompileOptions& options)
-      : graph_(graph), cluster_(cluster), options_(options) {}
-
-  // The plan of the candidate, if it fits; `recompute`: keep fewer activations.
-  absl::StatusOr<std::optional<Plan>> Try(const PlacedModel& candidate,
-                                          bool recompute, PassLog* log);
-  // Of what did not fit: the error of what needs least.
-  const absl::Status& too_big() const { return too_big_; }
-
- private:
-  const ops::Graph& graph_;
-  const Cluster& cluster_;
-  const CompileOptions& options_;
-  absl::Status too_big_;
-  int64_t least_ = 0;
+// What a plan is for that fits into memory, and how it fits.
+struct Tried {
+  PlacedModel model;
+  Plan plan;
+  double bytes_over = 0;
+  absl::Status fits;
 };
 
-absl::StatusOr<std::optional<Plan>> PlanChooser::Try(
-    const PlacedModel& candidate, bool recompute, PassLog* log) {
-  ASSIGN_OR_RETURN(
-      Plan plan, PlanCandidate(candidate, recompute, cluster_, options_, log));
-  const absl::Status fits = CheckMemory(plan, cluster_);
-  if (!fits.ok()) {
-    const int64_t total = ArenaBytes(plan);
-    if (too_big_.ok() || total < least_) {
-      too_big_ = fits;
-      least_ = total;
+absl::StatusOr<Tried> Try(PlacedModel model, const Cluster& cluster,
+                          const CompileOptions& options, PassLog* log) {
+  Tried tried;
+  ASSIGN_OR_RETURN(tried.plan, PlanPlaced(model, cluster, options, log));
+  tried.model = std::move(model);
+  tried.bytes_over = BytesOver(tried.plan, cluster);
+  tried.fits = CheckMemory(tried.plan, cluster);
+  return tried;
+}
+
+// Searches for a plan that fits, of the same graph as `first`, which does not.
+// What it needs beside what the search counts (gradients, workspaces, gaps
+// between registers) is known when it is planned: so what may be held is what
+// the last plan held less what it was too large, until that is true. If nothing
+// fits: what needs least. Not worth the search if it cannot be faster than
+// `worth_below` seconds: then `first`.
+absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
+                                    const Cluster& cluster,
+                                    const CompileOptions& options) {
+  constexpr size_t kMostPlans = 8;
+  // What is not worth another plan: part of what is held, of a step's time.
+  constexpr double kSmallPart = 1e-3;
+  PassLog quiet("");
+  const SbpRules rules = RulesWithin(options, cluster);
+  ASSIGN_OR_RETURN(SbpSearch search,
+                   SbpSearch::Make(first.model.graph, cluster, options.pins,
+                                   ops::FindOp, rules));
+  Tried best = first;
+  // By what was found (its seconds and what it holds): bytes over, if planned.
+  std::map<std::pair<double, double>, double> planned;
+  double fits_at = 0;  // Limits at which what is found fits, and does not.
+  double too_much = first.model.assignment.held_bytes;
+  double limit = too_much - first.bytes_over;
+  while (planned.size() < kMostPlans &&
+         too_much - fits_at > kSmallPart * too_much) {
+    absl::StatusOr<SbpAssignment> found = search.Within(limit);
+    const bool is_least = !found.ok();
+    if (is_least) {
+      if (!absl::IsResourceExhausted(found.status())) return found.status();
+      found = search.Least();
     }
-    return std::nullopt;
+    const double seconds = found->seconds;
+    const double held = found->held_bytes;
+    if (planned.empty() && found->lower_bound >= worth_below) break;
+    const auto [over, is_new] = planned.try_emplace({seconds, held}, 0.0);
+    if (is_new) {
+      ASSIGN_OR_RETURN(Tried next, Try({first.model.fused, rules,
+                                        first.model.graph, *std::move(found)},
+                                       cluster, options, &quiet));
+      over->second = next.bytes_over;
+      VLOG(1) << "of " << limit << " bytes " << held << " held in " << seconds
+              << " s: " << next.bytes_over << " too many";
+      const bool is_better =
+          next.fits.ok()
+              ? !best.fits.ok() || seconds < best.model.assignment.seconds
+              : !best.fits.ok() && next.bytes_over < best.bytes_over;
+      if (is_better) best = std::move(next);
+    }
+    const bool fits = over->second <= 0;
+    if (is_least && !fits) break;
+    // What was found is found at all limits down to what it holds.
+    if (fits) {
+      fits_at = std::max(fits_at, limit);
+    } else {
+      too_much = std::min(too_much, held);
+    }
+    limit = held - over->second;
+    if (limit <= fits_at || limit >= too_much) limit = (fits_at + too_much) / 2;
+    if (best.fits.ok() &&
+        best.model.assignment.seconds <
+            (1 + kSmallPart) * first.model.assignment.seconds) {
+      break;
+    }
   }
-  // Only now: a plan with limits that it does not keep would be invalid.
-  for (int d = 0; d < plan.devices_size(); ++d) {
-    plan.mutable_devices(d)->set_memory_bytes(cluster_.devices[d].memory_bytes);
-  }
-  AddOptions(graph_, cluster_, options_, candidate, &plan);
-  return plan;
+  return best;
 }
 
 }  // namespace
@@ -429,7 +434,7 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     const ops::Graph& graph, const Cluster& cluster,
     const CompileOptions& options) {
   PassLog log(options.dump_dir);
-  return PlaceModel(graph, cluster, options, FirstParameters(options), &log);
+  return PlaceModel(graph, cluster, options, &log);
 }
 
 absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
@@ -443,69 +448,49 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
                                                const Cluster& cluster,
                                                const CompileOptions& options) {
   PassLog log(options.dump_dir);
-  PlanChooser chooser(graph, cluster, options);
-  struct Choice {
-    PlacedModel model;
-    bool recompute = false;
-    Plan plan;
-  };
-  std::optional<Choice> best;
-  // Of models for the same parameters, the cheaper one first: the first that
-  // fits, if it beats what there is. Whether there was one.
-  auto add_first = [&](const std::vector<PlacedModel>& models, bool recompute,
-                       PassLog* passes) -> absl::StatusOr<bool> {
-    for (const PlacedModel& model : models) {
-      ASSIGN_OR_RETURN(std::optional<Plan> plan,
-                       chooser.Try(model, recompute, passes));
-      if (!plan.has_value()) continue;
-      if (!best.has_value() || plan->predicted_step_seconds() <
-                                   best->plan.predicted_step_seconds()) {
-        best = Choice{model, recompute, *std::move(plan)};
-      }
-      return true;
+  ASSIGN_OR_RETURN(std::vector<PlacedModel> models,
+                   PlaceModel(graph, cluster, options, &log));
+  std::optional<Tried> best;
+  std::vector<Tried> too_big;
+  // The cheaper one first.
+  for (PlacedModel& model : models) {
+    ASSIGN_OR_RETURN(Tried tried,
+                     Try(std::move(model), cluster, options, &log));
+    if (tried.fits.ok()) {
+      best = std::move(tried);
+      break;
     }
-    return false;
-  };
-  auto result = [&] {
-    return Compilation{std::move(best->plan), std::move(best->model.graph),
-                       std::move(best->model.assignment),
-                       best->model.parameters};
-  };
-  const bool may_keep = options.recomputing != Recomputing::kAll;
-  const bool may_recompute = options.recomputing != Recomputing::kNone;
-  ASSIGN_OR_RETURN(
-      const std::vector<PlacedModel> models,
-      PlaceModel(graph, cluster, options, FirstParameters(options), &log));
-  if (may_keep) {
-    ASSIGN_OR_RETURN(const bool fits, add_first(models, false, &log));
-    if (fits) return result();
+    too_big.push_back(std::move(tried));
   }
-  // What saves memory takes time: which takes less is a matter of the model and
-  // the links, so both are tried, and both together if one is not enough.
-  PassLog quiet("");
-  if (may_recompute) {
-    RETURN_IF_ERROR(add_first(models, true, &quiet).status());
-  }
-  if (options.splitting == Splitting::kAuto && cluster.num_devices() > 1) {
-    const absl::StatusOr<std::vector<PlacedModel>> split =
-        PlaceModel(graph, cluster, options, Parameters::kSplit, &quiet);
-    // It may be impossible, because of a pin.
-    if (split.ok()) {
-      bool fits = false;
-      if (may_keep) {
-        ASSIGN_OR_RETURN(fits, add_first(*split, false, &quiet));
-      }
-      if (!fits && may_recompute) {
-        RETURN_IF_ERROR(add_first(*split, true, &quiet).status());
-      }
+  if (!best.has_value()) {
+    for (const Tried& first : too_big) {
+      const double worth_below = best.has_value() && best->fits.ok()
+                                     ? best->model.assignment.seconds
+                                     : std::numeric_limits<double>::infinity();
+      ASSIGN_OR_RETURN(Tried tried,
+                       FitIntoMemory(first, worth_below, cluster, options));
+      const bool is_better =
+          !best.has_value() ||
+          (tried.fits.ok()
+               ? !best->fits.ok() || tried.model.assignment.seconds <
+                                         best->model.assignment.seconds
+               : !best->fits.ok() && tried.bytes_over < best->bytes_over);
+      if (is_better) best = std::move(tried);
+    }
+    if (!best->fits.ok()) return best->fits;
+    // Of all that were tried only what is taken is dumped.
+    if (log.dumps()) {
+      RETURN_IF_ERROR(PlanPlaced(best->model, cluster, options, &log).status());
     }
   }
-  if (!best.has_value()) return chooser.too_big();
-  // The last one tried need not be the one taken: only that is dumped.
-  if (log.dumps()) {
-    RETURN_IF_ERROR(chooser.Try(best->model, best->recompute, &log).status());
+  // Only now: a plan with limits that it does not keep would be invalid.
+  Plan& plan = best->plan;
+  for (int d = 0; d < plan.devices_size(); ++d) {
+    plan.mutable_devices(d)->set_memory_bytes(cluster.devices[d].memory_bytes);
   }
-  return result();
+  AddOptions(graph, cluster, options, best->model, &plan);
+  return Compilation{std::move(plan), std::move(best->model.graph),
+                     std::move(best->model.assignment), best->model.rules};
 }
 
 }  // namespace facet::placement

@@ -25,7 +25,7 @@ enum class Precision { kFloat32, kFloat16, kBFloat16 };
 // Which activations are computed again in the backward pass, not kept for it.
 enum class Recomputing {
   kNone,
-  kAuto,  // None if the plan fits without; else few, the cheapest.
+  kAuto,  // None if the plan fits without; else what costs least.
   kAll,   // All that can be.
 };
 absl::string_view RecomputingName(Recomputing recomputing);  // "none", ...
@@ -58,7 +58,6 @@ struct CompileOptions {
   // for an op: {"algorithm", "direct"}.
   ops::Attributes preferred_kernels;
   Recomputing recomputing = Recomputing::kAuto;
-  // Where both would do, the plan whose predicted step is shorter is taken.
   Splitting splitting = Splitting::kAuto;
   // Slots of the registers that the data stream fills: how far it works ahead.
   int data_credits = 2;
@@ -81,7 +80,7 @@ absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
 // A graph whose ops are decided, and the best SBPs for it.
 struct PlacedModel {
   bool fused = false;
-  Parameters parameters = Parameters::kFastest;
+  SbpRules rules;    // That the search kept.
   ops::Graph graph;  // After fusing, before boxing.
   SbpAssignment assignment;
 };
@@ -99,7 +98,7 @@ struct Compilation {
   // The graph that was placed: after fusing, before boxing.
   ops::Graph graph;
   SbpAssignment assignment;  // Of `graph`.
-  Parameters parameters = Parameters::kFastest;
+  SbpRules rules;            // That the search kept.
 };
 
 // As Compile.

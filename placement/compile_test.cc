@@ -22,8 +22,9 @@ struct Model {
   ops::TensorId loss = ops::kNone;
 };
 
-// A linear backbone of 8 features and a face head of `classes`.
-Model SmallModel(int64_t batch, int64_t classes) {
+// A backbone of residual blocks of two convolutions, and of a linear layer with
+// 8 features; a face head of `classes`.
+Model SmallModel(int64_t batch, int64_t classes, int blocks = 0) {
   Model model;
   model.graph.name = absl::StrCat("small, ", classes, " classes");
   ops::GraphBuilder b(&model.graph, ops::FindOp);
@@ -38,8 +39,26 @@ Model SmallModel(int64_t batch, int64_t classes) {
                    {"stddev", 0.01},
                    {"clip", clip}});
   };
-  const auto flat = b.Add1("flatten", "flatten", {images});
-  const auto w = variable("linear.weight", {3 * 112 * 112, 8}, true);
+  ops::TensorId y = images;
+  for (int i = 0; i < blocks; ++i) {
+    const std::string name = absl::StrCat("block", i);
+    const int64_t in = i == 0 ? 3 : 8;
+    if (i == 0) {
+      y = b.Add1("conv2d", "stem",
+                 {y, variable("stem.weight", {8, in, 1, 1}, true)});
+    }
+    const ops::TensorId x = y;
+    for (const char* layer : {".conv1", ".conv2"}) {
+      y = b.Add1(
+          "conv2d", name + layer,
+          {y, variable((name + layer + ".weight").c_str(), {8, 8, 3, 3}, true)},
+          {{"padding", int64_t{1}}});
+    }
+    y = b.Add1("add", name, {y, x});
+  }
+  const int64_t channels = blocks > 0 ? 8 : 3;
+  const auto flat = b.Add1("flatten", "flatten", {y});
+  const auto w = variable("linear.weight", {channels * 112 * 112, 8}, true);
   const auto x = b.Add1("matmul", "linear", {flat, w});
   b.set_origin({"", "head", ops::Phase::kForward, true});
   const auto centers = variable("head.weight", {classes, 8}, false);
@@ -240,7 +259,7 @@ TEST(Compile, DumpsWhatThePassesChanged) {
 // Between what a plan needs with whole parameters and with split ones: they are
 // split because that is what makes it fit.
 TEST(CompileTest, ParametersAreSplitWhereMemoryDemandsIt) {
-  const Model model = SmallModel(64, 100);
+  const Model model = SmallModel(16, 100, /*blocks=*/1);
   Cluster cluster = Devices(4);
   CompileOptions options;
   options.loss = model.loss;
@@ -259,8 +278,10 @@ TEST(CompileTest, ParametersAreSplitWhereMemoryDemandsIt) {
   const int64_t split = arena(Splitting::kAll);
   ASSERT_LT(split, whole);
   EXPECT_EQ(arena(Splitting::kAuto), whole);
-  for (DeviceSpec& device : cluster.devices) device.memory_bytes = split;
-  EXPECT_EQ(arena(Splitting::kAuto), split);
+  ASSERT_LT(split, whole * 0.96);
+  const int64_t limit = (3 * split + whole) / 4;
+  for (DeviceSpec& device : cluster.devices) device.memory_bytes = limit;
+  EXPECT_LE(arena(Splitting::kAuto), limit);
   const auto plan = Compile(model.graph, cluster, options);
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(OptionOf(*plan, "parameters"), "split");
@@ -274,6 +295,48 @@ TEST(CompileTest, ParametersAreSplitWhereMemoryDemandsIt) {
   options.splitting = Splitting::kNone;
   EXPECT_EQ(Compile(model.graph, cluster, options).status().code(),
             absl::StatusCode::kResourceExhausted);
+}
+
+// From what a plan needs that is made for speed down to what nothing can do
+// with: all plans fit, are safe, and take no less time for less memory.
+TEST(CompileTest, PlansFitIntoLessAndLessMemory) {
+  const Model model = SmallModel(16, 100, /*blocks=*/4);
+  CompileOptions options;
+  options.loss = model.loss;
+  Cluster cluster = Devices(4);
+  const auto largest = [](const Plan& plan) {
+    int64_t most = 0;
+    for (const Device& device : plan.devices()) {
+      most = std::max(most, device.arena_bytes());
+    }
+    return most;
+  };
+  const auto free = Compile(model.graph, cluster, options);
+  ASSERT_TRUE(free.ok()) << free.status();
+  const int64_t most = largest(*free);
+  double fewest_seconds = 0, seconds = 0;
+  int plans = 0;
+  for (int part = 98; part > 0; part -= 3) {
+    for (DeviceSpec& device : cluster.devices) {
+      device.memory_bytes = most * part / 100;
+    }
+    const auto plan = Compile(model.graph, cluster, options);
+    if (!plan.ok()) {
+      EXPECT_EQ(plan.status().code(), absl::StatusCode::kResourceExhausted);
+      EXPECT_TRUE(absl::StrContains(plan.status().message(), "needs"))
+          << plan.status();
+      break;
+    }
+    ++plans;
+    EXPECT_LE(largest(*plan), most * part / 100);
+    EXPECT_GE(plan->search_seconds(), seconds * (1 - 1e-9)) << part;
+    EXPECT_LE(plan->search_lower_bound_seconds(), plan->search_seconds());
+    seconds = plan->search_seconds();
+    if (plans == 1) fewest_seconds = seconds;
+    EXPECT_TRUE(ExecuteRandomly(*plan, 2, part).ok());
+  }
+  EXPECT_GT(plans, 5);
+  EXPECT_GT(seconds, fewest_seconds);
 }
 
 }  // namespace

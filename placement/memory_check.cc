@@ -1,6 +1,7 @@
 #include "placement/memory_check.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -94,6 +95,27 @@ absl::Status CheckMemory(const Plan& plan, const Cluster& cluster) {
                                " of host memory for all of them"));
   }
   return absl::OkStatus();
+}
+
+double BytesOver(const Plan& plan, const Cluster& cluster) {
+  double most = -std::numeric_limits<double>::infinity();
+  double host = 0;
+  int on_host = 0;
+  for (int d = 0; d < plan.devices_size(); ++d) {
+    const double needed = static_cast<double>(plan.devices(d).arena_bytes());
+    const int64_t own = cluster.devices[d].memory_bytes;
+    if (own > 0) {
+      most = std::max(most, needed - static_cast<double>(own));
+    } else {
+      host += needed;
+      ++on_host;
+    }
+  }
+  if (cluster.host_memory_bytes > 0 && on_host > 0) {
+    host -= static_cast<double>(cluster.host_memory_bytes);
+    most = std::max(most, host / on_host);
+  }
+  return most;
 }
 
 }  // namespace facet::placement

@@ -13,6 +13,11 @@ namespace facet::placement {
 // their own are checked one by one, the others against the host's together.
 absl::Status CheckMemory(const Plan& plan, const Cluster& cluster);
 
+// Bytes by which the arena of the device that fits least is too large; below 0:
+// what it has to spare. Devices that share the host's memory count as if each
+// had an equal part of it. Infinitely much to spare where nothing is limited.
+double BytesOver(const Plan& plan, const Cluster& cluster);
+
 }  // namespace facet::placement
 
 #endif  // FACET_PLACEMENT_MEMORY_CHECK_H_

@@ -1,6 +1,7 @@
 #include "placement/passes/recompute.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "placement/passes/activations.h"
 #include "placement/passes/append_optimizer.h"
 #include "placement/passes/apply_precision.h"
 #include "placement/passes/assign_sbp.h"
@@ -30,8 +32,8 @@ Cluster Devices(int count) {
   return UniformCluster(count, DeviceSpec(), MeshAxis());
 }
 
-PlacedGraph Placed(const ops::Graph& graph, TensorId loss, int devices,
-                   bool fuse, bool half) {
+ops::Graph Trained(const ops::Graph& graph, TensorId loss, bool fuse,
+                   bool half) {
   auto differentiated = Autodiff(graph, loss, 0, ops::FindOp);
   CHECK(differentiated.ok()) << differentiated.status();
   auto trained = AppendOptimizer(*differentiated, {}, ops::FindOp);
@@ -44,25 +46,38 @@ PlacedGraph Placed(const ops::Graph& graph, TensorId loss, int devices,
     trained = Fuse(*trained, ops::AllOps(), FuseRules::kAll, ops::FindOp);
     CHECK(trained.ok()) << trained.status();
   }
-  const auto assignment =
-      AssignSbp(*trained, Devices(devices), {}, ops::FindOp);
+  return *std::move(trained);
+}
+
+PlacedGraph Placed(const ops::Graph& graph, int devices) {
+  const auto assignment = AssignSbp(graph, Devices(devices), {}, ops::FindOp);
   CHECK(assignment.ok()) << assignment.status();
-  auto placed = InsertBoxing(*trained, *assignment, ops::FindOp);
+  auto placed = InsertBoxing(graph, *assignment, ops::FindOp);
   CHECK(placed.ok()) << placed.status();
   return *std::move(placed);
 }
 
-std::vector<TensorId> Tensors(const std::vector<Recomputable>& found) {
+std::vector<Recomputable> Find(const ops::Graph& graph) {
+  return FindRecomputable(graph, DeviceSpec(), ops::FindOp);
+}
+
+// In the placed graph.
+std::vector<TensorId> Tensors(const ops::Graph& graph,
+                              const std::vector<Recomputable>& found,
+                              const PlacedGraph& placed) {
   std::vector<TensorId> tensors;
-  for (const Recomputable& r : found) tensors.push_back(r.tensor);
+  for (const Recomputable& r : found) {
+    tensors.push_back(
+        ops::FindTensor(placed.graph, graph.tensors[r.tensor].name));
+  }
   return tensors;
 }
 
-std::set<std::string> Names(const PlacedGraph& placed,
+std::set<std::string> Names(const ops::Graph& graph,
                             const std::vector<Recomputable>& found) {
   std::set<std::string> names;
   for (const Recomputable& r : found) {
-    names.insert(placed.graph.tensors[r.tensor].name);
+    names.insert(graph.tensors[r.tensor].name);
   }
   return names;
 }
@@ -77,10 +92,9 @@ TEST(RecomputeTest, ResultsAreTheSame) {
   for (bool fuse : {false, true}) {
     for (bool half : {false, true}) {
       SCOPED_TRACE(testing::Message() << "fused " << fuse << " half " << half);
-      const PlacedGraph kept =
-          Placed(network.graph, network.loss, 1, fuse, half);
-      const std::vector<TensorId> all =
-          Tensors(FindRecomputable(kept, Devices(1), ops::FindOp));
+      const ops::Graph graph = Trained(network.graph, network.loss, fuse, half);
+      const PlacedGraph kept = Placed(graph, 1);
+      const std::vector<TensorId> all = Tensors(graph, Find(graph), kept);
       ASSERT_GE(all.size(), 3);
       for (size_t count = 0; count <= all.size(); ++count) {
         const auto again =
@@ -108,12 +122,12 @@ TEST(RecomputeTest, ResultsAreTheSame) {
 // node, comes after all of that pass, and lies as the original.
 TEST(RecomputeTest, NothingThatGoesIsReadInTheBackwardPass) {
   const SmallNetwork network = MakeSmallNetwork();
-  const PlacedGraph kept = Placed(network.graph, network.loss, 2, true, false);
-  const std::vector<Recomputable> found =
-      FindRecomputable(kept, Devices(2), ops::FindOp);
-  const auto again = Recompute(kept, Tensors(found), ops::FindOp);
+  const ops::Graph graph = Trained(network.graph, network.loss, true, false);
+  const PlacedGraph kept = Placed(graph, 2);
+  const std::vector<Recomputable> found = Find(graph);
+  const auto again = Recompute(kept, Tensors(graph, found, kept), ops::FindOp);
   ASSERT_TRUE(again.ok()) << again.status();
-  const std::set<std::string> gone = Names(kept, found);
+  const std::set<std::string> gone = Names(graph, found);
   std::map<std::string, ops::NdSbp> sbp;  // Of the first output, by node.
   for (const ops::Node& node : kept.graph.nodes) {
     if (!node.outputs.empty()) sbp[node.name] = kept.sbp[node.outputs[0]];
@@ -135,8 +149,7 @@ TEST(RecomputeTest, NothingThatGoesIsReadInTheBackwardPass) {
     EXPECT_EQ(again->sbp[node.outputs[0]], sbp.at(original)) << node.name;
   }
   for (const Recomputable& r : found) {
-    const NodeId producer = kept.graph.tensors[r.tensor].producer;
-    const std::string& name = kept.graph.nodes[producer].name;
+    const std::string& name = graph.nodes[r.nodes[0]].name;
     EXPECT_EQ(copies.count(name), 1) << name;
   }
 }
@@ -177,24 +190,44 @@ TEST(RecomputeTest, WhatAllGoesThroughIsKept) {
   const TensorId loss = AddLoss("loss", logits, &b);
   ASSERT_TRUE(b.status().ok()) << b.status();
 
-  const PlacedGraph placed = Placed(network.graph, loss, 1, false, false);
+  const ops::Graph graph = Trained(network.graph, loss, false, false);
   Cluster cluster = Devices(1);
   // A convolution of 16 channels is bound by arithmetic, a PReLU is not.
   cluster.devices[0].float32_flops_per_second = 1e9;
   cluster.devices[0].memory_bytes_per_second = 1e10;
   const std::vector<Recomputable> found =
-      FindRecomputable(placed, cluster, ops::FindOp);
-  EXPECT_THAT(Names(placed, found),
+      FindRecomputable(graph, cluster.devices[0], ops::FindOp);
+  EXPECT_THAT(Names(graph, found),
               testing::UnorderedElementsAre("block0.conv", "block0.prelu",
                                             "block1.conv", "block1.prelu",
                                             "block2.conv", "block2.prelu"));
-  for (size_t i = 0; i < found.size(); ++i) {
-    const ops::Tensor& tensor = placed.graph.tensors[found[i].tensor];
-    EXPECT_EQ(absl::EndsWith(tensor.name, ".prelu"), i < kBlocks)
-        << i << " " << tensor.name;
-    EXPECT_EQ(found[i].bytes, tensor.type.size_bytes());
-    EXPECT_GT(found[i].seconds, 0);
+  // Where memory is a little short, the cheap go.
+  auto search = SbpSearch::Make(graph, cluster, {}, ops::FindOp,
+                                {Parameters::kFastest, Keeping::kChosen});
+  ASSERT_TRUE(search.ok()) << search.status();
+  const auto all = search->Within(std::numeric_limits<double>::infinity());
+  ASSERT_TRUE(all.ok());
+  EXPECT_TRUE(all->again.empty());
+  const double one =
+      static_cast<double>(graph.tensors[found[0].tensor].type.size_bytes());
+  for (int count = 1; count <= 2 * kBlocks; ++count) {
+    const auto some = search->Within(all->held_bytes - count * one);
+    ASSERT_TRUE(some.ok()) << some.status();
+    EXPECT_EQ(some->held_bytes, all->held_bytes - count * one);
+    ASSERT_EQ(some->again.size(), count);
+    double seconds = 0;
+    int cheap = 0;
+    for (const ComputedAgain& again : some->again) {
+      const std::string& name = graph.tensors[again.tensor].name;
+      cheap += absl::EndsWith(name, ".prelu");
+      EXPECT_EQ(again.bytes, one);
+      seconds += again.seconds;
+    }
+    EXPECT_EQ(cheap, std::min(count, kBlocks));
+    EXPECT_NEAR(some->seconds, all->seconds + seconds, 1e-9);
+    EXPECT_LE(some->lower_bound, some->seconds);
   }
+  EXPECT_FALSE(search->Within(all->held_bytes - 7 * one).ok());
 }
 
 // s = 2 * (x * w + x): the gradient of the next convolution reads s, and nobody
@@ -226,15 +259,17 @@ TEST(RecomputeTest, WhatNobodyKeptIsComputedAgainToo) {
   const TensorId loss = AddLoss("loss", logits, &b);
   ASSERT_TRUE(b.status().ok()) << b.status();
 
-  const PlacedGraph placed = Placed(graph, loss, 1, false, false);
-  Cluster cluster = Devices(1);  // On which convolutions are dear.
-  cluster.devices[0].float32_flops_per_second = 1e9;
-  cluster.devices[0].memory_bytes_per_second = 1e10;
+  const ops::Graph trained = Trained(graph, loss, false, false);
+  const PlacedGraph placed = Placed(trained, 1);
+  DeviceSpec device;  // On which convolutions are dear.
+  device.float32_flops_per_second = 1e9;
+  device.memory_bytes_per_second = 1e10;
   const std::vector<Recomputable> found =
-      FindRecomputable(placed, cluster, ops::FindOp);
-  ASSERT_THAT(Names(placed, found), testing::Contains("s"));
-  EXPECT_EQ(Names(placed, found).count("sum"), 0);
-  const auto again = Recompute(placed, Tensors(found), ops::FindOp);
+      FindRecomputable(trained, device, ops::FindOp);
+  ASSERT_THAT(Names(trained, found), testing::Contains("s"));
+  EXPECT_EQ(Names(trained, found).count("sum"), 0);
+  const auto again =
+      Recompute(placed, Tensors(trained, found, placed), ops::FindOp);
   ASSERT_TRUE(again.ok()) << again.status();
   const ops::Graph& result = again->graph;
   auto reads = [&](const std::string& node, const std::string& tensor) {
@@ -250,11 +285,7 @@ TEST(RecomputeTest, WhatNobodyKeptIsComputedAgainToo) {
 
 TEST(RecomputeTest, InferenceHasNothingToComputeAgain) {
   const SmallNetwork network = MakeSmallNetwork();
-  const auto assignment = AssignSbp(network.graph, Devices(2), {}, ops::FindOp);
-  ASSERT_TRUE(assignment.ok()) << assignment.status();
-  const auto placed = InsertBoxing(network.graph, *assignment, ops::FindOp);
-  ASSERT_TRUE(placed.ok()) << placed.status();
-  EXPECT_TRUE(FindRecomputable(*placed, Devices(2), ops::FindOp).empty());
+  EXPECT_TRUE(Find(network.graph).empty());
 }
 
 }  // namespace

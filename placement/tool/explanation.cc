@@ -145,9 +145,12 @@ Explainer::Explainer(const Compiled& compiled)
       graph_(compiled.result.graph),
       assignment_(compiled.result.assignment),
       readers_(ops::ComputeConsumers(compiled.result.graph)) {
-  auto seconds =
-      SecondsWithEachOption(graph_, compiled.cluster, compiled.options.pins,
-                            ops::FindOp, compiled.result.parameters);
+  const auto search =
+      SbpSearch::Make(graph_, compiled.cluster, compiled.options.pins,
+                      ops::FindOp, compiled.result.rules);
+  if (!search.ok()) return;
+  auto seconds = search->SecondsWithEachOption(assignment_.may_hold,
+                                               assignment_.seconds_per_byte);
   if (seconds.ok()) step_seconds_ = *std::move(seconds);
 }
 
