@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "glog/logging.h"
 #include "placement/passes/possible_labels.h"
 
@@ -14,10 +18,17 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+// Equal tables of the problem have one id, and so have results of the same work
+// on such: the repeated blocks of a network are worked on once.
+struct Table {
+  int64_t id = 0;
+  std::vector<double> values;
+};
+
 // A function of some variables: row-major table, the last one fastest.
 struct Factor {
   std::vector<int> variables;
-  std::vector<double> table;
+  std::shared_ptr<const Table> table;
 };
 
 // What to do when an elimination would need too large a table.
@@ -39,6 +50,11 @@ class Eliminator {
 
  private:
   int domain(int v) const { return static_cast<int>(problem_.unary[v].size()); }
+  // The table of the problem that has these values.
+  std::shared_ptr<const Table> Interned(std::vector<double> values);
+  std::shared_ptr<const Table> NewTable(std::vector<double> values) {
+    return std::make_shared<const Table>(Table{next_id_++, std::move(values)});
+  }
   void AddFactor(Factor factor);
   void Remove(int factor);
   // All variables of the factors but v, ascending.
@@ -57,7 +73,13 @@ class Eliminator {
   struct Step {
     int variable;
     std::vector<int> neighbours;
-    std::vector<int> best;
+    std::shared_ptr<const std::vector<int>> best;
+  };
+
+  // What minimising over a variable gave.
+  struct Minimum {
+    std::weak_ptr<const Table> table;
+    std::shared_ptr<const std::vector<int>> best;
   };
 
   const PairwiseProblem& problem_;
@@ -70,14 +92,32 @@ class Eliminator {
   std::vector<Step> steps_;
   std::vector<int> labels_;
   double constant_ = 0;
+  int64_t next_id_ = 0;
+  std::unordered_map<size_t, std::vector<std::shared_ptr<const Table>>>
+      interned_;  // By hash of the values.
+  // By the number of labels of the variable and its neighbours, and of each
+  // factor by its table and which of them it is a function of.
+  std::map<std::vector<int64_t>, Minimum> minima_;
   // (table size, variable); stale entries are skipped.
   std::set<std::pair<double, int>> queue_;
   std::vector<double> size_;
 };
 
+std::shared_ptr<const Table> Eliminator::Interned(std::vector<double> values) {
+  const absl::string_view bytes(reinterpret_cast<const char*>(values.data()),
+                                values.size() * sizeof(double));
+  std::vector<std::shared_ptr<const Table>>& alike =
+      interned_[absl::HashOf(bytes)];
+  for (const std::shared_ptr<const Table>& table : alike) {
+    if (table->values == values) return table;
+  }
+  alike.push_back(NewTable(std::move(values)));
+  return alike.back();
+}
+
 void Eliminator::AddFactor(Factor factor) {
   if (factor.variables.empty()) {
-    constant_ += factor.table[0];
+    constant_ += factor.table->values[0];
     return;
   }
   const int id = static_cast<int>(factors_.size());
@@ -87,7 +127,7 @@ void Eliminator::AddFactor(Factor factor) {
 
 void Eliminator::Remove(int factor) {
   for (int v : factors_[factor].variables) of_variable_[v].erase(factor);
-  factors_[factor].table = {};
+  factors_[factor].table = nullptr;
 }
 
 template <typename Ids>
@@ -119,7 +159,7 @@ void Eliminator::Touch(int v) {
 // The factor's table for its variables in another order.
 std::vector<double> Eliminator::InOrder(const Factor& factor,
                                         const std::vector<int>& order) const {
-  if (order == factor.variables) return factor.table;
+  const std::vector<double>& values = factor.table->values;
   const size_t rank = order.size();
   std::vector<int64_t> stride(rank);  // In the factor's own table.
   int64_t next = 1;
@@ -129,12 +169,12 @@ std::vector<double> Eliminator::InOrder(const Factor& factor,
     next *= domain(factor.variables[i]);
   }
   std::vector<double> table;
-  table.reserve(factor.table.size());
+  table.reserve(values.size());
   std::vector<int> label(rank, 0);
   int64_t at = 0;
-  while (table.size() < factor.table.size()) {
+  while (table.size() < values.size()) {
     for (int j = 0; j < domain(order.back()); ++j) {
-      table.push_back(factor.table[at + j * stride.back()]);
+      table.push_back(values[at + j * stride.back()]);
     }
     for (size_t n = rank - 1; n-- > 0;) {
       at += stride[n];
@@ -160,14 +200,33 @@ void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
     std::rotate(widest, widest + 1, neighbours.end());
   }
 
+  std::vector<int64_t> key = {domain(v)};
+  for (int n : neighbours) key.push_back(domain(n));
+  for (int f : ids) {
+    key.push_back(factors_[f].table->id);
+    for (int u : factors_[f].variables) {
+      key.push_back(std::find(neighbours.begin(), neighbours.end(), u) -
+                    neighbours.begin());
+    }
+  }
+  Minimum& known = minima_[std::move(key)];
+  if (std::shared_ptr<const Table> table = known.table.lock()) {
+    for (int f : ids) Remove(f);
+    steps_.push_back({v, neighbours, known.best});
+    AddFactor({std::move(neighbours), std::move(table)});
+    return;
+  }
+
   const size_t outer = neighbours.empty() ? 0 : neighbours.size() - 1;
   const int width = neighbours.empty() ? 1 : domain(neighbours.back());
   // A factor, v outermost, and how its index moves with each other neighbour's
   // label.
   struct Walk {
-    std::vector<double> table;
-    std::vector<int64_t> stride;  // By outer neighbour.
-    int64_t own_stride = 0;       // Of v's label.
+    std::vector<double> reordered;
+    std::shared_ptr<const Table> as_it_is;
+    const double* values = nullptr;  // Of one of them.
+    std::vector<int64_t> stride;     // By outer neighbour.
+    int64_t own_stride = 0;          // Of v's label.
     int64_t at = 0;
   };
   std::vector<Walk> walks, alike;  // With the last neighbour, and without.
@@ -181,7 +240,13 @@ void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
     }
     Walk walk;
     walk.stride.assign(outer, 0);
-    walk.table = InOrder(factors_[f], order);
+    if (order == variables) {
+      walk.as_it_is = factors_[f].table;
+      walk.values = walk.as_it_is->values.data();
+    } else {
+      walk.reordered = InOrder(factors_[f], order);
+      walk.values = walk.reordered.data();
+    }
     int64_t stride = 1;
     for (size_t i = order.size(); i-- > 1;) {
       const size_t n =
@@ -196,23 +261,23 @@ void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
     (has_last ? walks : alike).push_back(std::move(walk));
   }
 
-  Factor result{neighbours, std::vector<double>(size, kInfinity)};
-  Step step{v, neighbours, std::vector<int>(size, 0)};
+  std::vector<double> least(size, kInfinity);
+  std::vector<int> best_labels(size, 0);
   std::vector<int> label(outer, 0);
   std::vector<double> cost(width);
   for (int64_t entry = 0; entry < size; entry += width) {
-    double* const best = &result.table[entry];
-    int* const best_label = &step.best[entry];
+    double* const best = &least[entry];
+    int* const best_label = &best_labels[entry];
     for (int l = 0; l < domain(v); ++l) {
       // What is the same for all labels of the last neighbour, then the rest.
       double common = 0;
       for (const Walk& walk : alike) {
-        common += walk.table[walk.at + l * walk.own_stride];
+        common += walk.values[walk.at + l * walk.own_stride];
       }
       if (common == kInfinity) continue;
       std::fill(cost.begin(), cost.end(), common);
       for (const Walk& walk : walks) {
-        const double* const from = &walk.table[walk.at + l * walk.own_stride];
+        const double* const from = &walk.values[walk.at + l * walk.own_stride];
         for (int j = 0; j < width; ++j) cost[j] += from[j];
       }
       for (int j = 0; j < width; ++j) {
@@ -237,8 +302,11 @@ void Eliminator::MinimizeOut(int v, std::vector<int> ids) {
     }
   }
   for (int f : ids) Remove(f);
-  AddFactor(std::move(result));
-  steps_.push_back(std::move(step));
+  known.best = std::make_shared<const std::vector<int>>(std::move(best_labels));
+  steps_.push_back({v, neighbours, known.best});
+  std::shared_ptr<const Table> table = NewTable(std::move(least));
+  known.table = table;
+  AddFactor({std::move(neighbours), std::move(table)});
 }
 
 // Gives v the label that is best if all neighbours could choose theirs freely,
@@ -259,9 +327,10 @@ void Eliminator::Fix(int v) {
     }
     parts.push_back({stride, f});
     std::vector<double> of_label(domain(v), kInfinity);
-    for (size_t e = 0; e < factor.table.size(); ++e) {
+    const std::vector<double>& values = factor.table->values;
+    for (size_t e = 0; e < values.size(); ++e) {
       double& value = of_label[e / stride % domain(v)];
-      value = std::min(value, factor.table[e]);
+      value = std::min(value, values[e]);
     }
     for (int l = 0; l < domain(v); ++l) least[l] += of_label[l];
   }
@@ -273,15 +342,19 @@ void Eliminator::Fix(int v) {
     for (int u : factor.variables) {
       if (u != v) rest.variables.push_back(u);
     }
-    for (size_t e = 0; e < factor.table.size(); ++e) {
+    const std::vector<double>& values = factor.table->values;
+    std::vector<double> left;
+    for (size_t e = 0; e < values.size(); ++e) {
       if (static_cast<int>(e / part.stride % domain(v)) == chosen) {
-        rest.table.push_back(factor.table[e]);
+        left.push_back(values[e]);
       }
     }
     Remove(part.factor);
+    rest.table = NewTable(std::move(left));
     AddFactor(std::move(rest));
   }
-  steps_.push_back({v, {}, {chosen}});
+  steps_.push_back(
+      {v, {}, std::make_shared<const std::vector<int>>(1, chosen)});
 }
 
 void Eliminator::Eliminate(int v) {
@@ -349,20 +422,21 @@ double Eliminator::Run() {
   }
   for (int v = 0; v < count; ++v) {
     if (domain(v) > 1) {
-      AddFactor({{v}, unary[v]});
+      AddFactor({{v}, Interned(std::move(unary[v]))});
     } else {
       constant_ += unary[v][0];
       gone_[v] = true;
     }
   }
   for (auto& [ends, table] : merged) {
-    AddFactor({{ends.first, ends.second}, std::move(table)});
+    AddFactor({{ends.first, ends.second}, Interned(std::move(table))});
   }
   for (int v = 0; v < count; ++v) {
     if (gone_[v]) continue;
     size_[v] = TableSize(v);
     queue_.insert({size_[v], v});
   }
+  interned_.clear();  // Factors have what they need.
   while (!queue_.empty()) {
     const int v = queue_.begin()->second;
     queue_.erase(queue_.begin());
@@ -373,7 +447,7 @@ double Eliminator::Run() {
     const Step& step = steps_[s];
     int64_t entry = 0;
     for (int n : step.neighbours) entry = entry * domain(n) + labels_[n];
-    labels_[step.variable] = step.best[entry];
+    labels_[step.variable] = (*step.best)[entry];
   }
   return constant_;
 }

@@ -2,7 +2,8 @@
 // variables, exactly, by eliminating variables one after the other (bucket
 // elimination: Dechter, "Bucket elimination: a unifying framework for
 // reasoning", 1999). Fast if the graph of the pairs is like a chain or ladder,
-// as the graphs of neural networks are.
+// as the graphs of neural networks are; parts that are alike, such as their
+// repeated blocks, are worked on once.
 #ifndef FACET_PLACEMENT_PASSES_ELIMINATION_H_
 #define FACET_PLACEMENT_PASSES_ELIMINATION_H_
 

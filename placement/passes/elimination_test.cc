@@ -79,6 +79,33 @@ TEST(EliminationTest, FindsWhatBruteForceFinds) {
   EXPECT_GT(solvable, 300);
 }
 
+// Few different tables, which many variables have in common, in other roles.
+TEST(EliminationTest, EqualTablesInOtherPlaces) {
+  std::mt19937 random(4);
+  auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+  for (int round = 0; round < 2000; ++round) {
+    PairwiseProblem problem;
+    std::vector<std::vector<double>> tables(2, std::vector<double>(4));
+    for (std::vector<double>& table : tables) {
+      for (double& c : table) c = pick(0, 3);
+    }
+    const int count = pick(3, 9);
+    for (int v = 0; v < count; ++v) problem.unary.push_back({0, 1});
+    for (int e = pick(count, 2 * count); e > 0; --e) {
+      const int a = pick(0, count - 1);
+      const int b = (a + pick(1, count - 1)) % count;
+      problem.pairs.push_back({a, b, tables[pick(0, 1)]});
+    }
+    const PairwiseSolution solution = Minimize(problem);
+    const double best = BruteForce(problem);
+    ASSERT_EQ(solution.cost, best) << "round " << round;
+    ASSERT_EQ(solution.lower_bound, best) << "round " << round;
+    ASSERT_EQ(Cost(problem, solution.label), best) << "round " << round;
+  }
+}
+
 TEST(EliminationTest, WithSmallTablesTheBoundStaysBelowAndTheCostAbove) {
   std::mt19937 random(2);
   int inexact = 0;

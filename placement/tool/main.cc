@@ -1,5 +1,7 @@
 // The plan tool: bazel run //placement:plan -- COMMAND.
 
+#include <malloc.h>
+
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -10,6 +12,11 @@
 #include "placement/tool/text_table.h"
 
 int main(int argc, char** argv) {
+  // The search's tables come and go, some 100 MiB of them: memory that is given
+  // back and taken again each time costs half of a compilation.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
   // Logs of warnings and errors go to the terminal, not to files in /tmp.
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);

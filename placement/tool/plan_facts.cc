@@ -161,6 +161,8 @@ PlanTotals FindTotals(const Plan& plan) {
   if (plan.search_lower_bound_seconds() > 0) {
     totals.optimality_gap =
         plan.search_seconds() / plan.search_lower_bound_seconds() - 1;
+    // Two ways to add up the same.
+    if (totals.optimality_gap < 1e-9) totals.optimality_gap = 0;
   }
   return totals;
 }
