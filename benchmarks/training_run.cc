@@ -1,5 +1,7 @@
 #include "benchmarks/training_run.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -132,7 +134,8 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
     RETURN_IF_ERROR(placement::WritePlan(run->plan_, s.plan_out));
   }
 
-  run->resident_before_bytes_ = runtime::ProcessPeakBytes();
+  malloc_trim(0);  // What compiling needed is not part of the training.
+  run->resident_before_bytes_ = runtime::ProcessResidentBytes();
   run->timeline_ = std::make_unique<runtime::Timeline>(
       run->plan_, std::min(s.warmup + s.steps, kRecordedSteps));
   runtime::SessionOptions options;

@@ -15,6 +15,7 @@
 #include "ops/status_macros.h"
 #include "placement/memory_check.h"
 #include "placement/pass_log.h"
+#include "placement/passes/activations.h"
 #include "placement/passes/apply_precision.h"
 #include "placement/passes/assign_layout.h"
 #include "placement/passes/assign_sbp.h"
@@ -91,12 +92,13 @@ absl::StatusOr<Plan> PlanPlaced(const PlacedModel& model,
     return PlacedText(placed.graph, placed.sbp, nullptr);
   }));
   // Before layouts: copies get theirs as everybody does.
-  if (!assignment.again.empty()) {
-    std::vector<ops::TensorId> tensors;
-    for (const ComputedAgain& again : assignment.again) {
-      tensors.push_back(ops::FindTensor(
-          placed.graph, model.graph.tensors[again.tensor].name));
-    }
+  std::vector<ops::TensorId> tensors;
+  for (const MadeAgain& again : assignment.again) {
+    if (again.gathered) continue;
+    tensors.push_back(
+        ops::FindTensor(placed.graph, model.graph.tensors[again.tensor].name));
+  }
+  if (!tensors.empty()) {
     ASSIGN_OR_RETURN(placed, Recompute(placed, tensors, ops::FindOp));
     RETURN_IF_ERROR(PassLog::Verify("07_recompute", placed.graph));
     RETURN_IF_ERROR(log->Done("07_recompute", [&] {
@@ -144,12 +146,14 @@ absl::StatusOr<Plan> PlanPlaced(const PlacedModel& model,
   Plan plan = MakePlan(laid_out, tasks, memory, cluster, ops::FindOp);
   if (!assignment.again.empty()) {
     Recomputation* sum = plan.mutable_recomputation();
-    sum->set_tensors(static_cast<int>(assignment.again.size()));
-    for (const ComputedAgain& again : assignment.again) {
+    sum->set_tensors(static_cast<int>(tensors.size()));
+    sum->set_gathered(
+        static_cast<int>(assignment.again.size() - tensors.size()));
+    for (const MadeAgain& again : assignment.again) {
       sum->set_bytes(sum->bytes() + static_cast<int64_t>(again.bytes));
     }
     for (const LocalTask& task : tasks.tasks) {
-      if (task.device != 0 || !absl::EndsWith(task.name, kAgain)) continue;
+      if (task.device != 0 || !absl::StrContains(task.name, kAgain)) continue;
       sum->set_seconds(sum->seconds() + task.predicted_seconds);
     }
   }
@@ -378,7 +382,9 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
                                        cluster, options, &quiet));
       over->second = next.bytes_over;
       VLOG(1) << "of " << limit << " bytes " << held << " held in " << seconds
-              << " s: " << next.bytes_over << " too many";
+              << " s, " << next.plan.recomputation().tensors()
+              << " activations and " << next.plan.recomputation().gathered()
+              << " parameters made again: " << next.bytes_over << " too many";
       const bool is_better =
           next.fits.ok()
               ? !best.fits.ok() || seconds < best.model.assignment.seconds

@@ -11,6 +11,10 @@
 
 namespace facet::placement {
 
+// What the names of nodes end with that are there a second time, for the
+// backward pass.
+inline constexpr char kAgain[] = "/again";
+
 // Of the forward pass, or of the input that it works on.
 bool IsForward(const ops::Node& node);
 

@@ -26,12 +26,12 @@ constexpr double kHighestSecondsPerByte = 1e-3;
 // Prices leave some of the memory unused: what takes longest to compute again
 // and still has room there is held after all.
 void HoldMore(double bytes, SbpAssignment* assignment) {
-  std::vector<ComputedAgain>& again = assignment->again;
+  std::vector<MadeAgain>& again = assignment->again;
   std::stable_sort(again.begin(), again.end(),
-                   [](const ComputedAgain& a, const ComputedAgain& b) {
+                   [](const MadeAgain& a, const MadeAgain& b) {
                      return a.seconds > b.seconds;
                    });
-  std::erase_if(again, [&](const ComputedAgain& each) {
+  std::erase_if(again, [&](const MadeAgain& each) {
     if (assignment->held_bytes + each.bytes > bytes) return false;
     assignment->held_bytes += each.bytes;
     assignment->seconds -= each.seconds;
@@ -129,12 +129,12 @@ absl::StatusOr<SbpAssignment> SbpSearch::Within(double bytes) {
   }
   SbpAssignment result =
       rep_->Result(rep_->SolutionAt(found->price), found->price);
-  if (rep_->rules.keeping == Keeping::kChosen) HoldMore(bytes, &result);
+  if (rep_->rules.keeping != Keeping::kLeast) HoldMore(bytes, &result);
   result.lower_bound = std::min(rep_->bound_of_all.value_or(found->lower_bound),
                                 found->lower_bound);
   if (rep_->rules.keeping == Keeping::kLeast) {
-    for (const ComputedAgain& each : result.again) {
-      result.lower_bound += each.seconds;  // In any case.
+    for (const MadeAgain& each : result.again) {
+      if (!each.gathered) result.lower_bound += each.seconds;  // In any case.
     }
   }
   result.lower_bound = std::min(result.lower_bound, result.seconds);

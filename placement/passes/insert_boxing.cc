@@ -1,12 +1,14 @@
 #include "placement/passes/insert_boxing.h"
 
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "ops/graph_builder.h"
 #include "ops/status_macros.h"
+#include "placement/passes/activations.h"
 
 namespace facet::placement {
 
@@ -19,7 +21,11 @@ absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
   std::vector<ops::TensorId> new_id(graph.tensors.size(), ops::kNone);
   const std::vector<int> every = ops::ComputeEvery(graph);
   // Readers that want the same share one boxing node.
-  std::map<std::pair<ops::TensorId, ops::NdSbp>, ops::TensorId> boxed;
+  std::map<std::tuple<ops::TensorId, ops::NdSbp, bool>, ops::TensorId> boxed;
+  std::vector<bool> gathered_again(graph.tensors.size(), false);
+  for (const MadeAgain& again : assignment.again) {
+    if (again.gathered) gathered_again[again.tensor] = true;
+  }
   for (size_t n = 0; n < graph.nodes.size(); ++n) {
     const ops::Node& node = graph.nodes[n];
     const ops::NdSignature& signature = assignment.chosen[n];
@@ -34,15 +40,18 @@ absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
         ops::Origin origin = producer.origin;
         origin.phase = node.origin.phase;
         origin.every = every[tensor];
+        const bool again = gathered_again[tensor] &&
+                           node.origin.phase == ops::Phase::kBackward;
         for (const ops::NdSbp& next : assignment.routes[tensor].at(want)) {
-          auto [it, is_new] = boxed.try_emplace({tensor, next}, ops::kNone);
+          auto [it, is_new] =
+              boxed.try_emplace({tensor, next, again}, ops::kNone);
           if (is_new) {
             builder.set_origin(origin);
             ASSIGN_OR_RETURN(
                 const std::vector<ops::TensorId> outputs,
                 builder.Add("boxing",
                             absl::StrCat(graph.tensors[tensor].name, "/to_",
-                                         next.ToString()),
+                                         next.ToString(), again ? kAgain : ""),
                             {at}));
             placed.sbp.push_back(next);
             it->second = outputs[0];

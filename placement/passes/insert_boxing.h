@@ -1,6 +1,8 @@
 // InsertBoxing: makes every step of a change of SBP between a tensor's producer
 // and its readers a node of its own ("boxing", shared by readers that want the
-// same). A step changes the SBP along one axis of the mesh.
+// same; "<tensor>/to_<SBP>"). A step changes the SBP along one axis of the
+// mesh. What is gathered again is boxed a second time for readers in the
+// backward pass ("<tensor>/to_<SBP>/again").
 #ifndef FACET_PLACEMENT_PASSES_INSERT_BOXING_H_
 #define FACET_PLACEMENT_PASSES_INSERT_BOXING_H_
 

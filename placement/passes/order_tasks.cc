@@ -6,7 +6,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "placement/passes/activations.h"
 #include "placement/passes/task_units.h"
 
 namespace facet::placement {
@@ -250,10 +252,36 @@ absl::StatusOr<std::vector<int>> Scheduler::Run() {
   return order;
 }
 
+// What is gathered a second time, to save memory, could be at any time: it
+// waits for the work that comes so long before its first reader that it is
+// there in time.
+void HoldBackWhatIsGatheredAgain(const TaskGraph& graph,
+                                 std::vector<TaskUnit>* units) {
+  for (size_t u = 0; u < units->size(); ++u) {
+    TaskUnit& unit = (*units)[u];
+    if (unit.stream != ops::StreamKind::kCommunication || unit.next.empty() ||
+        !absl::StrContains(graph.tasks[unit.tasks[0]].name, kAgain)) {
+      continue;
+    }
+    double seconds = 0;
+    // Units before it in the order of the graph do not need its readers.
+    for (int before = unit.next[0]; before-- > 0;) {
+      TaskUnit& other = (*units)[before];
+      if (other.once || other.stream != ops::StreamKind::kCompute) continue;
+      seconds += other.seconds;
+      if (seconds < 2 * unit.seconds) continue;
+      other.next.push_back(static_cast<int>(u));
+      ++unit.num_previous;
+      break;
+    }
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<TaskGraph> OrderTasks(TaskGraph tasks) {
-  const std::vector<TaskUnit> units = FindTaskUnits(tasks);
+  std::vector<TaskUnit> units = FindTaskUnits(tasks);
+  HoldBackWhatIsGatheredAgain(tasks, &units);
   // Freeing early is a guess: it may start a branch whose result then waits.
   // The order of the graph is the other candidate.
   Scheduler saving(tasks, units, /*save_memory=*/true);

@@ -14,9 +14,6 @@
 
 namespace facet::placement {
 
-// What the names of copies end with.
-inline constexpr char kAgain[] = "/again";
-
 // The graph in which readers in the backward pass read copies of `tensors`, of
 // those that FindRecomputable found (activations.h) before boxing:
 // "<node>/again", before the first reader. Computed once for all their readers.

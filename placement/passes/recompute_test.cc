@@ -217,7 +217,7 @@ TEST(RecomputeTest, WhatAllGoesThroughIsKept) {
     ASSERT_EQ(some->again.size(), count);
     double seconds = 0;
     int cheap = 0;
-    for (const ComputedAgain& again : some->again) {
+    for (const MadeAgain& again : some->again) {
       const std::string& name = graph.tensors[again.tensor].name;
       cheap += absl::EndsWith(name, ".prelu");
       EXPECT_EQ(again.bytes, one);
@@ -233,7 +233,7 @@ TEST(RecomputeTest, WhatAllGoesThroughIsKept) {
 // s = 2 * (x * w + x): the gradient of the next convolution reads s, and nobody
 // in the backward pass the sum. To keep that instead would save nothing: it is
 // computed again, too, and its time counts.
-TEST(RecomputeTest, WhatNobodyKeptIsComputedAgainToo) {
+TEST(RecomputeTest, WhatNobodyKeptIsMadeAgainToo) {
   ops::Graph graph;
   ops::GraphBuilder b(&graph, ops::FindOp);
   b.set_origin({"", "backbone", ops::Phase::kForward, false});

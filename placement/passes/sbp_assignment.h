@@ -50,9 +50,11 @@ struct SbpRules {
   Keeping keeping = Keeping::kAll;
 };
 
-// An activation that the backward pass computes again.
-struct ComputedAgain {
+// What the backward pass has made again for it: an activation, or what a
+// parameter that is shared out was gathered to.
+struct MadeAgain {
   ops::TensorId tensor = ops::kNone;
+  bool gathered = false;
   double bytes = 0;  // Of the first device's share: not held.
   double seconds = 0;
 };
@@ -65,7 +67,7 @@ struct SbpAssignment {
   // it goes through, one boxing step after the other; the last is the one
   // wanted.
   std::vector<std::map<ops::NdSbp, std::vector<ops::NdSbp>>> routes;
-  std::vector<ComputedAgain> again;
+  std::vector<MadeAgain> again;
   // Parameters that devices have in shares although they compute with all of
   // them.
   std::vector<ops::TensorId> shared_out;

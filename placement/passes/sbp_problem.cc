@@ -341,7 +341,8 @@ void SbpProblem::AddSharedTensor(TensorId tensor) {
   const bool stays_boxed = read_by(true) && read_by(false);
   HeldTable table{tensor, producer, variable, {}};
   for (int p = 0; p < num_produced; ++p) {
-    for (const Boxed& choice : choices) {
+    for (size_t c = 0; c < choices.size(); ++c) {
+      const Boxed& choice = choices[c];
       Held held;
       if (Produced(tensor, p) == choice.from) {
         held = HeldAsProduced(tensor, p);
@@ -350,6 +351,9 @@ void SbpProblem::AddSharedTensor(TensorId tensor) {
           held.again = kInfinity;
           if (stays_boxed) {
             held.may_go = std::max(held.may_go, Bytes(tensor, choice.to));
+            // But of a parameter the share is there all the time.
+            held.gathered = split_root_[tensor] != ops::kNone;
+            if (held.gathered) held.again = costs[c];
           }
         }
       }
@@ -361,7 +365,7 @@ void SbpProblem::AddSharedTensor(TensorId tensor) {
 
 bool SbpProblem::Goes(const Held& held, double price) const {
   if (held.again == kInfinity) return false;
-  return rules_.keeping == Keeping::kLeast || held.may_go * price > held.again;
+  return IsInAnyCase(held) || held.may_go * price > held.again;
 }
 
 const SbpProblem::Held& SbpProblem::EntryOf(
@@ -381,7 +385,7 @@ PairwiseProblem SbpProblem::AtPrice(double seconds_per_byte) const {
       double cost = held.bytes * seconds_per_byte;
       if (!Goes(held, seconds_per_byte)) {
         cost += held.may_go * seconds_per_byte;
-      } else if (rules_.keeping == Keeping::kChosen) {
+      } else if (!IsInAnyCase(held)) {
         cost += held.again;
       }
       costs.push_back(cost);
@@ -442,7 +446,8 @@ SbpAssignment SbpProblem::Result(const std::vector<int>& labels, double price) {
   for (const HeldTable& table : held_) {
     const Held& held = EntryOf(table, labels);
     if (Goes(held, price)) {
-      result.again.push_back({table.tensor, held.may_go, held.again});
+      result.again.push_back(
+          {table.tensor, held.gathered, held.may_go, held.again});
     }
   }
   for (size_t n = 0; n < graph_.nodes.size(); ++n) {

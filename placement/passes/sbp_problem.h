@@ -92,7 +92,8 @@ class SbpProblem {
   struct Held {
     double bytes = 0;   // In any case.
     double may_go = 0;  // Bytes that need not be held if they are made again,
-    double again = std::numeric_limits<double>::infinity();  // in such a time.
+    double again = std::numeric_limits<double>::infinity();  // in such a time:
+    bool gathered = false;                                   // by a boxing.
   };
   // A table of them, of the labels of `a`, or of the pairs of labels of `a` and
   // `b`, indexed as PairwiseProblem does.
@@ -144,6 +145,9 @@ class SbpProblem {
   // What the tensor holds if its producer has this label, and nothing moves.
   Held HeldAsProduced(ops::TensorId tensor, int label);
   double AgainSeconds(ops::TensorId tensor, int label) const;
+  bool IsInAnyCase(const Held& held) const {
+    return rules_.keeping == Keeping::kLeast && !held.gathered;
+  }
   // It is cheaper to have it again than to hold it.
   bool Goes(const Held& held, double price) const;
   const Held& EntryOf(const HeldTable& table,

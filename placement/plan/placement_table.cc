@@ -200,10 +200,12 @@ std::string PlacementTable(const Plan& plan) {
   if (plan.has_recomputation()) {
     const Recomputation& again = plan.recomputation();
     absl::StrAppend(
-        &text, absl::StrFormat(
-                   "computed again in the backward pass: %d activations, "
-                   "%.1f MiB/device, predicted %.4g s a step\n",
-                   again.tensors(), again.bytes() / kMiB, again.seconds()));
+        &text,
+        absl::StrFormat("made again for the backward pass: %d activations, %d "
+                        "gathered parameters, %.1f MiB/device, predicted %.4g "
+                        "s a step\n",
+                        again.tensors(), again.gathered(), again.bytes() / kMiB,
+                        again.seconds()));
   }
   return text;
 }

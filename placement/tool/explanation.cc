@@ -35,6 +35,9 @@ constexpr double kTie = 1e-9;
 
 double ComputeSeconds(const SbpAssignment& assignment) {
   double seconds = 0;
+  for (const MadeAgain& again : assignment.again) {
+    if (!again.gathered) seconds += again.seconds;
+  }
   for (size_t n = 0; n < assignment.chosen.size(); ++n) {
     for (const SbpOption& option : assignment.options[n]) {
       if (option.signature == assignment.chosen[n]) {

@@ -75,6 +75,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> compile_seconds) {
   json["arena_over_lower_bound"] = totals.arena_over_lower_bound;
   const Recomputation& again = plan.recomputation();
   json["recomputed"] = {{"tensors", again.tensors()},
+                        {"gathered", again.gathered()},
                         {"bytes_per_device", again.bytes()},
                         {"seconds", again.seconds()}};
   json["options"] = Json::object();

@@ -43,9 +43,10 @@ std::string Head(const Plan& plan, const ListingOptions& options) {
   if (plan.has_recomputation()) {
     const Recomputation& again = plan.recomputation();
     facts.push_back(absl::StrFormat(
-        "%d activations, %s per device, are computed again in the backward "
-        "pass, in %s",
-        again.tensors(), BytesText(static_cast<double>(again.bytes())),
+        "made again for the backward pass: %d activations, %d gathered "
+        "parameters, %s per device, in %s",
+        again.tensors(), again.gathered(),
+        BytesText(static_cast<double>(again.bytes())),
         SecondsText(again.seconds())));
   }
   absl::StrAppend(&text, Wrap(absl::StrJoin(facts, "; "), options.width, 2),

@@ -68,6 +68,10 @@ int64_t ProcessPeakBytes() {
   return ProcKilobytes("/proc/self/status", "VmHWM");
 }
 
+int64_t ProcessResidentBytes() {
+  return ProcKilobytes("/proc/self/status", "VmRSS");
+}
+
 int64_t ResidentBytes(const void* data, int64_t size_bytes) {
   if (size_bytes == 0) return 0;
   const int64_t page = sysconf(_SC_PAGESIZE);

@@ -13,6 +13,9 @@ int64_t AvailableHostMemoryBytes();
 // The most resident memory this process has had (VmHWM). 0: unknown.
 int64_t ProcessPeakBytes();
 
+// The resident memory this process has now (VmRSS). 0: unknown.
+int64_t ProcessResidentBytes();
+
 // Bytes of [data, data + size) that are resident: pages that were touched.
 int64_t ResidentBytes(const void* data, int64_t size_bytes);
 
