@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <memory>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -24,8 +26,36 @@ using ops::Sbp;
 using ops::Shape;
 using ops::TensorType;
 
-void CheckTransition(const TensorType& type, const Location& from,
-                     const Location& to) {
+// On CPU and on CUDA devices.
+class BoxingOnDevicesTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (std::string(GetParam()) == "cpu") {
+      machine_ = CpuMachine();
+      return;
+    }
+    num_devices_ = 4;
+    auto machine = CudaMachine(num_devices_);
+    if (!machine.ok()) GTEST_SKIP() << machine.status().message();
+    machine_ = *std::move(machine);
+  }
+
+  void CheckTransition(const TensorType& type, const Location& from,
+                       const Location& to);
+  void CheckAll(const TensorType& type, const std::vector<int>& from_devices,
+                const std::vector<int>& to_devices);
+
+  int num_devices_ = 5;
+  std::unique_ptr<BoxingMachine> machine_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, BoxingOnDevicesTest,
+                         testing::Values("cpu", "cuda"),
+                         [](const auto& kind) { return kind.param; });
+
+void BoxingOnDevicesTest::CheckTransition(const TensorType& type,
+                                          const Location& from,
+                                          const Location& to) {
   const auto lowered = LowerBoxing(type, from, to);
   ASSERT_TRUE(lowered.ok()) << lowered.status();
   const BoxingProgram& program = *lowered;
@@ -39,7 +69,7 @@ void CheckTransition(const TensorType& type, const Location& from,
     EXPECT_EQ(program.values[program.inputs[r]].device, from.devices[r]);
     shares[from.devices[r]] = ops::TakeShare(whole, from.sbp, from_count, r);
   }
-  const auto results = RunBoxing({program}, type, shares);
+  const auto results = RunBoxing({program}, type, shares, *machine_);
   ASSERT_TRUE(results.ok()) << results.status();
 
   std::vector<HostValue> by_rank;
@@ -75,8 +105,9 @@ std::string Name(const TensorType& type, const Location& from,
   return text;
 }
 
-void CheckAll(const TensorType& type, const std::vector<int>& from_devices,
-              const std::vector<int>& to_devices) {
+void BoxingOnDevicesTest::CheckAll(const TensorType& type,
+                                   const std::vector<int>& from_devices,
+                                   const std::vector<int>& to_devices) {
   const int from_count = static_cast<int>(from_devices.size());
   const int to_count = static_cast<int>(to_devices.size());
   for (const Sbp& a : AllSbps(type.shape, from_count)) {
@@ -100,7 +131,7 @@ const std::vector<Shape>& Shapes() {
   return shapes;
 }
 
-TEST(BoxingTest, SameDevices) {
+TEST_P(BoxingOnDevicesTest, SameDevices) {
   for (const std::vector<int>& devices :
        std::vector<std::vector<int>>{{0}, {0, 1}, {0, 1, 2}, {3, 1, 0, 2}}) {
     for (const Shape& shape : Shapes()) {
@@ -109,7 +140,7 @@ TEST(BoxingTest, SameDevices) {
   }
 }
 
-TEST(BoxingTest, OverlappingAndDisjointDevices) {
+TEST_P(BoxingOnDevicesTest, OverlappingAndDisjointDevices) {
   struct Sets {
     std::vector<int> from, to;
   };
@@ -120,13 +151,14 @@ TEST(BoxingTest, OverlappingAndDisjointDevices) {
                                             {{0, 1, 2}, {1}},
                                             {{2, 0}, {1, 3, 4}},
                                             {{0, 1, 2, 3}, {0, 1}}}) {
+    if (std::max(sets.from.back(), sets.to.back()) >= num_devices_) continue;
     for (const Shape& shape : Shapes()) {
       CheckAll({DataType::kFloat32, shape}, sets.from, sets.to);
     }
   }
 }
 
-TEST(BoxingTest, EveryType) {
+TEST_P(BoxingOnDevicesTest, EveryType) {
   for (DataType dtype : {DataType::kFloat16, DataType::kBFloat16,
                          DataType::kInt32, DataType::kInt64}) {
     CheckAll({dtype, {7, 5}}, {0, 1, 2}, {0, 1, 2});

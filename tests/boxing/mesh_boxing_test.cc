@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,8 +64,33 @@ bool ChangesKindOfPartial(const NdSbp& from, const NdSbp& to) {
   return false;
 }
 
-void CheckRoute(const TensorType& type, const NdSbp& from, const NdSbp& to,
-                const Mesh& mesh, BoxingRoutes* routes) {
+struct Case {
+  const char* kind;  // Of the devices.
+  Mesh mesh;
+};
+
+class MeshBoxingTest : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    if (std::string(GetParam().kind) == "cpu") {
+      machine_ = CpuMachine();
+      return;
+    }
+    auto machine = CudaMachine(GetParam().mesh.num_devices());
+    if (!machine.ok()) GTEST_SKIP() << machine.status().message();
+    machine_ = *std::move(machine);
+  }
+
+  void CheckRoute(const TensorType& type, const NdSbp& from, const NdSbp& to,
+                  const Mesh& mesh, BoxingRoutes* routes);
+  int CheckAll(const TensorType& type, int outer, int inner);
+
+  std::unique_ptr<BoxingMachine> machine_;
+};
+
+void MeshBoxingTest::CheckRoute(const TensorType& type, const NdSbp& from,
+                                const NdSbp& to, const Mesh& mesh,
+                                BoxingRoutes* routes) {
   const HostValue whole = IntegersOf(type);
   std::map<int, HostValue> shares;
   for (int d = 0; d < mesh.num_devices(); ++d) {
@@ -75,7 +101,7 @@ void CheckRoute(const TensorType& type, const NdSbp& from, const NdSbp& to,
     SCOPED_TRACE(absl::StrCat("step ", at.ToString(), " -> ", next.ToString()));
     const auto programs = LowerBoxingStep(type, at, next, mesh);
     ASSERT_TRUE(programs.ok()) << programs.status();
-    const auto results = RunBoxing(*programs, type, shares);
+    const auto results = RunBoxing(*programs, type, shares, *machine_);
     ASSERT_TRUE(results.ok()) << results.status();
     ASSERT_EQ(results->size(), shares.size());
     for (int d = 0; d < mesh.num_devices(); ++d) {
@@ -95,7 +121,7 @@ void CheckRoute(const TensorType& type, const NdSbp& from, const NdSbp& to,
 }
 
 // All pairs; returns how many.
-int CheckAll(const TensorType& type, int outer, int inner) {
+int MeshBoxingTest::CheckAll(const TensorType& type, int outer, int inner) {
   const Cluster cluster = MeshOfTwo(outer, inner);
   const Mesh mesh = MeshOf(cluster);
   BoxingRoutes routes(type, cluster, /*compute_waits=*/false);
@@ -117,10 +143,9 @@ int CheckAll(const TensorType& type, int outer, int inner) {
   return checked;
 }
 
-class MeshBoxingTest : public testing::TestWithParam<Mesh> {};
-
 TEST_P(MeshBoxingTest, EveryTransition) {
-  const int outer = GetParam().sizes[0], inner = GetParam().sizes[1];
+  const int outer = GetParam().mesh.sizes[0];
+  const int inner = GetParam().mesh.sizes[1];
   // Along each axis 5 x 5 pairs but two: P(sum) and P(max).
   for (const Shape& shape : {Shape{12, 12}, Shape{7, 11}}) {
     EXPECT_EQ(CheckAll({DataType::kFloat32, shape}, outer, inner), 23 * 23);
@@ -131,17 +156,19 @@ TEST_P(MeshBoxingTest, EveryTransition) {
 }
 
 TEST_P(MeshBoxingTest, OtherTypesAndRanks) {
-  const int outer = GetParam().sizes[0], inner = GetParam().sizes[1];
+  const int outer = GetParam().mesh.sizes[0];
+  const int inner = GetParam().mesh.sizes[1];
   EXPECT_GT(CheckAll({DataType::kInt32, {7, 9}}, outer, inner), 400);
   EXPECT_GT(CheckAll({DataType::kFloat32, {1, 7, 9}}, outer, inner), 400);
 }
 
-INSTANTIATE_TEST_SUITE_P(Meshes, MeshBoxingTest,
-                         testing::Values(Mesh{{2, 2}}, Mesh{{2, 3}},
-                                         Mesh{{3, 2}}),
-                         [](const testing::TestParamInfo<Mesh>& info) {
-                           return "On" + info.param.ToString();
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Meshes, MeshBoxingTest,
+    testing::Values(Case{"cpu", {{2, 2}}}, Case{"cpu", {{2, 3}}},
+                    Case{"cpu", {{3, 2}}}, Case{"cuda", {{2, 2}}}),
+    [](const testing::TestParamInfo<Case>& info) {
+      return absl::StrCat(info.param.kind, "On", info.param.mesh.ToString());
+    });
 
 // The oracle of the search for routes: all sequences of up to four steps.
 TEST(BoxingRoutesTest, NoOtherRouteIsCheaper) {
