@@ -37,6 +37,7 @@ struct Request {
   std::vector<placement::AxisSize> axes;  // Empty: in a row.
   bool state_equal_once = false;
   placement::Recomputing recomputing = placement::Recomputing::kAuto;
+  placement::Splitting splitting = placement::Splitting::kAuto;
 };
 
 absl::StatusOr<placement::Plan> Compile(const Request& request) {
@@ -61,6 +62,7 @@ absl::StatusOr<placement::Plan> Compile(const Request& request) {
   options.precision = request.precision;
   options.pins = request.pins;
   options.recomputing = request.recomputing;
+  options.splitting = request.splitting;
   options.state_equal_once = request.state_equal_once;
   options.optimizer.row_update = request.row_update;
   return placement::Compile(model->graph, cluster, options);
@@ -320,6 +322,7 @@ TEST(FoundPlacementTest, WhereMemoryIsShortActivationsAreComputedAgain) {
   request.classes = 10'000;
   request.batch_size = 64;
   request.recomputing = placement::Recomputing::kAuto;
+  request.splitting = placement::Splitting::kNone;
   auto bytes_of = [](const placement::Plan& plan) {
     int64_t bytes = 0;
     for (const auto& device : plan.devices()) bytes += device.arena_bytes();
@@ -349,6 +352,14 @@ TEST(FoundPlacementTest, WhereMemoryIsShortActivationsAreComputedAgain) {
     seconds = plan->predicted_step_seconds();
   }
   EXPECT_LT(tensors, least->recomputation().tensors());
+  // With more to choose from it takes no longer, by the search's model.
+  const auto whole = Compile(request);
+  request.splitting = placement::Splitting::kAuto;
+  const auto free = Compile(request);
+  ASSERT_TRUE(whole.ok() && free.ok()) << whole.status() << free.status();
+  EXPECT_LT(free->search_seconds(), whole->search_seconds());
+  EXPECT_GT(free->recomputation().gathered(), 0);
+  request.splitting = placement::Splitting::kNone;
 
   request.recomputing = placement::Recomputing::kNone;
   EXPECT_EQ(Compile(request).status().code(),

@@ -36,6 +36,8 @@ struct SmallTraining {
   int devices = 1;
   // How they are arranged; empty: in a row.
   std::vector<placement::AxisSize> mesh;
+  // Of all devices together, for the compiler; 0: not limited.
+  int64_t host_memory_bytes = 0;
   int64_t classes = 37;
   int64_t batch_size = 8;
   int64_t bn_groups = 1;

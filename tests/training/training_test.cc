@@ -256,6 +256,44 @@ TEST(TrainingTest, SplitParametersTrainTheSame) {
   }
 }
 
+// Less and less memory: other placements, shares of parameters that are
+// gathered once or twice, activations that are computed again. All train the
+// same.
+TEST(TrainingTest, WhereMemoryIsShortItTrainsTheSame) {
+  SmallTraining training;
+  training.classes = 1003;
+  training.batch_size = 12;
+  training.steps = 3;
+  const TrainingResult one = MustTrain(training);
+  bool split = false;
+  int again = 0, gathered = 0;
+  for (const int devices : {2, 3}) {
+    training.devices = devices;
+    training.host_memory_bytes = 0;
+    const auto roomy = CompileSmall(training);
+    ASSERT_TRUE(roomy.ok()) << roomy.status();
+    int64_t bytes = 0;
+    for (const auto& device : roomy->devices()) bytes += device.arena_bytes();
+    for (const int percent : {95, 85, 75, 65, 55}) {
+      SCOPED_TRACE(testing::Message() << devices << " devices, " << percent);
+      training.host_memory_bytes = bytes * percent / 100;
+      const auto result = Train(training);
+      if (absl::IsResourceExhausted(result.status())) break;
+      ASSERT_TRUE(result.ok()) << result.status();
+      ExpectEqualTraining(one, *result, 1e-4, 3e-2);
+      for (const placement::Option& option : result->plan.options()) {
+        split = split ||
+                (option.name() == "parameters" && option.value() == "split");
+      }
+      again += result->plan.recomputation().tensors();
+      gathered += result->plan.recomputation().gathered();
+    }
+  }
+  EXPECT_TRUE(split);
+  EXPECT_GT(again, 0);
+  EXPECT_GT(gathered, 0);
+}
+
 // Partial sums are saved whole, in the middle of an update's steps, and other
 // devices can go on with them.
 TEST(TrainingTest, AccumulatedGradientsAreInTheCheckpoint) {
