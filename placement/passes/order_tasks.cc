@@ -263,11 +263,15 @@ void HoldBackWhatIsGatheredAgain(const TaskGraph& graph,
         !absl::StrContains(graph.tasks[unit.tasks[0]].name, kAgain)) {
       continue;
     }
+    std::vector<bool> after(units->size(), false);
+    MarkAfter(*units, static_cast<int>(u), &after);
     double seconds = 0;
-    // Units before it in the order of the graph do not need its readers.
     for (int before = unit.next[0]; before-- > 0;) {
       TaskUnit& other = (*units)[before];
-      if (other.once || other.stream != ops::StreamKind::kCompute) continue;
+      if (other.once || other.stream != ops::StreamKind::kCompute ||
+          after[before]) {
+        continue;
+      }
       seconds += other.seconds;
       if (seconds < 2 * unit.seconds) continue;
       other.next.push_back(static_cast<int>(u));
