@@ -361,11 +361,12 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
   Tried best = first;
   // By what was found (its seconds and what it holds): bytes over, if planned.
   std::map<std::pair<double, double>, double> planned;
-  double fits_at = 0;  // Limits at which what is found fits, and does not.
+  // Limits below which there is nothing better, and above.
+  double too_little = 0;
   double too_much = first.model.assignment.held_bytes;
   double limit = too_much - first.bytes_over;
   while (planned.size() < kMostPlans &&
-         too_much - fits_at > kSmallPart * too_much) {
+         too_much - too_little > kSmallPart * too_much) {
     absl::StatusOr<SbpAssignment> found = search.Within(limit);
     const bool is_least = !found.ok();
     if (is_least) {
@@ -395,12 +396,13 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
     if (is_least && !fits) break;
     // What was found is found at all limits down to what it holds.
     if (fits) {
-      fits_at = std::max(fits_at, limit);
+      too_little = std::max(too_little, limit);
     } else {
       too_much = std::min(too_much, held);
     }
     limit = held - over->second;
-    if (limit <= fits_at || limit >= too_much) limit = (fits_at + too_much) / 2;
+    if (limit <= too_little || limit >= too_much)
+      limit = (too_little + too_much) / 2;
     if (best.fits.ok() &&
         best.model.assignment.seconds <
             (1 + kSmallPart) * first.model.assignment.seconds) {

@@ -83,16 +83,18 @@ DEFINE_string(momentum_type, "float32",
 DEFINE_string(fuse, "auto",
               "auto: the compiler uses fused operators where they cost less; "
               "none: never.");
-DEFINE_string(recompute, "auto",
-              "Which activations are computed again in the backward pass "
-              "instead of being kept for it: none; auto: none if the memory is "
-              "enough, else few, those that cost least time per byte; all that "
-              "can be. The results are the same to the bit.");
+DEFINE_string(
+    recompute, "auto",
+    "Which activations are computed again in the backward pass "
+    "instead of being kept for it, to the same bits: none; auto: none "
+    "if the memory is enough, else what takes least time (together "
+    "with --split_parameters); all that can be.");
 DEFINE_string(split_parameters, "auto",
               "Which weights that every device would have whole are shared out "
               "among the devices, with their momentum (ZeRO), and gathered for "
-              "each step: none; auto: none if the memory is enough; all that "
-              "have as many rows as there are devices.");
+              "each step: none; auto: none if the memory is enough, else what "
+              "takes least time; all that have as many rows as there are "
+              "devices.");
 DEFINE_string(
     pin, "",
     "Force the SBP of tensors: \"tensor:S(0)\", on a mesh of two axes "
