@@ -252,28 +252,30 @@ absl::StatusOr<std::vector<int>> Scheduler::Run() {
   return order;
 }
 
-// What is gathered a second time, to save memory, could be at any time: it
-// waits for the work that comes so long before its first reader that it is
-// there in time.
-void HoldBackWhatIsGatheredAgain(const TaskGraph& graph,
-                                 std::vector<TaskUnit>* units) {
+// What is made a second time, to save memory, could be at any time. It waits
+// for the work that comes just before its first reader, or, as a collective, so
+// long before that it is there in time.
+void HoldBackWhatIsMadeAgain(const TaskGraph& graph,
+                             std::vector<TaskUnit>* units) {
+  auto is_again = [&](const TaskUnit& unit) {
+    return absl::StrContains(graph.tasks[unit.tasks[0]].name, kAgain);
+  };
   for (size_t u = 0; u < units->size(); ++u) {
     TaskUnit& unit = (*units)[u];
-    if (unit.stream != ops::StreamKind::kCommunication || unit.next.empty() ||
-        !absl::StrContains(graph.tasks[unit.tasks[0]].name, kAgain)) {
-      continue;
-    }
+    if (unit.next.empty() || !is_again(unit)) continue;
+    const double lead =
+        unit.stream == ops::StreamKind::kCommunication ? 2 * unit.seconds : 0;
     std::vector<bool> after(units->size(), false);
     MarkAfter(*units, static_cast<int>(u), &after);
     double seconds = 0;
     for (int before = unit.next[0]; before-- > 0;) {
       TaskUnit& other = (*units)[before];
       if (other.once || other.stream != ops::StreamKind::kCompute ||
-          after[before]) {
+          after[before] || before == static_cast<int>(u) || is_again(other)) {
         continue;
       }
       seconds += other.seconds;
-      if (seconds < 2 * unit.seconds) continue;
+      if (seconds < lead) continue;
       other.next.push_back(static_cast<int>(u));
       ++unit.num_previous;
       break;
@@ -285,7 +287,7 @@ void HoldBackWhatIsGatheredAgain(const TaskGraph& graph,
 
 absl::StatusOr<TaskGraph> OrderTasks(TaskGraph tasks) {
   std::vector<TaskUnit> units = FindTaskUnits(tasks);
-  HoldBackWhatIsGatheredAgain(tasks, &units);
+  HoldBackWhatIsMadeAgain(tasks, &units);
   // Freeing early is a guess: it may start a branch whose result then waits.
   // The order of the graph is the other candidate.
   Scheduler saving(tasks, units, /*save_memory=*/true);

@@ -96,6 +96,41 @@ TEST(OrderTasks, CollectivesRunBesideOtherWork) {
   EXPECT_EQ(t.Order(), "w g reduce c0 c1 c2 update c3 c4");
 }
 
+// Though it would free memory, or a stream has time for it.
+TEST(OrderTasks, WhatIsMadeAgainComesBeforeItsReader) {
+  for (const bool gathered : {false, true}) {
+    Tasks t;
+    const int x = t.Reg(100), y = t.Reg(50), end = t.Reg(1);
+    t.Add("x", {}, {x});
+    std::vector<int> chain = {t.Reg(10)};
+    t.Add("c0", {}, {chain[0]});
+    for (int i = 1; i < 5; ++i) {
+      chain.push_back(t.Reg(10));
+      t.Add(absl::StrCat("c", i), {chain[i - 1]}, {chain[i]});
+    }
+    if (gathered) {
+      t.Add("y/again/all-gather", {x}, {y}, 1.5)->stream =
+          ops::StreamKind::kCommunication;
+    } else {
+      t.Add("y/again", {x}, {y});
+    }
+    t.Add("end", {y, chain[4]}, {end});
+    EXPECT_EQ(t.Order(), gathered ? "x c0 c1 c2 y/again/all-gather c3 c4 end"
+                                  : "x c0 c1 c2 c3 c4 y/again end");
+  }
+}
+
+// Joined tasks come last in a graph, and who needs them before.
+TEST(OrderTasks, WhatIsMadeAgainDoesNotWaitForWhoNeedsIt) {
+  Tasks t;
+  const int x = t.Reg(100), y = t.Reg(50), joined = t.Reg(1), end = t.Reg(1);
+  t.Add("x", {}, {x});
+  t.Add("y/again", {x}, {y});
+  t.Add("end", {joined}, {end});
+  t.Add("joined", {y}, {joined});
+  EXPECT_EQ(t.Order(), "x y/again joined end");
+}
+
 TEST(OrderTasks, CycleIsAnError) {
   Tasks t;
   const int a = t.Reg(1), b = t.Reg(1);
