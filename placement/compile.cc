@@ -354,10 +354,18 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
   // What is not worth another plan: part of what is held, of a step's time.
   constexpr double kSmallPart = 1e-3;
   PassLog quiet("");
-  const SbpRules rules = RulesWithin(options, cluster);
-  ASSIGN_OR_RETURN(SbpSearch search,
-                   SbpSearch::Make(first.model.graph, cluster, options.pins,
-                                   ops::FindOp, rules));
+  SbpRules rules = RulesWithin(options, cluster);
+  auto make_search = [&] {
+    return SbpSearch::Make(first.model.graph, cluster, options.pins,
+                           ops::FindOp, rules);
+  };
+  absl::StatusOr<SbpSearch> search = make_search();
+  if (absl::IsUnimplemented(search.status())) {
+    // Too much to choose from.
+    rules.parameters = FirstRules(options).parameters;
+    search = make_search();
+  }
+  RETURN_IF_ERROR(search.status());
   Tried best = first;
   // By what was found (its seconds and what it holds): bytes over, if planned.
   std::map<std::pair<double, double>, double> planned;
@@ -367,11 +375,11 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
   double limit = too_much - first.bytes_over;
   while (planned.size() < kMostPlans &&
          too_much - too_little > kSmallPart * too_much) {
-    absl::StatusOr<SbpAssignment> found = search.Within(limit);
+    absl::StatusOr<SbpAssignment> found = search->Within(limit);
     const bool is_least = !found.ok();
     if (is_least) {
       if (!absl::IsResourceExhausted(found.status())) return found.status();
-      found = search.Least();
+      found = search->Least();
     }
     const double seconds = found->seconds;
     const double held = found->held_bytes;

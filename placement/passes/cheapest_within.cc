@@ -1,6 +1,7 @@
 #include "placement/passes/cheapest_within.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace facet::placement {
 namespace {
@@ -19,7 +20,7 @@ std::optional<Cheapest> CheapestWithin(
   Cheapest best{0, over.bound, 0};
   if (over.bytes <= limit) return best;
   PricedChoice within = solve(highest);
-  if (within.bytes > limit) return std::nullopt;
+  if (within.bytes > limit || std::isinf(within.seconds)) return std::nullopt;
   best.price = highest;
   // The price at which both cost the same: a choice that is better than both
   // there takes the place of one of them; if there is none, the two are next to
@@ -30,6 +31,7 @@ std::optional<Cheapest> CheapestWithin(
         (within.seconds - over.seconds) / (over.bytes - within.bytes);
     if (!(price > 0)) break;
     const PricedChoice found = solve(price);
+    if (std::isinf(found.seconds)) break;
     if (const double bound = found.bound - price * limit;
         bound > best.lower_bound) {
       best.lower_bound = bound;

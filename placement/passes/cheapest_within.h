@@ -13,7 +13,7 @@ namespace facet::placement {
 // A choice that is best at some price: for it, seconds + price * bytes is least
 // (or hardly more: `bound` says what it cannot be less than).
 struct PricedChoice {
-  double seconds = 0;
+  double seconds = 0;  // Infinity: none was found, though there may be some.
   double bytes = 0;
   double bound = 0;  // <= seconds + price * bytes of every choice.
 };

@@ -78,6 +78,26 @@ TEST(CheapestWithinTest, IsOnTheHullAndTheBoundHolds) {
   EXPECT_GT(gaps, 10);
 }
 
+// A search that does not always find something.
+TEST(CheapestWithinTest, WhatIsNotFoundIsNotTaken) {
+  const std::vector<Choice> choices = {{1, 100}, {2, 50}, {4, 10}};
+  for (const double failing : {1e3, 0.03}) {
+    bool failed = false;
+    const auto found = CheapestWithin(60, 1e3, [&](double price) {
+      const Choice& c = BestAt(choices, price);
+      const double cost = c.seconds + price * c.bytes;
+      const bool fails = price >= failing && (failing > 1 || price < 1);
+      failed = failed || fails;
+      return PricedChoice{fails ? kInfinity : c.seconds, c.bytes, cost};
+    });
+    EXPECT_TRUE(failed);
+    EXPECT_EQ(found.has_value(), failing < 1);
+    if (!found.has_value()) continue;
+    EXPECT_EQ(BestAt(choices, found->price).bytes, 10);
+    EXPECT_LE(found->lower_bound, 2);
+  }
+}
+
 // A search that gives only a bound: nothing is taken for better than it is.
 TEST(CheapestWithinTest, KeepsToWhatIsProven) {
   const std::vector<Choice> choices = {{1, 100}, {2, 50}, {4, 10}};

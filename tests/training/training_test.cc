@@ -267,26 +267,33 @@ TEST(TrainingTest, WhereMemoryIsShortItTrainsTheSame) {
   const TrainingResult one = MustTrain(training);
   bool split = false;
   int again = 0, gathered = 0;
-  for (const int devices : {2, 3}) {
-    training.devices = devices;
-    training.host_memory_bytes = 0;
-    const auto roomy = CompileSmall(training);
-    ASSERT_TRUE(roomy.ok()) << roomy.status();
-    int64_t bytes = 0;
-    for (const auto& device : roomy->devices()) bytes += device.arena_bytes();
-    for (const int percent : {95, 85, 75, 65, 55}) {
-      SCOPED_TRACE(testing::Message() << devices << " devices, " << percent);
-      training.host_memory_bytes = bytes * percent / 100;
-      const auto result = Train(training);
-      if (absl::IsResourceExhausted(result.status())) break;
-      ASSERT_TRUE(result.ok()) << result.status();
-      ExpectEqualTraining(one, *result, 1e-4, 3e-2);
-      for (const placement::Option& option : result->plan.options()) {
-        split = split ||
-                (option.name() == "parameters" && option.value() == "split");
+  for (const bool all_split : {false, true}) {
+    // All there is to choose from, and shares of parameters alone.
+    training.options.splitting =
+        all_split ? placement::Splitting::kAll : placement::Splitting::kAuto;
+    training.options.recomputing = all_split ? placement::Recomputing::kNone
+                                             : placement::Recomputing::kAuto;
+    for (const int devices : {2, 3}) {
+      training.devices = devices;
+      training.host_memory_bytes = 0;
+      const auto roomy = CompileSmall(training);
+      ASSERT_TRUE(roomy.ok()) << roomy.status();
+      int64_t bytes = 0;
+      for (const auto& device : roomy->devices()) bytes += device.arena_bytes();
+      for (const int percent : {98, 95, 90, 80, 70, 60}) {
+        SCOPED_TRACE(testing::Message() << devices << " devices, " << percent);
+        training.host_memory_bytes = bytes * percent / 100;
+        const auto result = Train(training);
+        if (absl::IsResourceExhausted(result.status())) break;
+        ASSERT_TRUE(result.ok()) << result.status();
+        ExpectEqualTraining(one, *result, 1e-4, 3e-2);
+        for (const placement::Option& option : result->plan.options()) {
+          split = split ||
+                  (option.name() == "parameters" && option.value() == "split");
+        }
+        again += result->plan.recomputation().tensors();
+        gathered += result->plan.recomputation().gathered();
       }
-      again += result->plan.recomputation().tensors();
-      gathered += result->plan.recomputation().gathered();
     }
   }
   EXPECT_TRUE(split);
