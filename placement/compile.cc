@@ -8,14 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "ops/op_table.h"
 #include "ops/status_macros.h"
 #include "placement/memory_check.h"
 #include "placement/pass_log.h"
-#include "placement/passes/activations.h"
 #include "placement/passes/apply_precision.h"
 #include "placement/passes/assign_layout.h"
 #include "placement/passes/assign_sbp.h"
@@ -153,7 +151,7 @@ absl::StatusOr<Plan> PlanPlaced(const PlacedModel& model,
       sum->set_bytes(sum->bytes() + static_cast<int64_t>(again.bytes));
     }
     for (const LocalTask& task : tasks.tasks) {
-      if (task.device != 0 || !absl::StrContains(task.name, kAgain)) continue;
+      if (task.device != 0 || !task.origin.again) continue;
       sum->set_seconds(sum->seconds() + task.predicted_seconds);
     }
   }
@@ -341,6 +339,13 @@ absl::StatusOr<Tried> Try(PlacedModel model, const Cluster& cluster,
   return tried;
 }
 
+// Fitting before fast, fast before small.
+bool IsBetter(const Tried& a, const Tried& b) {
+  if (a.fits.ok() != b.fits.ok()) return a.fits.ok();
+  return a.fits.ok() ? a.model.assignment.seconds < b.model.assignment.seconds
+                     : a.bytes_over < b.bytes_over;
+}
+
 // Searches for a plan that fits, of the same graph as `first`, which does not.
 // What it needs beside what the search counts (gradients, workspaces, gaps
 // between registers) is known when it is planned: so what may be held is what
@@ -354,18 +359,10 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
   // What is not worth another plan: part of what is held, of a step's time.
   constexpr double kSmallPart = 1e-3;
   PassLog quiet("");
-  SbpRules rules = RulesWithin(options, cluster);
-  auto make_search = [&] {
-    return SbpSearch::Make(first.model.graph, cluster, options.pins,
-                           ops::FindOp, rules);
-  };
-  absl::StatusOr<SbpSearch> search = make_search();
-  if (absl::IsUnimplemented(search.status())) {
-    // Too much to choose from.
-    rules.parameters = FirstRules(options).parameters;
-    search = make_search();
-  }
-  RETURN_IF_ERROR(search.status());
+  const SbpRules rules = RulesWithin(options, cluster);
+  ASSIGN_OR_RETURN(SbpSearch search,
+                   SbpSearch::Make(first.model.graph, cluster, options.pins,
+                                   ops::FindOp, rules));
   Tried best = first;
   // By what was found (its seconds and what it holds): bytes over, if planned.
   std::map<std::pair<double, double>, double> planned;
@@ -375,11 +372,12 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
   double limit = too_much - first.bytes_over;
   while (planned.size() < kMostPlans &&
          too_much - too_little > kSmallPart * too_much) {
-    absl::StatusOr<SbpAssignment> found = search->Within(limit);
+    absl::StatusOr<SbpAssignment> found = search.Within(limit);
     const bool is_least = !found.ok();
     if (is_least) {
       if (!absl::IsResourceExhausted(found.status())) return found.status();
-      found = search->Least();
+      found = search.Least();
+      RETURN_IF_ERROR(found.status());
     }
     const double seconds = found->seconds;
     const double held = found->held_bytes;
@@ -394,11 +392,7 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
               << " s, " << next.plan.recomputation().tensors()
               << " activations and " << next.plan.recomputation().gathered()
               << " parameters made again: " << next.bytes_over << " too many";
-      const bool is_better =
-          next.fits.ok()
-              ? !best.fits.ok() || seconds < best.model.assignment.seconds
-              : !best.fits.ok() && next.bytes_over < best.bytes_over;
-      if (is_better) best = std::move(next);
+      if (IsBetter(next, best)) best = std::move(next);
     }
     const bool fits = over->second <= 0;
     if (is_least && !fits) break;
@@ -409,8 +403,9 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
       too_much = std::min(too_much, held);
     }
     limit = held - over->second;
-    if (limit <= too_little || limit >= too_much)
+    if (limit <= too_little || limit >= too_much) {
       limit = (too_little + too_much) / 2;
+    }
     if (best.fits.ok() &&
         best.model.assignment.seconds <
             (1 + kSmallPart) * first.model.assignment.seconds) {
@@ -485,13 +480,7 @@ absl::StatusOr<Compilation> CompileWithReasons(const ops::Graph& graph,
                                      : std::numeric_limits<double>::infinity();
       ASSIGN_OR_RETURN(Tried tried,
                        FitIntoMemory(first, worth_below, cluster, options));
-      const bool is_better =
-          !best.has_value() ||
-          (tried.fits.ok()
-               ? !best->fits.ok() || tried.model.assignment.seconds <
-                                         best->model.assignment.seconds
-               : !best->fits.ok() && tried.bytes_over < best->bytes_over);
-      if (is_better) best = std::move(tried);
+      if (!best.has_value() || IsBetter(tried, *best)) best = std::move(tried);
     }
     if (!best->fits.ok()) return best->fits;
     // Of all that were tried only what is taken is dumped.

@@ -1,5 +1,7 @@
 #include "placement/memory_check.h"
 
+#include <limits>
+
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
 
@@ -38,6 +40,25 @@ TEST(CheckMemory, HostMemoryIsForAllTogether) {
         "--batch_size", "--fp16", "--classes"}) {
     EXPECT_TRUE(absl::StrContains(status.message(), part)) << status;
   }
+}
+
+// Above 0 exactly where CheckMemory refuses.
+TEST(BytesOver, IsOfTheDeviceThatFitsLeast) {
+  constexpr double kGiB = int64_t{1} << 30;
+  Cluster cluster = UniformCluster(2, DeviceSpec(), MeshAxis());
+  EXPECT_EQ(BytesOver(BigPlan(), cluster),
+            -std::numeric_limits<double>::infinity());
+  cluster.host_memory_bytes = int64_t{5} << 30;
+  EXPECT_EQ(BytesOver(BigPlan(), cluster), 0.5 * kGiB);
+  cluster.host_memory_bytes = int64_t{6} << 30;
+  EXPECT_EQ(BytesOver(BigPlan(), cluster), 0);
+  // One has memory of its own: the host's is for the other.
+  cluster.devices[0].memory_bytes = int64_t{4} << 30;
+  EXPECT_EQ(BytesOver(BigPlan(), cluster), -1 * kGiB);
+  cluster.devices[0].memory_bytes = int64_t{1} << 30;
+  EXPECT_EQ(BytesOver(BigPlan(), cluster), 2 * kGiB);
+  cluster.host_memory_bytes = 0;
+  EXPECT_EQ(BytesOver(BigPlan(), cluster), 2 * kGiB);
 }
 
 TEST(CheckMemory, DevicesWithMemoryOfTheirOwn) {

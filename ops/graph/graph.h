@@ -50,6 +50,9 @@ struct Origin {
   // It works in every so-manieth step only: in those that end a round
   // (every.h).
   int every = 1;
+  // It is there a second time, for the backward pass, to save memory: it should
+  // run no sooner than it must.
+  bool again = false;
 };
 
 struct Node {

@@ -56,6 +56,16 @@ struct SbpSearch::Rep {
     if (is_new) it->second = Minimize(problem->AtPrice(price));
     return it->second;
   }
+  // What the problem does not count (SbpProblem::AtPrice).
+  double SecondsInAnyCase(const SbpAssignment& assignment) const {
+    double seconds = 0;
+    for (const MadeAgain& each : assignment.again) {
+      if (rules.keeping == Keeping::kLeast && !each.gathered) {
+        seconds += each.seconds;
+      }
+    }
+    return seconds;
+  }
   SbpAssignment Result(const PairwiseSolution& solution, double price) const {
     SbpAssignment result = problem->Result(solution.label, price);
     if (price == 0 && rules.keeping != Keeping::kLeast) {
@@ -77,7 +87,7 @@ absl::StatusOr<SbpSearch> SbpSearch::Make(
   RETURN_IF_ERROR(CheckMesh(cluster));
   SbpProblem::PartSets sets;
   if (rules.parameters != Parameters::kFastest) {
-    // Which parts are fastest whole; nothing else is chosen for the others.
+    // Which parts are fastest whole.
     ASSIGN_OR_RETURN(const SbpSearch fastest,
                      Make(graph, cluster, pins, lookup,
                           {Parameters::kFastest, Keeping::kAll}));
@@ -131,23 +141,18 @@ absl::StatusOr<SbpAssignment> SbpSearch::Within(double bytes) {
       rep_->Result(rep_->SolutionAt(found->price), found->price);
   if (rep_->rules.keeping != Keeping::kLeast) HoldMore(bytes, &result);
   result.lower_bound = std::min(rep_->bound_of_all.value_or(found->lower_bound),
-                                found->lower_bound);
-  if (rep_->rules.keeping == Keeping::kLeast) {
-    for (const MadeAgain& each : result.again) {
-      if (!each.gathered) result.lower_bound += each.seconds;  // In any case.
-    }
-  }
+                                found->lower_bound) +
+                       rep_->SecondsInAnyCase(result);
   result.lower_bound = std::min(result.lower_bound, result.seconds);
   result.seconds_per_byte = found->bound_price;
   result.may_hold = bytes;
   return result;
 }
 
-SbpAssignment SbpSearch::Least() {
-  SbpAssignment result = rep_->Result(rep_->SolutionAt(kHighestSecondsPerByte),
-                                      kHighestSecondsPerByte);
-  result.lower_bound = rep_->bound_of_all.value_or(rep_->fastest.lower_bound);
-  return result;
+absl::StatusOr<SbpAssignment> SbpSearch::Least() {
+  const PairwiseSolution& least = rep_->SolutionAt(kHighestSecondsPerByte);
+  return Within(
+      rep_->problem->TotalsOf(least.label, kHighestSecondsPerByte).held_bytes);
 }
 
 absl::StatusOr<std::vector<std::vector<double>>>
@@ -162,10 +167,11 @@ SbpSearch::SecondsWithEachOption(double bytes, double seconds_per_byte) const {
   }
   // The variables of nodes come first.
   seconds->resize(rep_->problem->num_nodes());
-  if (seconds_per_byte > 0) {
-    for (std::vector<double>& of_node : *seconds) {
-      for (double& each : of_node) each -= seconds_per_byte * bytes;
-    }
+  double more = rep_->SecondsInAnyCase(
+      rep_->Result(rep_->SolutionAt(seconds_per_byte), seconds_per_byte));
+  if (seconds_per_byte > 0) more -= seconds_per_byte * bytes;
+  for (std::vector<double>& of_node : *seconds) {
+    for (double& each : of_node) each += more;
   }
   return *std::move(seconds);
 }

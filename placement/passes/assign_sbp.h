@@ -60,8 +60,8 @@ class SbpSearch {
   // all choices are made at once: SBPs, shared out parameters, activations
   // that are computed again. ResourceExhausted if nothing holds so little.
   absl::StatusOr<SbpAssignment> Within(double bytes);
-  // The one that holds least.
-  SbpAssignment Least();
+  // Of those that hold least, the fastest.
+  absl::StatusOr<SbpAssignment> Least();
 
   // By node, by option (as SbpAssignment::options lists them): the least
   // modelled time of a step in which the node has this signature, with the best

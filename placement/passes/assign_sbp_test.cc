@@ -247,6 +247,38 @@ TEST(AssignSbpTest, FindsTheBestOfAllAssignments) {
   EXPECT_GT(chosen.size(), 5u);
 }
 
+// Whatever is computed again in any case counts, and changes no placement.
+TEST(AssignSbpTest, AllThatMayBeIsComputedAgain) {
+  int again = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    const Cluster cluster = TestCluster({{3}});
+    const ops::Graph graph = SmallGraph(seed, 4, 3, 500);
+    const auto kept = AssignSbp(graph, cluster, {}, FindAnyOp);
+    auto search = SbpSearch::Make(graph, cluster, {}, FindAnyOp,
+                                  {Parameters::kFastest, Keeping::kLeast});
+    ASSERT_TRUE(kept.ok() && search.ok()) << kept.status() << search.status();
+    const auto least = search->Within(kInfinity);
+    ASSERT_TRUE(least.ok()) << least.status();
+    EXPECT_EQ(least->produced, kept->produced);
+    double seconds = kept->seconds, bytes = kept->held_bytes;
+    for (const MadeAgain& each : least->again) {
+      seconds += each.seconds;
+      bytes -= each.bytes;
+      ++again;
+    }
+    EXPECT_NEAR(least->seconds, seconds, 1e-9 * seconds);
+    EXPECT_NEAR(least->lower_bound, seconds, 1e-9 * seconds);
+    EXPECT_NEAR(least->held_bytes, bytes, 1);
+    const auto options = search->SecondsWithEachOption(kInfinity, 0);
+    ASSERT_TRUE(options.ok()) << options.status();
+    for (const std::vector<double>& of_node : *options) {
+      EXPECT_NEAR(*std::min_element(of_node.begin(), of_node.end()), seconds,
+                  1e-9 * seconds);
+    }
+  }
+  EXPECT_GT(again, 10);
+}
+
 // What is found within a limit keeps it, costs no less than the best there is,
 // and that no less than the bound; and what prices lead to is the best within
 // what it holds itself.
@@ -271,7 +303,7 @@ TEST(AssignSbpTest, FindsGoodOnesWithinMemory) {
     ASSERT_TRUE(search.ok()) << search.status();
     const auto fastest = search->Within(kInfinity);
     ASSERT_TRUE(fastest.ok());
-    const double least_held = search->Least().held_bytes;
+    const double least_held = search->Least()->held_bytes;
     for (double part : {-0.01, 0.0, 0.25, 0.5, 0.9}) {
       SCOPED_TRACE(testing::Message() << "seed " << seed << " on "
                                       << mesh.ToString() << ", " << part);
@@ -288,6 +320,14 @@ TEST(AssignSbpTest, FindsGoodOnesWithinMemory) {
       EXPECT_LE(found->held_bytes, limit);
       EXPECT_GE(found->seconds, least * (1 - 1e-9));
       EXPECT_LE(found->lower_bound, least * (1 + 1e-9));
+      // Some option of each node is the one of the best there may be.
+      const auto seconds = search->SecondsWithEachOption(
+          found->may_hold, found->seconds_per_byte);
+      ASSERT_TRUE(seconds.ok()) << seconds.status();
+      for (const std::vector<double>& of_node : *seconds) {
+        EXPECT_NEAR(*std::min_element(of_node.begin(), of_node.end()),
+                    found->lower_bound, 1e-9);
+      }
       const double its_own = all.LeastWithin(found->held_bytes);
       (found->seconds <= its_own * (1 + 1e-9) ? exact : inexact)++;
       again += !found->again.empty();

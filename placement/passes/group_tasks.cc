@@ -28,7 +28,7 @@ std::string KeyOf(const TaskGraph& graph, const TaskUnit& unit,
     absl::StrAppend(&key, task.device, "|", task.op, "|", task.rank, "/",
                     task.num_ranks, "|", static_cast<int>(task.stream), "|",
                     static_cast<int>(task.origin.phase), "|", task.origin.part,
-                    "|", task.origin.every);
+                    "|", task.origin.every, "|", task.origin.again);
     for (const auto& [name, value] : task.attributes.values()) {
       absl::StrAppend(&key, "|", name, "=", ops::AttributeToString(value));
     }

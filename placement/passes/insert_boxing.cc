@@ -35,13 +35,14 @@ absl::StatusOr<PlacedGraph> InsertBoxing(const ops::Graph& graph,
       const ops::NdSbp& want = signature.inputs[i];
       ops::TensorId at = new_id[tensor];
       if (assignment.produced[tensor] != want) {
+        const bool again = gathered_again[tensor] &&
+                           node.origin.phase == ops::Phase::kBackward;
         // The first reader decides where in the step a boxing belongs.
         const ops::Node& producer = graph.nodes[graph.tensors[tensor].producer];
         ops::Origin origin = producer.origin;
         origin.phase = node.origin.phase;
         origin.every = every[tensor];
-        const bool again = gathered_again[tensor] &&
-                           node.origin.phase == ops::Phase::kBackward;
+        origin.again = again;
         for (const ops::NdSbp& next : assignment.routes[tensor].at(want)) {
           auto [it, is_new] =
               boxed.try_emplace({tensor, next, again}, ops::kNone);

@@ -6,9 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "placement/passes/activations.h"
 #include "placement/passes/task_units.h"
 
 namespace facet::placement {
@@ -258,7 +256,7 @@ absl::StatusOr<std::vector<int>> Scheduler::Run() {
 void HoldBackWhatIsMadeAgain(const TaskGraph& graph,
                              std::vector<TaskUnit>* units) {
   auto is_again = [&](const TaskUnit& unit) {
-    return absl::StrContains(graph.tasks[unit.tasks[0]].name, kAgain);
+    return graph.tasks[unit.tasks[0]].origin.again;
   };
   for (size_t u = 0; u < units->size(); ++u) {
     TaskUnit& unit = (*units)[u];

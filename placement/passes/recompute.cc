@@ -55,6 +55,7 @@ class Rewriter {
                    std::vector<TensorId>* ids) {
     ops::Origin origin = node.origin;
     origin.phase = phase;
+    origin.again = name != node.name;
     builder_.set_origin(std::move(origin));
     ASSIGN_OR_RETURN(const std::vector<TensorId> outputs,
                      builder_.Add(node.op, name, inputs, node.attributes));

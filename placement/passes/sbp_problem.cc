@@ -213,43 +213,6 @@ bool SbpProblem::IsMutator(const Reader& reader) const {
          mutates.end();
 }
 
-double SbpProblem::Bytes(TensorId tensor, const NdSbp& sbp) {
-  const ops::TensorType& type = graph_.tensors[tensor].type;
-  const std::vector<int64_t> dims(type.shape.dims().begin(),
-                                  type.shape.dims().end());
-  auto [it, is_new] = bytes_.try_emplace({type.dtype, dims, sbp}, 0.0);
-  if (is_new) {
-    it->second = static_cast<double>(
-        ops::LocalRegion(type.shape, sbp, mesh_, 0).shape.num_elements() *
-        ops::SizeInBytes(type.dtype));
-  }
-  return it->second;
-}
-
-double SbpProblem::AgainSeconds(TensorId tensor, int label) const {
-  const auto it = recomputable_.find(tensor);
-  if (it == recomputable_.end()) return kInfinity;
-  double seconds = problem_.unary[it->second[0]][label];
-  // What it is computed from has labels of its own: the best of them.
-  for (size_t i = 1; i < it->second.size(); ++i) {
-    const std::vector<double>& other = problem_.unary[it->second[i]];
-    seconds += *std::min_element(other.begin(), other.end());
-  }
-  return seconds;
-}
-
-SbpProblem::Held SbpProblem::HeldAsProduced(TensorId tensor, int label) {
-  Held held;
-  const double bytes = Bytes(tensor, Produced(tensor, label));
-  if (IsVariable(tensor)) {
-    held.bytes = bytes;
-  } else if (saved_[tensor]) {
-    held.may_go = bytes;
-    held.again = AgainSeconds(tensor, label);
-  }
-  return held;
-}
-
 void SbpProblem::AddTensor(TensorId tensor) {
   const std::vector<Reader>& readers = readers_[tensor];
   if (readers.size() > 1 && Moves(tensor)) {
@@ -271,12 +234,7 @@ void SbpProblem::AddTensor(TensorId tensor) {
     }
     problem_.pairs.push_back(std::move(pair));
   }
-  if (!IsVariable(tensor) && !saved_[tensor]) return;
-  HeldTable table{tensor, producer, -1, {}};
-  for (int p = 0; p < num_produced; ++p) {
-    table.entries.push_back(HeldAsProduced(tensor, p));
-  }
-  held_.push_back(std::move(table));
+  HoldAsProduced(tensor);
 }
 
 void SbpProblem::AddSharedTensor(TensorId tensor) {
@@ -290,9 +248,6 @@ void SbpProblem::AddSharedTensor(TensorId tensor) {
       wanted.insert(signature.inputs[reader.input]);
     }
   }
-  struct Boxed {
-    NdSbp from, to;
-  };
   std::vector<Boxed> choices;
   std::vector<double> costs;
   for (const NdSbp& from : produced) {
@@ -328,77 +283,7 @@ void SbpProblem::AddSharedTensor(TensorId tensor) {
     }
     problem_.pairs.push_back(std::move(read));
   }
-  if (!IsVariable(tensor) && !saved_[tensor]) return;
-  // What was boxed for the forward pass is there for the backward pass, too. Of
-  // the two versions the larger counts: which one is read there is not known.
-  auto read_by = [&](bool forward) {
-    return std::any_of(readers.begin(), readers.end(), [&](const Reader& r) {
-      const ops::Phase phase = graph_.nodes[r.node].origin.phase;
-      return forward ? IsForward(graph_.nodes[r.node])
-                     : phase == ops::Phase::kBackward;
-    });
-  };
-  const bool stays_boxed = read_by(true) && read_by(false);
-  HeldTable table{tensor, producer, variable, {}};
-  for (int p = 0; p < num_produced; ++p) {
-    for (size_t c = 0; c < choices.size(); ++c) {
-      const Boxed& choice = choices[c];
-      Held held;
-      if (Produced(tensor, p) == choice.from) {
-        held = HeldAsProduced(tensor, p);
-        if (choice.from != choice.to) {
-          // A copy would have to be boxed again.
-          held.again = kInfinity;
-          if (stays_boxed) {
-            held.may_go = std::max(held.may_go, Bytes(tensor, choice.to));
-            // But of a parameter the share is there all the time.
-            held.gathered = split_root_[tensor] != ops::kNone;
-            if (held.gathered) held.again = costs[c];
-          }
-        }
-      }
-      table.entries.push_back(held);
-    }
-  }
-  held_.push_back(std::move(table));
-}
-
-bool SbpProblem::Goes(const Held& held, double price) const {
-  if (held.again == kInfinity) return false;
-  return IsInAnyCase(held) || held.may_go * price > held.again;
-}
-
-const SbpProblem::Held& SbpProblem::EntryOf(
-    const HeldTable& table, const std::vector<int>& labels) const {
-  size_t entry = labels[table.a];
-  if (table.b >= 0) {
-    entry = entry * problem_.unary[table.b].size() + labels[table.b];
-  }
-  return table.entries[entry];
-}
-
-PairwiseProblem SbpProblem::AtPrice(double seconds_per_byte) const {
-  PairwiseProblem priced = problem_;
-  for (const HeldTable& table : held_) {
-    std::vector<double> costs;
-    for (const Held& held : table.entries) {
-      double cost = held.bytes * seconds_per_byte;
-      if (!Goes(held, seconds_per_byte)) {
-        cost += held.may_go * seconds_per_byte;
-      } else if (!IsInAnyCase(held)) {
-        cost += held.again;
-      }
-      costs.push_back(cost);
-    }
-    if (table.b >= 0) {
-      priced.pairs.push_back({table.a, table.b, std::move(costs)});
-      continue;
-    }
-    for (size_t l = 0; l < costs.size(); ++l) {
-      priced.unary[table.a][l] += costs[l];
-    }
-  }
-  return priced;
+  HoldShared(tensor, variable, choices, costs);
 }
 
 double SbpProblem::SecondsOfComputeAtLeast() const {
@@ -416,25 +301,6 @@ SbpProblem::PartSets SbpProblem::PartSetsOf(
     sets[part] = labels[variable];
   }
   return sets;
-}
-
-SbpProblem::Totals SbpProblem::TotalsOf(const std::vector<int>& labels,
-                                        double price) const {
-  Totals totals;
-  for (size_t v = 0; v < labels.size(); ++v) {
-    totals.seconds += problem_.unary[v][labels[v]];
-  }
-  for (const PairwiseProblem::Pair& pair : problem_.pairs) {
-    const size_t columns = problem_.unary[pair.b].size();
-    totals.seconds += pair.cost[labels[pair.a] * columns + labels[pair.b]];
-  }
-  for (const HeldTable& table : held_) {
-    const Held& held = EntryOf(table, labels);
-    const bool goes = Goes(held, price);
-    totals.held_bytes += held.bytes + (goes ? 0 : held.may_go);
-    if (goes) totals.seconds += held.again;
-  }
-  return totals;
 }
 
 SbpAssignment SbpProblem::Result(const std::vector<int>& labels, double price) {
@@ -520,18 +386,6 @@ void SbpProblem::FindParameters() {
       of_parameters_[t] = only_parameters;
       split_root_[t] = root;
     }
-  }
-}
-
-void SbpProblem::FindHeld() {
-  const Activations activations(graph_, lookup_);
-  for (size_t t = 0; t < graph_.tensors.size(); ++t) {
-    saved_.push_back(activations.saved(static_cast<TensorId>(t)));
-  }
-  if (rules_.keeping == Keeping::kAll) return;
-  for (Recomputable& r :
-       FindRecomputable(graph_, cluster_.devices.front(), lookup_)) {
-    recomputable_[r.tensor] = std::move(r.nodes);
   }
 }
 

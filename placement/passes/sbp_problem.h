@@ -48,11 +48,12 @@ class SbpProblem {
   static constexpr int64_t kMostEntries = int64_t{1} << 23;
 
   // `alike`: only signatures that are the same along all axes take part, but
-  // for parts of the model with a pin that is not. `sets`: parts for which
-  // there is nothing else to choose. All must outlive this.
+  // for parts of the model with a pin that is not. `fastest_sets`: with
+  // Parameters::kFastest; needed for all other rules. All must outlive this.
   SbpProblem(const ops::Graph& graph, const Cluster& cluster,
              const std::map<std::string, ops::NdSbp>& pins,
-             ops::OpLookup lookup, SbpRules rules, bool alike, PartSets sets)
+             ops::OpLookup lookup, SbpRules rules, bool alike,
+             PartSets fastest_sets)
       : graph_(graph),
         cluster_(cluster),
         mesh_(MeshOf(cluster)),
@@ -60,7 +61,7 @@ class SbpProblem {
         lookup_(lookup),
         rules_(rules),
         alike_(alike),
-        sets_(std::move(sets)) {}
+        fastest_sets_(std::move(fastest_sets)) {}
   SbpProblem(const SbpProblem&) = delete;
   SbpProblem& operator=(const SbpProblem&) = delete;
 
@@ -107,7 +108,6 @@ class SbpProblem {
   absl::Status CollectLabels();
   absl::Status ApplyPins();
   void FindParameters();
-  void FindHeld();
   void AddTensor(ops::TensorId tensor);
   void AddSharedTensor(ops::TensorId tensor);
   void TieParameters();  // tie_parameters.cc
@@ -140,6 +140,17 @@ class SbpProblem {
   // It changes what it reads: in place.
   bool IsMutator(const Reader& reader) const;
 
+  // held_memory.cc, with AtPrice and TotalsOf:
+  void FindHeld();
+  void HoldAsProduced(ops::TensorId tensor);
+  struct Boxed {
+    ops::NdSbp from, to;
+  };
+  // `variable`: the tensor's own, whose labels are these pairs, boxed in so
+  // many seconds.
+  void HoldShared(ops::TensorId tensor, int variable,
+                  const std::vector<Boxed>& choices,
+                  const std::vector<double>& boxing_seconds);
   // Of the first device's share.
   double Bytes(ops::TensorId tensor, const ops::NdSbp& sbp);
   // What the tensor holds if its producer has this label, and nothing moves.
@@ -160,7 +171,7 @@ class SbpProblem {
   const ops::OpLookup lookup_;
   const SbpRules rules_;
   const bool alike_;
-  const PartSets sets_;
+  const PartSets fastest_sets_;
   std::vector<std::vector<ops::NdSignature>> labels_;  // By node.
   std::vector<std::vector<Reader>> readers_;           // By tensor.
   std::vector<int> every_;           // By tensor: ComputeEvery.

@@ -22,9 +22,10 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 bool SbpProblem::CanSplit(const ops::Node& variable) const {
   const ops::Tensor& tensor = graph_.tensors[variable.outputs[0]];
-  const auto set = sets_.find(variable.origin.part);
-  return rules_.parameters != Parameters::kFastest && set != sets_.end() &&
-         set->second == 0 && pins_.count(tensor.name) == 0 &&
+  const auto set = fastest_sets_.find(variable.origin.part);
+  return rules_.parameters != Parameters::kFastest &&
+         set != fastest_sets_.end() && set->second == 0 &&
+         pins_.count(tensor.name) == 0 &&
          variable.attributes.Has("trainable") &&
          variable.attributes.Bool("trainable") &&
          tensor.type.shape.rank() > 0 &&
@@ -66,8 +67,9 @@ void SbpProblem::TieParameters() {
           node.origin.part, static_cast<int>(problem_.unary.size()));
       if (is_new) {
         std::vector<double> sets(num_sets, 0.0);
-        const auto fixed = sets_.find(node.origin.part);
-        if (rules_.parameters == Parameters::kSplit && fixed != sets_.end()) {
+        const auto fixed = fastest_sets_.find(node.origin.part);
+        if (rules_.parameters == Parameters::kSplit &&
+            fixed != fastest_sets_.end()) {
           std::fill(sets.begin(), sets.end(), kInfinity);
           sets[fixed->second] = 0;
         }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/training/small_training.h"
@@ -293,6 +294,13 @@ TEST(TrainingTest, WhereMemoryIsShortItTrainsTheSame) {
         }
         again += result->plan.recomputation().tensors();
         gathered += result->plan.recomputation().gathered();
+        // The plan does what the search chose.
+        int gathers = 0;
+        for (const placement::Task& task : result->plan.tasks()) {
+          gathers += task.device() == 0 && task.has_collective() &&
+                     absl::StrContains(task.name(), "/again");
+        }
+        EXPECT_EQ(gathers, result->plan.recomputation().gathered());
       }
     }
   }

@@ -1,0 +1,31 @@
+#include "runtime/device/host_memory.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "gtest/gtest.h"
+
+namespace facet::runtime {
+namespace {
+
+TEST(HostMemoryTest, CountsWhatIsTouched) {
+  constexpr int64_t kSize = int64_t{64} << 20, kSlack = int64_t{8} << 20;
+  void* const data = mmap(nullptr, kSize, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(data, MAP_FAILED);
+  const int64_t before = ProcessResidentBytes();
+  ASSERT_GT(before, 0);
+  EXPECT_EQ(ResidentBytes(data, kSize), 0);
+  std::memset(data, 1, kSize);
+  EXPECT_EQ(ResidentBytes(data, kSize), kSize);
+  EXPECT_NEAR(ProcessResidentBytes(), before + kSize, kSlack);
+  EXPECT_GE(ProcessPeakBytes() + kSlack, before + kSize);
+  munmap(data, kSize);
+  EXPECT_NEAR(ProcessResidentBytes(), before, kSlack);
+  EXPECT_GE(ProcessPeakBytes() + kSlack, before + kSize);  // It is a peak.
+  EXPECT_GT(AvailableHostMemoryBytes(), 0);
+}
+
+}  // namespace
+}  // namespace facet::runtime
