@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "benchmarks/compiled_model.h"
+#include "runtime/device/host_memory.h"
 
 namespace facet::benchmarks {
 namespace {
@@ -43,6 +44,7 @@ void Register(const std::string& network, int64_t classes, int devices) {
 }  // namespace facet::benchmarks
 
 int main(int argc, char** argv) {
+  facet::runtime::KeepHeapInHugePages();  // As the plan tool.
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   using facet::benchmarks::Register;

@@ -1,12 +1,6 @@
 // The plan tool: bazel run //placement:plan -- COMMAND.
 
-#include <malloc.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -14,34 +8,10 @@
 #include "glog/logging.h"
 #include "placement/tool/commands.h"
 #include "placement/tool/text_table.h"
-
-namespace {
-
-// Compilations allocate and free some 100 MiB in small pieces. To give memory
-// back and take it again, and to get it in pages of 4 KiB, would cost half of
-// their time: the heap keeps what it has, and is of huge pages where the system
-// has any to give.
-void KeepHeapInHugePages() {
-  constexpr size_t kHugePage = size_t{2} << 20, kHeap = size_t{512} << 20;
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, static_cast<int>(kHeap));
-  // The heap grows at its end, by what is asked for and the pad: address space
-  // only, until it is touched.
-  const auto old_end = reinterpret_cast<uintptr_t>(sbrk(0));
-  void* volatile grows_it = malloc(kHugePage);
-  free(grows_it);
-  const auto end = reinterpret_cast<uintptr_t>(sbrk(0));
-  const uintptr_t begin = (old_end + kHugePage - 1) / kHugePage * kHugePage;
-  if (begin < end) {
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-  }
-}
-
-}  // namespace
+#include "runtime/device/host_memory.h"
 
 int main(int argc, char** argv) {
-  KeepHeapInHugePages();
+  facet::runtime::KeepHeapInHugePages();
   // Logs of warnings and errors go to the terminal, not to files in /tmp.
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);

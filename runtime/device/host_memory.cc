@@ -1,9 +1,11 @@
 #include "runtime/device/host_memory.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -85,6 +87,23 @@ int64_t ResidentBytes(const void* data, int64_t size_bytes) {
   int64_t resident = 0;
   for (unsigned char flags : pages) resident += (flags & 1) ? page : 0;
   return std::min(resident, size_bytes);
+}
+
+void KeepHeapInHugePages() {
+  constexpr size_t kHugePage = size_t{2} << 20, kHeap = size_t{512} << 20;
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, static_cast<int>(kHeap));
+  // The heap grows at its end, by what is asked for and the pad: address space
+  // only, until it is touched.
+  const auto old_end = reinterpret_cast<uintptr_t>(sbrk(0));
+  void* volatile grows_it = std::malloc(kHugePage);
+  std::free(grows_it);
+  const auto end = reinterpret_cast<uintptr_t>(sbrk(0));
+  const uintptr_t begin = (old_end + kHugePage - 1) / kHugePage * kHugePage;
+  if (begin < end) {
+    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  }
 }
 
 }  // namespace facet::runtime
