@@ -11,6 +11,8 @@
 #include "gtest/gtest.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
+#include "placement/boxing/boxing_routes.h"
+#include "placement/passes/assign_sbp.h"
 #include "placement/plan/plan_text.h"
 #include "placement/plan/random_execution.h"
 
@@ -295,6 +297,37 @@ TEST(CompileTest, ParametersAreSplitWhereMemoryDemandsIt) {
   options.splitting = Splitting::kNone;
   EXPECT_EQ(Compile(model.graph, cluster, options).status().code(),
             absl::StatusCode::kResourceExhausted);
+}
+
+// A parameter that is gathered once more for the backward pass costs what
+// gathering it costs.
+TEST(CompileTest, SecondGathersHaveTheirTime) {
+  const Model model = SmallModel(16, 100, /*blocks=*/2);
+  const Cluster cluster = Devices(4);
+  CompileOptions options;
+  options.loss = model.loss;
+  const auto placed = PlaceModel(model.graph, cluster, options);
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  const ops::Graph& graph = placed->front().graph;
+  auto search = SbpSearch::Make(graph, cluster, {}, ops::FindOp,
+                                {Parameters::kMaySplit, Keeping::kAll});
+  ASSERT_TRUE(search.ok()) << search.status();
+  const auto least = search->Least();
+  ASSERT_TRUE(least.ok()) << least.status();
+  double seconds = 0;
+  for (const MadeAgain& again : least->again) {
+    EXPECT_TRUE(again.gathered);
+    const ops::Tensor& tensor = graph.tensors[again.tensor];
+    EXPECT_EQ(
+        again.seconds,
+        BoxingRoutes(tensor.type, cluster, /*compute_waits=*/true)
+            .Seconds(ops::NdSbp({ops::Sbp::S(0)}), ops::NdSbp({ops::Sbp::B()})))
+        << tensor.name;
+    EXPECT_EQ(again.bytes, 4.0 * tensor.type.shape.num_elements())
+        << tensor.name;
+    seconds += again.seconds;
+  }
+  EXPECT_GT(seconds, 0);
 }
 
 // From what a plan needs that is made for speed down to what nothing can do
