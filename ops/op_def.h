@@ -161,6 +161,9 @@ struct OpDef {
   // The rewritten ops can be split as those they replace, so that fusing them
   // is never worse.
   bool fuse_keeps_signatures = false;
+  // They compute again what those they replace had stored: for where memory is
+  // short.
+  bool fuse_saves_memory = false;
 
   // Inputs whose memory the op updates. They must be outputs of a variable.
   std::vector<int> mutates;

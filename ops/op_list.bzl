@@ -33,6 +33,7 @@ OPS = [
     ("softmax_cross_entropy", ["row_max", "row_sum_exp", "softmax_cross_entropy", "softmax_cross_entropy_grad"]),
     ("margin_softmax", ["margin_softmax_max", "margin_softmax_sum", "margin_softmax_loss", "margin_softmax_grad"]),
     ("cosine_linear", ["cosine_linear", "cosine_linear_grad_input", "cosine_linear_sgd"]),
+    ("cosine_softmax", ["cosine_softmax_sum", "cosine_softmax_loss", "cosine_softmax_grad_input", "cosine_softmax_sgd"]),
     # Partial FC.
     ("sample_classes", ["sample_classes"]),
     ("gather_rows", ["gather_rows", "gather_rows_lazily"]),

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ops/loss_scale/only_finds_overflow.h"
 #include "ops/may_round_attribute.h"
 #include "ops/status_macros.h"
 
@@ -139,7 +140,7 @@ class Matcher {
   bool MatchUpdate(TensorId w, TensorId dw, Pattern* p) const {
     for (NodeId reader : context_.Consumers(dw)) {
       const Node& n = node(reader);
-      if (n.op == "square_norm" && OnlyFindsOverflow(n.outputs[0])) {
+      if (n.op == "square_norm" && OnlyFindsOverflow(context_, n.outputs[0])) {
         p->square_norms.push_back(reader);
       } else if (p->sgd == kNone && IsUpdate(n, w, dw, *p->update)) {
         p->sgd = reader;
@@ -158,21 +159,6 @@ class Matcher {
     // The same rows of the same variable.
     return n.inputs[0] == source.inputs[0] &&
            n.inputs[update.gradient - 1] == source.inputs[1];
-  }
-
-  // True if all that becomes of the value, added to others or not, is whether
-  // it is finite.
-  bool OnlyFindsOverflow(TensorId value) const {
-    for (NodeId reader : context_.Consumers(value)) {
-      const Node& n = node(reader);
-      if (n.op == "overflow") continue;
-      if ((n.op == "add" || n.op == "add_n") &&
-          OnlyFindsOverflow(n.outputs[0])) {
-        continue;
-      }
-      return false;
-    }
-    return true;
   }
 
   const FusionContext& context_;

@@ -57,6 +57,7 @@ absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
           !def.fuse_keeps_signatures) {
         continue;
       }
+      if (rules != FuseRules::kSavingMemory && def.fuse_saves_memory) continue;
       ASSIGN_OR_RETURN(const bool rewrote, RunRule(def, lookup, &graph));
       changed = changed || rewrote;
     }

@@ -12,7 +12,8 @@ namespace facet::placement {
 
 enum class FuseRules {
   kKeepingSignatures,  // OpDef::fuse_keeps_signatures
-  kAll,
+  kAll,                // But those of the next line.
+  kSavingMemory,       // OpDef::fuse_saves_memory, too.
 };
 
 absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
