@@ -22,7 +22,8 @@ namespace facet::placement {
 
 enum class Precision { kFloat32, kFloat16, kBFloat16 };
 
-// Which activations are computed again in the backward pass, not kept for it.
+// Which activations are computed again in the backward pass, not kept for it,
+// the head's logits among them.
 enum class Recomputing {
   kNone,
   kAuto,  // None if the plan fits without; else what costs least.
@@ -80,6 +81,9 @@ absl::StatusOr<Plan> Compile(const ops::Graph& graph, const Cluster& cluster,
 // A graph whose ops are decided, and the best SBPs for it.
 struct PlacedModel {
   bool fused = false;
+  // The head's logits are made again wherever they are needed (OpDef::
+  // fuse_saves_memory).
+  bool logits_again = false;
   SbpRules rules;    // That the search kept.
   ops::Graph graph;  // After fusing, before boxing.
   SbpAssignment assignment;

@@ -52,7 +52,9 @@ absl::Status TooBig(const Plan& plan, int largest, int64_t total,
       Largest(plan, largest),
       plan.has_recomputation()
           ? absl::StrCat(" (with ", plan.recomputation().tensors(),
-                         " activations computed again)")
+                         " activations computed again",
+                         plan.recomputation().logits() ? ", and logits" : "",
+                         ")")
           : "",
       ". What helps: a smaller --batch_size, --fp16 (activations in half the "
       "bytes), fewer --classes, more --devices with memory of their own, or "

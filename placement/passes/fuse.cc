@@ -65,4 +65,12 @@ absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
   return graph;
 }
 
+bool SameOps(const ops::Graph& a, const ops::Graph& b) {
+  if (a.nodes.size() != b.nodes.size()) return false;
+  for (size_t n = 0; n < a.nodes.size(); ++n) {
+    if (a.nodes[n].op != b.nodes[n].op) return false;
+  }
+  return true;
+}
+
 }  // namespace facet::placement

@@ -20,6 +20,9 @@ absl::StatusOr<ops::Graph> Fuse(ops::Graph graph,
                                 absl::Span<const ops::OpDef> ops,
                                 FuseRules rules, ops::OpLookup lookup);
 
+// True if fusing made one graph of the other that changed nothing.
+bool SameOps(const ops::Graph& a, const ops::Graph& b);
+
 }  // namespace facet::placement
 
 #endif  // FACET_PLACEMENT_PASSES_FUSE_H_

@@ -187,6 +187,19 @@ std::string MemoryRows(const Plan& plan) {
 
 }  // namespace
 
+std::string MadeAgainText(const Recomputation& again) {
+  std::vector<std::string> parts;
+  if (again.logits()) parts.push_back("the head's logits");
+  if (again.bytes() > 0) {
+    parts.push_back(absl::StrFormat(
+        "%d activations, %d gathered parameters, %.1f MiB/device, predicted "
+        "%.4g s a step",
+        again.tensors(), again.gathered(), again.bytes() / kMiB,
+        again.seconds()));
+  }
+  return absl::StrJoin(parts, "; ");
+}
+
 std::string PlacementTable(const Plan& plan) {
   const Device& first = plan.devices(0);
   std::string text = absl::StrCat(
@@ -198,14 +211,8 @@ std::string PlacementTable(const Plan& plan) {
   absl::StrAppend(&text, VariableRows(plan), CollectiveRows(plan),
                   MemoryRows(plan));
   if (plan.has_recomputation()) {
-    const Recomputation& again = plan.recomputation();
-    absl::StrAppend(
-        &text,
-        absl::StrFormat("made again for the backward pass: %d activations, %d "
-                        "gathered parameters, %.1f MiB/device, predicted %.4g "
-                        "s a step\n",
-                        again.tensors(), again.gathered(), again.bytes() / kMiB,
-                        again.seconds()));
+    absl::StrAppend(&text, "made again for the backward pass: ",
+                    MadeAgainText(plan.recomputation()), "\n");
   }
   return text;
 }

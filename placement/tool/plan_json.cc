@@ -76,6 +76,7 @@ std::string PlanJson(const Plan& plan, std::optional<double> compile_seconds) {
   const Recomputation& again = plan.recomputation();
   json["recomputed"] = {{"tensors", again.tensors()},
                         {"gathered", again.gathered()},
+                        {"logits", again.logits()},
                         {"bytes_per_device", again.bytes()},
                         {"seconds", again.seconds()}};
   json["options"] = Json::object();

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "placement/plan/memory_kinds.h"
+#include "placement/plan/plan_text.h"
 #include "placement/tool/command_line.h"
 #include "placement/tool/fold.h"
 #include "placement/tool/plan_facts.h"
@@ -41,13 +42,8 @@ std::string Head(const Plan& plan, const ListingOptions& options) {
   facts.push_back(absl::StrFormat("arena over its lower bound %.4f",
                                   totals.arena_over_lower_bound));
   if (plan.has_recomputation()) {
-    const Recomputation& again = plan.recomputation();
-    facts.push_back(absl::StrFormat(
-        "made again for the backward pass: %d activations, %d gathered "
-        "parameters, %s per device, in %s",
-        again.tensors(), again.gathered(),
-        BytesText(static_cast<double>(again.bytes())),
-        SecondsText(again.seconds())));
+    facts.push_back(absl::StrCat("made again for the backward pass: ",
+                                 MadeAgainText(plan.recomputation())));
   }
   absl::StrAppend(&text, Wrap(absl::StrJoin(facts, "; "), options.width, 2),
                   "\n");
