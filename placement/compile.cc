@@ -182,6 +182,8 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
       if (!status.ok()) VLOG(1) << "not fused: " << status;
     }
   }
+  // With everything made again that can be, the smaller one is meant.
+  if (!candidates.empty() && candidates[0].logits_again) return candidates;
   const absl::Status unfused = add(false, false, std::move(current));
   if (candidates.empty()) return unfused;
   if (candidates.size() == 2 &&
