@@ -13,6 +13,7 @@
 #include "ops/op_table.h"
 #include "placement/boxing/boxing_routes.h"
 #include "placement/passes/assign_sbp.h"
+#include "placement/passes/insert_boxing.h"
 #include "placement/plan/plan_text.h"
 #include "placement/plan/random_execution.h"
 
@@ -299,6 +300,35 @@ TEST(CompileTest, ParametersAreSplitWhereMemoryDemandsIt) {
             absl::StatusCode::kResourceExhausted);
 }
 
+// A matrix of cosines that is most of what a plan needs.
+TEST(CompileTest, LogitsAreMadeAgainWhereTheyDoNotFit) {
+  const Model model = SmallModel(64, 80000);
+  Cluster cluster = Devices(2);
+  CompileOptions options;
+  options.loss = model.loss;
+  options.splitting = Splitting::kNone;
+  const auto stored = Compile(model.graph, cluster, options);
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  EXPECT_FALSE(stored->has_recomputation());
+  const int64_t limit = stored->devices(0).arena_bytes() * 9 / 10;
+  for (DeviceSpec& device : cluster.devices) device.memory_bytes = limit;
+  const auto again = Compile(model.graph, cluster, options);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->recomputation().logits());
+  EXPECT_EQ(OptionOf(*again, "logits"), "made again");
+  EXPECT_LE(again->devices(0).arena_bytes(), limit);
+  EXPECT_GT(again->search_seconds(), stored->search_seconds());
+  EXPECT_TRUE(ExecuteRandomly(*again, 3, 1).ok());
+  // A pinned matrix is stored, whatever it needs.
+  options.pins["head.cos"] = ops::NdSbp({ops::Sbp::S(1)});
+  EXPECT_EQ(Compile(model.graph, cluster, options).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  options.pins.clear();
+  options.recomputing = Recomputing::kNone;
+  EXPECT_EQ(Compile(model.graph, cluster, options).status().code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 // A parameter that is gathered once more for the backward pass costs what
 // gathering it costs.
 TEST(CompileTest, SecondGathersHaveTheirTime) {
@@ -328,6 +358,16 @@ TEST(CompileTest, SecondGathersHaveTheirTime) {
     seconds += again.seconds;
   }
   EXPECT_GT(seconds, 0);
+  // The gathers that make it again are marked, and no others.
+  const auto boxed = InsertBoxing(graph, *least, ops::FindOp);
+  ASSERT_TRUE(boxed.ok()) << boxed.status();
+  size_t marked = 0;
+  for (const ops::Node& node : boxed->graph.nodes) {
+    EXPECT_EQ(node.origin.again, absl::EndsWith(node.name, "/again"))
+        << node.name;
+    marked += node.origin.again;
+  }
+  EXPECT_EQ(marked, least->again.size());
 }
 
 // From what a plan needs that is made for speed down to what nothing can do

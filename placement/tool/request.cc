@@ -86,9 +86,10 @@ DEFINE_string(fuse, "auto",
 DEFINE_string(
     recompute, "auto",
     "Which activations are computed again in the backward pass "
-    "instead of being kept for it, to the same bits: none; auto: none "
-    "if the memory is enough, else what takes least time (together "
-    "with --split_parameters); all that can be.");
+    "instead of being kept for it, the head's cosines (a group of "
+    "classes at a time) among them: none; auto: none if the memory is "
+    "enough, else what takes least time (together with "
+    "--split_parameters); all that can be.");
 DEFINE_string(split_parameters, "auto",
               "Which weights that every device would have whole are shared out "
               "among the devices, with their momentum (ZeRO), and gathered for "

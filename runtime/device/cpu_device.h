@@ -1,5 +1,6 @@
 // CPU devices: each a set of cores of this machine, pinned, with its own
-// OpenMP team. Several in one process make model parallelism real on a laptop.
+// OpenMP team and memory of their NUMA nodes. Several in one process make model
+// parallelism real on a laptop.
 #ifndef FACET_RUNTIME_DEVICE_CPU_DEVICE_H_
 #define FACET_RUNTIME_DEVICE_CPU_DEVICE_H_
 

@@ -125,21 +125,39 @@ TEST_P(CudaTrainingTest, HalfPrecisionTrainsAsOnCpus) {
   }
 }
 
-// An overflow is found on the device and skips the step there.
+// An overflow is found on the device and skips the step there, also where the
+// gradient that has it is never whole.
 TEST_P(CudaTrainingTest, AnOverflowSkipsTheStep) {
+  for (const auto recomputing :
+       {placement::Recomputing::kNone, placement::Recomputing::kAll}) {
+    SmallTraining training = OnCuda();
+    training.options.recomputing = recomputing;
+    training.options.precision = placement::Precision::kFloat16;
+    training.options.initial_loss_scale = 1024;
+    training.steps = 1;
+    const auto before = Train(training);
+    training.steps = 2;
+    training.spoiled_step = 1;
+    training.spoil = 1e30f;  // Infinite in float16.
+    const auto after = Train(training);
+    ASSERT_TRUE(before.ok() && after.ok()) << before.status() << after.status();
+    EXPECT_EQ(after->plan.recomputation().logits(),
+              recomputing == placement::Recomputing::kAll);
+    EXPECT_EQ(after->variables.at("loss_scale").as<float>()[0], 512);
+    EXPECT_EQ(before->variables.at("head.weight").data,
+              after->variables.at("head.weight").data);
+  }
+}
+
+TEST_P(CudaTrainingTest, LogitsThatAreMadeAgainTrainTheSame) {
   SmallTraining training = OnCuda();
-  training.options.precision = placement::Precision::kFloat16;
-  training.options.initial_loss_scale = 1024;
-  training.steps = 1;
-  const auto before = Train(training);
-  training.steps = 2;
-  training.spoiled_step = 1;
-  training.spoil = 1e30f;  // Infinite in float16.
-  const auto after = Train(training);
-  ASSERT_TRUE(before.ok() && after.ok()) << before.status() << after.status();
-  EXPECT_EQ(after->variables.at("loss_scale").as<float>()[0], 512);
-  EXPECT_EQ(before->variables.at("head.weight").data,
-            after->variables.at("head.weight").data);
+  const auto expected = Train(OnCpu(training));
+  training.options.recomputing = placement::Recomputing::kAll;
+  const auto result = Train(training);
+  ASSERT_TRUE(expected.ok() && result.ok())
+      << expected.status() << result.status();
+  EXPECT_TRUE(result->plan.recomputation().logits());
+  ExpectSame(*expected, *result, 1e-3);
 }
 
 // In float32 the head gathers its gradients in the momentum; with a loss scale
