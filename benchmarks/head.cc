@@ -90,15 +90,44 @@ struct Case {
   ops::DataType stored;  // Of w and its momentum.
 };
 
+// Those that make the cosines of a group of classes again.
+bool MakesCosines(const Case& c) {
+  return c.op.rfind("cosine_softmax", 0) == 0;
+}
+
 ops::KernelSpec SpecOf(const Case& c) {
   const ops::TensorSlice x = WholeFloat32({c.rows, kColumns});
   ops::TensorSlice w = WholeFloat32({c.classes, kColumns});
   w.dtype = c.stored;
   const ops::TensorSlice y = WholeFloat32({c.rows, c.classes});
   const ops::TensorSlice scalar = WholeFloat32({});
+  const ops::TensorSlice per_row = WholeFloat32({c.rows});
+  ops::TensorSlice labels = per_row;
+  labels.dtype = ops::DataType::kInt32;
   ops::KernelSpec spec;
   spec.attributes = {{"eps", 1e-12}};
-  if (c.op == "cosine_linear") {
+  if (MakesCosines(c)) {
+    spec.attributes = {{"eps", 1e-12},
+                       {"m1", 1.0},
+                       {"m2", 0.5},
+                       {"m3", 0.0},
+                       {"scale", 64.0},
+                       {"gradient", std::string("exact")},
+                       {"may_round", false},
+                       {"momentum", 0.9},
+                       {"weight_decay", 5e-4},
+                       {"accumulate", int64_t{1}},
+                       {"key", int64_t{0}}};
+  }
+  if (c.op == "cosine_softmax_sum") {
+    spec.inputs = {x, w, labels};
+    spec.outputs = {per_row, scalar};
+  } else if (c.op == "cosine_softmax_grad_input") {
+    spec.inputs = {x, w, labels, per_row, scalar};
+    spec.outputs = {x};
+  } else if (c.op == "cosine_softmax_sgd") {
+    spec.inputs = {w, w, x, labels, per_row, scalar, scalar};
+  } else if (c.op == "cosine_linear") {
     spec.inputs = {x, w};
     spec.outputs = {y};
   } else if (c.op == "cosine_linear_grad_input") {
@@ -121,9 +150,18 @@ void Head(benchmark::State& state, const Case& c) {
   auto run = KernelRun::Create(c.op, spec);
   CHECK(run.ok()) << run.status();
   // The learning rate: weights that grow or vanish would be slow.
-  if (spec.outputs.empty()) *run->input(4) = 1e-6f;
+  if (spec.outputs.empty()) {
+    *run->input(static_cast<int>(spec.inputs.size()) - 1) = 1e-6f;
+  }
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
-    if (spec.inputs[i].dtype == ops::DataType::kFloat32) continue;
+    if (spec.inputs[i].dtype == ops::DataType::kInt32) {
+      std::fill_n(run->input(static_cast<int>(i)), c.rows, 0.0f);  // Labels.
+      // The sums of their exponentials come after them.
+      if (i + 1 < spec.inputs.size()) {
+        std::fill_n(run->input(static_cast<int>(i) + 1), c.rows, 1e9f);
+      }
+    }
+    if (spec.inputs[i].dtype != ops::DataType::kBFloat16) continue;
     auto* values =
         reinterpret_cast<ops::BFloat16*>(run->input(static_cast<int>(i)));
     for (int64_t e = 0; e < spec.inputs[i].num_elements(); ++e) {
@@ -133,7 +171,10 @@ void Head(benchmark::State& state, const Case& c) {
   run->Run();
   for (auto _ : state) run->Run();
 
-  const double flops = 2.0 * static_cast<double>(c.rows * c.classes) * kColumns;
+  // With the cosines, gradients are two products.
+  const int products = MakesCosines(c) && c.op != "cosine_softmax_sum" ? 2 : 1;
+  const double flops =
+      2.0 * products * static_cast<double>(c.rows * c.classes) * kColumns;
   double bytes = 0;
   for (const auto& slice : spec.inputs) bytes += slice.size_bytes();
   for (const auto& slice : spec.outputs) bytes += slice.size_bytes();
@@ -157,8 +198,9 @@ void RegisterAll() {
     for (auto _ : state) CoreRates();
     state.counters["B/s"] = CoreRates().read;
   })->Iterations(1);
-  for (const char* op :
-       {"cosine_linear", "cosine_linear_grad_input", "cosine_linear_sgd"}) {
+  for (const char* op : {"cosine_linear", "cosine_linear_grad_input",
+                         "cosine_linear_sgd", "cosine_softmax_sum",
+                         "cosine_softmax_grad_input", "cosine_softmax_sgd"}) {
     for (int64_t classes : {5000, 100000}) {
       for (int64_t rows : {16, 32, 64, 128}) {
         for (ops::DataType stored :

@@ -13,7 +13,7 @@
 
 namespace facet::placement {
 
-// What the first search may do, which takes no account of memory.
+// Of the search that takes no account of memory, which comes first.
 SbpRules FirstRules(const CompileOptions& options);
 
 // What a plan is for that fits into memory, and how it fits.
@@ -24,6 +24,7 @@ struct Tried {
   absl::Status fits;
 };
 
+// Plans it, whatever memory that takes.
 absl::StatusOr<Tried> Try(PlacedModel model, const Cluster& cluster,
                           const CompileOptions& options, PassLog* log);
 
