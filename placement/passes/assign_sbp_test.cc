@@ -285,7 +285,7 @@ TEST(AssignSbpTest, AllThatMayBeIsComputedAgain) {
 TEST(AssignSbpTest, FindsGoodOnesWithinMemory) {
   const std::vector<ops::Mesh> meshes = {{{3}}, {{2, 2}}, {{4}}, {{2}}};
   int exact = 0, inexact = 0, again = 0, placed_otherwise = 0, refused = 0;
-  for (uint64_t seed = 0; seed < 80; ++seed) {
+  for (uint64_t seed = 0; seed < 48; ++seed) {
     const ops::Mesh& mesh = meshes[seed % meshes.size()];
     const Cluster cluster = TestCluster(mesh);
     const int num_work = 2 + static_cast<int>(seed / meshes.size()) % 2;
@@ -334,9 +334,9 @@ TEST(AssignSbpTest, FindsGoodOnesWithinMemory) {
       placed_otherwise += found->produced != fastest->produced;
     }
   }
-  EXPECT_GT(refused, 50);
-  EXPECT_GT(again, 50);
-  EXPECT_GT(placed_otherwise, 10);
+  EXPECT_GT(refused, 30);
+  EXPECT_GT(again, 30);
+  EXPECT_GT(placed_otherwise, 6);
   // What HoldMore adds need not be the best for its bytes.
   EXPECT_GT(exact, 20 * inexact);
 }
