@@ -149,12 +149,12 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
   // the fused one.
   const SbpRules rules = FirstRules(options);
   std::vector<PlacedModel> candidates;
-  auto add = [&](bool fused, bool logits_again, ops::Graph g) -> absl::Status {
+  auto add = [&](bool fused, ops::Graph g) -> absl::Status {
     ASSIGN_OR_RETURN(SbpAssignment assignment,
                      AssignSbp(g, cluster, options.pins, ops::FindOp, rules));
     log->Time(fused ? "05_assign_sbp, fused" : "05_assign_sbp, not fused");
-    candidates.push_back(
-        {fused, logits_again, rules, std::move(g), std::move(assignment)});
+    candidates.push_back({fused, /*logits_again=*/false, rules, std::move(g),
+                          std::move(assignment)});
     return absl::OkStatus();
   };
   if (options.fuse) {
@@ -165,26 +165,23 @@ absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     if (HasPinned(better, options.pins)) current = std::move(better);
     ASSIGN_OR_RETURN(ops::Graph fused, Fuse(current, ops::AllOps(),
                                             FuseRules::kAll, ops::FindOp));
-    bool logits_again = false;
-    if (options.recomputing == Recomputing::kAll) {
-      ASSIGN_OR_RETURN(
-          ops::Graph smaller,
-          Fuse(fused, ops::AllOps(), FuseRules::kSavingMemory, ops::FindOp));
-      if (HasPinned(smaller, options.pins)) {
-        logits_again = !SameOps(smaller, fused);
-        fused = std::move(smaller);
-      }
-    }
     RETURN_IF_ERROR(log->Graph("04_fuse", fused));
     if (!SameOps(fused, current)) {
       // It may fail where the unfused one does not, again because of a pin.
-      const absl::Status status = add(true, logits_again, std::move(fused));
+      const absl::Status status = add(true, std::move(fused));
       if (!status.ok()) VLOG(1) << "not fused: " << status;
     }
   }
-  // With everything made again that can be, the smaller one is meant.
-  if (!candidates.empty() && candidates[0].logits_again) return candidates;
-  const absl::Status unfused = add(false, false, std::move(current));
+  if (options.recomputing == Recomputing::kAll && !candidates.empty()) {
+    // The smaller one is meant, whatever is faster.
+    ASSIGN_OR_RETURN(std::optional<PlacedModel> smaller,
+                     WithLogitsMadeAgain(candidates[0], cluster, options));
+    if (smaller.has_value()) {
+      candidates[0] = *std::move(smaller);
+      return candidates;
+    }
+  }
+  const absl::Status unfused = add(false, std::move(current));
   if (candidates.empty()) return unfused;
   if (candidates.size() == 2 &&
       candidates[1].assignment.seconds <

@@ -130,11 +130,15 @@ absl::StatusOr<std::optional<PlacedModel>> WithLogitsMadeAgain(
   if (SameOps(graph, model.graph) || !HasPinned(graph, options.pins)) {
     return std::nullopt;
   }
-  ASSIGN_OR_RETURN(
-      SbpAssignment assignment,
-      AssignSbp(graph, cluster, options.pins, ops::FindOp, model.rules));
+  absl::StatusOr<SbpAssignment> assignment =
+      AssignSbp(graph, cluster, options.pins, ops::FindOp, model.rules);
+  if (!assignment.ok()) {
+    // Pins that the ops with stored logits could satisfy.
+    VLOG(1) << "logits are not made again: " << assignment.status();
+    return std::nullopt;
+  }
   return PlacedModel{/*fused=*/true, /*logits_again=*/true, model.rules,
-                     std::move(graph), std::move(assignment)};
+                     std::move(graph), *std::move(assignment)};
 }
 
 }  // namespace facet::placement

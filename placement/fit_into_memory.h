@@ -43,7 +43,7 @@ absl::StatusOr<Tried> FitIntoMemory(const Tried& first, double worth_below,
 
 // The same model with fused ops that make again what they stored (OpDef::
 // fuse_saves_memory: the logits of a head), at the best SBPs for them. Nothing
-// if there is none, or the options or a pin forbid it.
+// if there are none, or the options or pins forbid it.
 absl::StatusOr<std::optional<PlacedModel>> WithLogitsMadeAgain(
     const PlacedModel& model, const Cluster& cluster,
     const CompileOptions& options);

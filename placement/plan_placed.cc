@@ -28,6 +28,9 @@ absl::StatusOr<Plan> PlanPlaced(const PlacedModel& model,
                                 const CompileOptions& options, PassLog* log) {
   // What the choice was between, for people.
   const SbpAssignment& assignment = model.assignment;
+  if (model.logits_again) {  // After the graph that stores them.
+    RETURN_IF_ERROR(log->Graph("04_fuse", model.graph));
+  }
   RETURN_IF_ERROR(log->Done("05_assign_sbp", [&] {
     return AssignmentText(model.graph, assignment);
   }));

@@ -8,6 +8,7 @@
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
 #include "ops/testing/given_op.h"
+#include "ops/testing/ops_left.h"
 
 namespace facet::ops {
 namespace {
@@ -51,17 +52,7 @@ class Block {
     FusionContext context(&builder_);
     const absl::Status status = rule(&context);
     EXPECT_TRUE(status.ok()) << status;
-    Counts counts;
-    for (size_t n = 0; n < graph_.nodes.size(); ++n) {
-      const Node& node = graph_.nodes[n];
-      if (context.dropped(static_cast<NodeId>(n))) continue;
-      for (TensorId input : node.inputs) {
-        EXPECT_FALSE(context.dropped(graph_.tensors[input].producer))
-            << node.name << " reads what is gone";
-      }
-      if (node.op != "given" && node.op != "fetch") ++counts[node.op];
-    }
-    return counts;
+    return OpsLeft(context);
   }
 
  private:

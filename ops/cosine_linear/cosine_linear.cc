@@ -6,8 +6,8 @@
 //
 // All in float32, but w (and its momentum) may be stored as bfloat16.
 #include "absl/strings/str_cat.h"
+#include "ops/cosine_linear/cosine_operands.h"
 #include "ops/cosine_linear/fuse.h"
-#include "ops/expect_stored.h"
 #include "ops/expect_type.h"
 #include "ops/gradient.h"
 #include "ops/l2_normalize/eps_attribute.h"
@@ -22,18 +22,6 @@ namespace {
 constexpr DataType kFloat32 = DataType::kFloat32;
 constexpr DataType kBFloat16 = DataType::kBFloat16;
 
-absl::Status CheckWeight(const TensorType& w) {
-  return ExpectStored("w", w, 2, "[C, D]");
-}
-
-absl::Status CheckInput(const TensorType& x, const TensorType& w) {
-  RETURN_IF_ERROR(ExpectType("x", x, kFloat32, 2, "[N, D]"));
-  if (x.shape[1] == w.shape[1]) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("x is ", x.ToString(), " but w is ", w.ToString(),
-                   "; both must have the same number of columns, D"));
-}
-
 absl::Status CheckOutputGradient(const TensorType& dy, const TensorType& w) {
   RETURN_IF_ERROR(ExpectType("dy", dy, kFloat32, 2, "[N, C]"));
   if (dy.shape[1] == w.shape[0]) return absl::OkStatus();
@@ -46,8 +34,7 @@ absl::Status InferForward(const OpCall& call,
                           std::vector<TensorType>* outputs) {
   const TensorType& x = call.inputs[0];
   const TensorType& w = call.inputs[1];
-  RETURN_IF_ERROR(CheckWeight(w));
-  RETURN_IF_ERROR(CheckInput(x, w));
+  RETURN_IF_ERROR(CheckCosineOperands(x, w));
   RETURN_IF_ERROR(CheckEps(call.attributes));
   outputs->push_back({kFloat32, {x.shape[0], w.shape[0]}});
   return absl::OkStatus();
@@ -57,7 +44,7 @@ absl::Status InferGradInput(const OpCall& call,
                             std::vector<TensorType>* outputs) {
   const TensorType& dy = call.inputs[0];
   const TensorType& w = call.inputs[1];
-  RETURN_IF_ERROR(CheckWeight(w));
+  RETURN_IF_ERROR(CheckClassWeight(w));
   RETURN_IF_ERROR(CheckOutputGradient(dy, w));
   RETURN_IF_ERROR(CheckEps(call.attributes));
   outputs->push_back({kFloat32, {dy.shape[0], w.shape[1]}});
@@ -68,9 +55,8 @@ absl::Status InferSgd(const OpCall& call, std::vector<TensorType>*) {
   const TensorType& w = call.inputs[0];
   const TensorType& x = call.inputs[2];
   const TensorType& dy = call.inputs[3];
-  RETURN_IF_ERROR(CheckWeight(w));
+  RETURN_IF_ERROR(CheckCosineOperands(x, w));
   RETURN_IF_ERROR(CheckState(w, call.inputs[1]));
-  RETURN_IF_ERROR(CheckInput(x, w));
   RETURN_IF_ERROR(CheckOutputGradient(dy, w));
   if (x.shape[0] != dy.shape[0]) {
     return absl::InvalidArgumentError(

@@ -9,6 +9,7 @@
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
 #include "ops/testing/given_op.h"
+#include "ops/testing/ops_left.h"
 
 namespace facet::ops {
 namespace {
@@ -70,17 +71,7 @@ Counts OpsAfterFusing(const Options& options) {
   FusionContext context(&builder);
   const absl::Status status = FuseMarginSoftmax(&context);
   EXPECT_TRUE(status.ok()) << status;
-  Counts counts;
-  for (size_t n = 0; n < graph.nodes.size(); ++n) {
-    const Node& node = graph.nodes[n];
-    if (context.dropped(static_cast<NodeId>(n))) continue;
-    for (TensorId input : node.inputs) {
-      EXPECT_FALSE(context.dropped(graph.tensors[input].producer))
-          << node.name << " reads what is gone";
-    }
-    if (node.op != "given" && node.op != "fetch") ++counts[node.op];
-  }
-  return counts;
+  return OpsLeft(context);
 }
 
 const Counts kUnfused = {{"combined_margin", 1},

@@ -60,6 +60,15 @@ TEST(CpuDeviceTest, CoresAndTheMemoryBesideThem) {
                                          memory, HWLOC_MEMBIND_BYNODESET),
               0);
     EXPECT_FALSE(hwloc_bitmap_iszero(memory));
+    // On one node all memory is near: that it was asked for can be seen.
+    hwloc_membind_policy_t policy = HWLOC_MEMBIND_DEFAULT;
+    hwloc_bitmap_t asked = hwloc_bitmap_alloc();
+    ASSERT_EQ(hwloc_get_area_membind(topology, (*arena)->data(), kSize, asked,
+                                     &policy, HWLOC_MEMBIND_BYNODESET),
+              0);
+    EXPECT_EQ(policy, HWLOC_MEMBIND_BIND);
+    EXPECT_TRUE(hwloc_bitmap_isequal(asked, near));
+    hwloc_bitmap_free(asked);
     EXPECT_TRUE(hwloc_bitmap_isincluded(memory, near))
         << device->name() << " lies on nodes " << ToString(memory)
         << ", its cores on " << ToString(near);

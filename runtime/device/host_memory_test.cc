@@ -1,7 +1,9 @@
 #include "runtime/device/host_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "gtest/gtest.h"
@@ -27,6 +29,19 @@ TEST(HostMemoryTest, CountsWhatIsTouched) {
   EXPECT_NEAR(ProcessResidentBytes(), before, kSlack);
   EXPECT_GE(ProcessPeakBytes() + kSlack, before + kSize);  // It is a peak.
   EXPECT_GT(AvailableHostMemoryBytes(), 0);
+}
+
+// What is freed stays, also in blocks that would go back one by one.
+TEST(HostMemoryTest, TheHeapIsKept) {
+  constexpr size_t kSize = size_t{24} << 20;
+  const void* const old_end = sbrk(0);
+  KeepHeapInHugePages();
+  if (sbrk(0) == old_end) GTEST_SKIP() << "a sanitizer's heap is not the heap";
+  void* volatile block = std::malloc(kSize);
+  std::memset(block, 1, kSize);
+  const int64_t before = ProcessResidentBytes();
+  std::free(block);
+  EXPECT_GT(ProcessResidentBytes(), before - static_cast<int64_t>(kSize) / 2);
 }
 
 }  // namespace
