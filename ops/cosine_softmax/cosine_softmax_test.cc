@@ -9,6 +9,7 @@
 #include "ops/cosine_softmax/class_groups.h"
 #include "ops/cpu_kernels.h"
 #include "ops/op_table.h"
+#include "ops/status_macros.h"
 #include "ops/testing/interpreter.h"
 #include "ops/testing/op_test.h"
 
@@ -17,9 +18,28 @@ namespace {
 
 constexpr DataType kFloat32 = DataType::kFloat32;
 
-// The CPU's kernels, in groups of 64 classes.
+// The CPU's kernel of this op, which insists on the sizes it was made for.
+KernelDef Strict(const char* op) {
+  KernelDef def = *CpuKernels().find(op);
+  def.create =
+      [create = def.create](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
+    ASSIGN_OR_RETURN(Kernel kernel, create(spec));
+    return Kernel([kernel, spec](const KernelContext& context) {
+      for (size_t i = 0; i < spec.inputs.size(); ++i) {
+        EXPECT_EQ(context.inputs[i].shape(), spec.inputs[i].shape);
+      }
+      for (size_t i = 0; i < spec.outputs.size(); ++i) {
+        EXPECT_EQ(context.outputs[i].shape(), spec.outputs[i].shape);
+      }
+      return kernel(context);
+    });
+  };
+  return def;
+}
+
+// In groups of 64 classes.
 HeadKernels SmallGroups(int64_t images) {
-  auto find = [](const char* op) { return *CpuKernels().find(op); };
+  const auto find = Strict;
   return {find("add"),
           find("fill"),
           find("cosine_linear"),
