@@ -109,6 +109,13 @@ void AddOptions(const ops::Graph& graph, const Cluster& cluster,
   }
 }
 
+bool HasPinned(const ops::Graph& graph,
+               const std::map<std::string, ops::NdSbp>& pins) {
+  return std::all_of(pins.begin(), pins.end(), [&](const auto& pin) {
+    return ops::FindTensor(graph, pin.first) != ops::kNone;
+  });
+}
+
 absl::StatusOr<std::vector<PlacedModel>> PlaceModel(
     const ops::Graph& graph, const Cluster& cluster,
     const CompileOptions& options, PassLog* log) {

@@ -324,6 +324,11 @@ TEST(CompileTest, LogitsAreMadeAgainWhereTheyDoNotFit) {
   EXPECT_EQ(Compile(model.graph, cluster, options).status().code(),
             absl::StatusCode::kResourceExhausted);
   options.pins.clear();
+  // All that can be, whatever is faster.
+  options.recomputing = Recomputing::kAll;
+  const auto all = Compile(model.graph, Devices(2), options);
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_TRUE(all->recomputation().logits());
   options.recomputing = Recomputing::kNone;
   EXPECT_EQ(Compile(model.graph, cluster, options).status().code(),
             absl::StatusCode::kResourceExhausted);

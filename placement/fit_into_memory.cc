@@ -127,13 +127,12 @@ absl::StatusOr<std::optional<PlacedModel>> WithLogitsMadeAgain(
   ASSIGN_OR_RETURN(
       ops::Graph graph,
       Fuse(model.graph, ops::AllOps(), FuseRules::kSavingMemory, ops::FindOp));
-  if (SameOps(graph, model.graph) || !HasPinned(graph, options.pins)) {
-    return std::nullopt;
-  }
+  if (SameOps(graph, model.graph)) return std::nullopt;
   absl::StatusOr<SbpAssignment> assignment =
       AssignSbp(graph, cluster, options.pins, ops::FindOp, model.rules);
   if (!assignment.ok()) {
-    // Pins that the ops with stored logits could satisfy.
+    // A pin names a tensor that is gone, or an SBP that only stored logits
+    // allow.
     VLOG(1) << "logits are not made again: " << assignment.status();
     return std::nullopt;
   }

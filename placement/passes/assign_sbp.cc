@@ -176,13 +176,6 @@ SbpSearch::SecondsWithEachOption(double bytes, double seconds_per_byte) const {
   return *std::move(seconds);
 }
 
-bool HasPinned(const ops::Graph& graph,
-               const std::map<std::string, NdSbp>& pins) {
-  return std::all_of(pins.begin(), pins.end(), [&](const auto& pin) {
-    return ops::FindTensor(graph, pin.first) != ops::kNone;
-  });
-}
-
 absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
     const std::map<std::string, ops::NdSbp>& pins, ops::OpLookup lookup,

@@ -36,10 +36,6 @@ namespace facet::placement {
 // but they put exchanges of activations between the layers, where devices wait
 // for each other, in place of gradient exchanges that can overlap with compute.
 
-// True if the graph has all tensors that are pinned.
-bool HasPinned(const ops::Graph& graph,
-               const std::map<std::string, ops::NdSbp>& pins);
-
 // As fast as can be, whatever it holds.
 absl::StatusOr<SbpAssignment> AssignSbp(
     const ops::Graph& graph, const Cluster& cluster,
