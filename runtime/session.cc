@@ -4,12 +4,10 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -23,6 +21,7 @@
 #include "runtime/actor/lane.h"
 #include "runtime/device/host_memory.h"
 #include "runtime/variable_rows.h"
+#include "runtime/variables.h"
 
 namespace facet::runtime {
 namespace {
@@ -46,19 +45,23 @@ class PlanSession : public Session {
   absl::Status WriteVariable(absl::string_view name,
                              const HostTensor& value) override;
   absl::StatusOr<ops::TensorType> VariableType(
-      absl::string_view name) const override;
+      absl::string_view name) const override {
+    return variables_->TypeOf(name);
+  }
   absl::Status ReadRows(absl::string_view name, int64_t begin, int64_t end,
                         char* rows) override;
   absl::Status WriteRows(absl::string_view name, int64_t begin, int64_t end,
                          const char* rows) override;
-  std::vector<std::string> VariableNames() const override;
+  std::vector<std::string> VariableNames() const override {
+    return variables_->Names();
+  }
   std::string FirstNonFinite() const override;
   std::vector<DeviceMemory> memory() const override;
 
  private:
-  // Registers that hold a variable, one per device that has a share.
-  using Shares = std::vector<int>;
-
+  // False where another process has it.
+  bool IsHere(int device) const { return devices_[device] != nullptr; }
+  absl::Status CheckDevices() const;
   absl::Status AllocateArenas();
   absl::Status CreateCommunicators();
   absl::Status CreateLanes();
@@ -67,25 +70,10 @@ class PlanSession : public Session {
   // Waits until every lane has done `steps` steps, or the first error.
   absl::Status WaitForLanes(int64_t steps);
   absl::Status DescribeStall();
+  absl::Status Health();
   void Fail(absl::Status status);
   void Stop(absl::Status status);
-  absl::StatusOr<const Shares*> FindVariable(absl::string_view name) const;
-  // visit(device, address in its memory, which part of the rows that is) of
-  // each share that has some of them.
-  template <typename Visit>
-  absl::Status ForShares(absl::string_view name, int64_t begin, int64_t end,
-                         const Visit& visit);
-  // What a share of a variable is to the others.
-  struct ShareRole {
-    bool repeats = false;       // As another's, along a broadcast axis.
-    bool partial = false;       // The parts of some make one.
-    bool sums = true;           // By adding them up.
-    bool adds_nothing = false;  // When it is written: the first has it all.
-  };
-  ShareRole RoleOf(const placement::Register& reg) const;
-  char* Address(const placement::Register& reg) const {
-    return ArenaOf(reg.device()) + reg.arena_offset();
-  }
+  absl::Status FirstError() const;
   char* ArenaOf(int device) const {
     return static_cast<char*>(arenas_[device]->data());
   }
@@ -93,10 +81,10 @@ class PlanSession : public Session {
   const placement::Plan plan_;
   const std::vector<Device*> devices_;
   const SessionOptions options_;
-  std::vector<std::unique_ptr<Arena>> arenas_;
-  // By group, by device: null where the device is not a member.
+  std::vector<std::unique_ptr<Arena>> arenas_;  // Null: not here.
+  // By group, by device: null where the device is not a member, or not here.
   std::vector<std::vector<std::unique_ptr<Communicator>>> communicators_;
-  std::map<std::string, Shares, std::less<>> variables_;
+  std::unique_ptr<Variables> variables_;
   LaneShared shared_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   int64_t steps_done_ = 0;
@@ -112,7 +100,7 @@ class PlanSession : public Session {
 absl::Status PlanSession::AllocateArenas() {
   int64_t total_bytes = 0;  // Of the host.
   for (int d = 0; d < plan_.devices_size(); ++d) {
-    if (!devices_[d]->host_accessible()) continue;
+    if (!IsHere(d) || !devices_[d]->host_accessible()) continue;
     // Of a plan from a file, which may say anything.
     const int64_t bytes = plan_.devices(d).arena_bytes();
     total_bytes =
@@ -121,34 +109,52 @@ absl::Status PlanSession::AllocateArenas() {
   const int64_t available = AvailableHostMemoryBytes();
   if (available > 0 && total_bytes > available) {
     return absl::ResourceExhaustedError(absl::StrFormat(
-        "the plan needs %.2f GiB for its %d devices, %.2f GiB are available on "
-        "this machine; a smaller --batch_size or --classes needs less",
-        total_bytes / double{1 << 30}, plan_.devices_size(),
+        "the plan needs %.2f GiB for its %d devices here, %.2f GiB are "
+        "available on this machine; a smaller --batch_size or --classes needs "
+        "less",
+        total_bytes / double{1 << 30},
+        devices_.size() - std::count(devices_.begin(), devices_.end(), nullptr),
         available / double{1 << 30}));
   }
+  arenas_.resize(plan_.devices_size());
   for (int d = 0; d < plan_.devices_size(); ++d) {
-    ASSIGN_OR_RETURN(std::unique_ptr<Arena> arena,
+    if (!IsHere(d)) continue;
+    ASSIGN_OR_RETURN(arenas_[d],
                      devices_[d]->Allocate(plan_.devices(d).arena_bytes()));
-    arenas_.push_back(std::move(arena));
   }
   return absl::OkStatus();
 }
 
 absl::Status PlanSession::CreateCommunicators() {
+  int first_tag = RankPlaces().first_tag;
   for (const placement::Group& group : plan_.groups()) {
     std::vector<Device*> members;
+    RankPlaces places;
+    places.processes = options_.processes;
+    places.first_tag = first_tag;
+    const placement::Device& first = plan_.devices(group.devices(0));
+    Device* one = nullptr;  // Of this process.
     for (int device : group.devices()) {
       members.push_back(devices_[device]);
-      const absl::string_view kind = members.back()->kernels().device_kind;
-      if (kind != members[0]->kernels().device_kind) {
-        return absl::UnimplementedError(
-            absl::StrCat("collectives between ", members[0]->name(), " and ",
-                         members.back()->name(), ": only devices of one kind"));
+      if (members.back() != nullptr) one = members.back();
+      if (options_.processes != nullptr) {
+        places.process_of.push_back(
+            ProcessOfDevice(device, plan_.devices_size(), options_.processes));
+      }
+      if (plan_.devices(device).kind() != first.kind()) {
+        return absl::UnimplementedError(absl::StrCat(
+            "collectives between ", first.name(), " and ",
+            plan_.devices(device).name(), ": only devices of one kind"));
       }
     }
-    ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Communicator>> by_rank,
-                     members[0]->CreateCommunicators(members));
+    first_tag += places.num_tags();
     std::vector<std::unique_ptr<Communicator>> by_device(devices_.size());
+    if (one == nullptr) {
+      communicators_.push_back(std::move(by_device));
+      continue;
+    }
+    ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Communicator>> by_rank,
+                     one->CreateCommunicators(members, places));
     for (int rank = 0; rank < group.devices_size(); ++rank) {
       by_device[group.devices(rank)] = std::move(by_rank[rank]);
     }
@@ -185,6 +191,7 @@ absl::Status PlanSession::CreateLanes() {
   std::vector<std::vector<int>> tasks_of_lane;
   for (int t = 0; t < plan_.tasks_size(); ++t) {
     const placement::Task& task = plan_.tasks(t);
+    if (!IsHere(task.device())) continue;
     auto [it, is_new] = lane_ids.emplace(
         std::make_pair(task.device(), task.stream()), tasks_of_lane.size());
     if (is_new) tasks_of_lane.emplace_back();
@@ -218,14 +225,26 @@ absl::Status PlanSession::CreateLanes() {
   return CreateTaskEvents(devices_, &shared_);
 }
 
-absl::Status PlanSession::Start() {
-  RETURN_IF_ERROR(placement::ValidatePlan(plan_));
+absl::Status PlanSession::CheckDevices() const {
+  const ProcessGroup* processes = options_.processes;
   if (plan_.devices_size() != static_cast<int>(devices_.size())) {
     return absl::InvalidArgumentError(
         absl::StrCat("the plan is for ", plan_.devices_size(), " devices, ",
                      devices_.size(), " were given"));
   }
+  if (processes != nullptr && plan_.devices_size() % processes->size() != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the plan is for ", plan_.devices_size(), " devices, which ",
+        processes->size(), " processes cannot have equally many of"));
+  }
   for (int d = 0; d < plan_.devices_size(); ++d) {
+    const int owner = ProcessOfDevice(d, plan_.devices_size(), processes);
+    const int here = processes == nullptr ? 0 : processes->rank();
+    if (IsHere(d) != (owner == here)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "device ", d, " of the plan is process ", owner, "'s: process ", here,
+          IsHere(d) ? " was given one" : " was given none"));
+    }
     if (!placement::IsStated(plan_.devices(d))) {
       return absl::FailedPreconditionError(absl::StrCat(
           "the plan does not state what device ", d,
@@ -235,18 +254,27 @@ absl::Status PlanSession::Start() {
           ": it was made to be looked at; compile it for devices of this "
           "machine"));
     }
-    if (plan_.devices(d).kind() != devices_[d]->kernels().device_kind) {
+    if (IsHere(d) &&
+        plan_.devices(d).kind() != devices_[d]->kernels().device_kind) {
       return absl::InvalidArgumentError(absl::StrCat(
           "device ", d, " of the plan is a ", plan_.devices(d).kind(), ", ",
           devices_[d]->name(), " was given"));
     }
   }
-  for (int r = 0; r < plan_.registers_size(); ++r) {
-    const placement::Register& reg = plan_.registers(r);
-    if (!reg.persistent() || reg.tensor() < 0) continue;
-    variables_[plan_.tensors(reg.tensor()).name()].push_back(r);
-  }
+  return absl::OkStatus();
+}
+
+absl::Status PlanSession::Start() {
+  RETURN_IF_ERROR(placement::ValidatePlan(plan_));
+  RETURN_IF_ERROR(CheckDevices());
   RETURN_IF_ERROR(AllocateArenas());
+  std::vector<char*> arenas(devices_.size());
+  for (size_t d = 0; d < devices_.size(); ++d) {
+    if (arenas_[d] != nullptr) arenas[d] = ArenaOf(static_cast<int>(d));
+  }
+  variables_ = std::make_unique<Variables>(plan_, devices_, std::move(arenas),
+                                           options_.processes,
+                                           [this] { return FirstError(); });
   RETURN_IF_ERROR(CreateCommunicators());
   RETURN_IF_ERROR(CreateLanes());
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->Start();
@@ -254,10 +282,7 @@ absl::Status PlanSession::Start() {
 }
 
 absl::Status PlanSession::Run(int64_t steps) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!status_.ok()) return status_;
-  }
+  RETURN_IF_ERROR(FirstError());
   if (steps < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot run ", steps, " steps"));
@@ -279,20 +304,42 @@ absl::Status PlanSession::WaitForLanes(int64_t steps) {
   // The clock cannot add more: "for ever" is a century.
   const auto timeout = absl::ToChronoNanoseconds(
       std::min(options_.stall_timeout, absl::Hours(24) * 36500));
+  // Lost peers are looked for more often than stalls.
+  const auto look = std::min<std::chrono::nanoseconds>(
+      timeout, std::chrono::milliseconds(500));
   std::unique_lock<std::mutex> lock(mutex_);
   int64_t finished = shared_.finished.load();
-  while (!progress_.wait_for(lock, timeout, done)) {
-    const int64_t now = shared_.finished.load();
-    if (now == finished) {
-      lock.unlock();
-      const absl::Status stall = DescribeStall();
-      Fail(stall);
-      // What hangs may hang for ever: nobody waits for it here.
-      lock.lock();
-      return status_;
+  auto since = std::chrono::steady_clock::now();
+  while (!progress_.wait_for(lock, look, done)) {
+    lock.unlock();
+    if (absl::Status health = Health(); !health.ok()) Fail(std::move(health));
+    const auto now = std::chrono::steady_clock::now();
+    const bool stalled = shared_.finished.load() == finished;
+    if (!stalled) {
+      finished = shared_.finished.load();
+      since = now;
     }
-    finished = now;
+    const bool gives_up = stalled && now - since >= timeout;
+    if (gives_up) Fail(DescribeStall());
+    lock.lock();
+    // What hangs may hang for ever: nobody waits for it here.
+    if (gives_up) return status_;
   }
+  return status_;
+}
+
+absl::Status PlanSession::Health() {
+  for (const auto& group : communicators_) {
+    for (const std::unique_ptr<Communicator>& communicator : group) {
+      if (communicator == nullptr) continue;
+      RETURN_IF_ERROR(communicator->Health());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlanSession::FirstError() const {
+  std::lock_guard<std::mutex> lock(mutex_);
   return status_;
 }
 
@@ -326,28 +373,15 @@ void PlanSession::Stop(absl::Status status) {
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->Wake();
 }
 
-absl::StatusOr<const PlanSession::Shares*> PlanSession::FindVariable(
-    absl::string_view name) const {
-  auto it = variables_.find(std::string(name));
-  if (it != variables_.end()) return &it->second;
-  std::vector<std::string> some;
-  for (const auto& [known, shares] : variables_) {
-    if (some.size() < 10) some.push_back(known);
-  }
-  return absl::NotFoundError(
-      absl::StrCat("the plan has no variable \"", name, "\"; it has ",
-                   variables_.size(), ", such as ", absl::StrJoin(some, ", ")));
-}
-
 absl::Status PlanSession::Settle() {
-  {
-    // After an error they are read as it left them.
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (settled_steps_ == steps_done_ || !status_.ok()) return absl::OkStatus();
+  // After an error they are read as it left them.
+  if (settled_steps_ == steps_done_ || !FirstError().ok()) {
+    return absl::OkStatus();
   }
   std::map<int, std::unique_ptr<Stream>> streams;  // By device.
   for (const placement::Task& task : plan_.settle_tasks()) {
     const int device = task.device();
+    if (!IsHere(device)) continue;
     std::unique_ptr<Stream>& stream = streams[device];
     if (stream == nullptr) {
       RETURN_IF_ERROR(devices_[device]->Synchronize());
@@ -367,105 +401,16 @@ absl::Status PlanSession::Settle() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ops::TensorType> PlanSession::VariableType(
-    absl::string_view name) const {
-  ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
-  const ops::TensorSlice slice =
-      RegisterSlice(plan_.registers(shares->front()));
-  return ops::TensorType{slice.dtype, slice.global_shape};
-}
-
-PlanSession::ShareRole PlanSession::RoleOf(
-    const placement::Register& reg) const {
-  const placement::LogicalTensor& tensor = plan_.tensors(reg.tensor());
-  ShareRole role;
-  int rest = reg.device();  // Its coordinates: the last axis varies fastest.
-  for (int a = tensor.sbp_size() - 1; a >= 0; --a) {
-    const int size =
-        plan_.mesh_size() > 0 ? plan_.mesh(a).size() : plan_.devices_size();
-    const bool first = rest % size == 0;
-    rest /= size;
-    const bool partial = absl::StartsWith(tensor.sbp(a), "P");
-    role.partial = role.partial || partial;
-    role.sums = role.sums && (!partial || tensor.sbp(a) == "P(sum)");
-    role.adds_nothing = role.adds_nothing || (partial && !first);
-    role.repeats = role.repeats || (tensor.sbp(a) == "B" && !first);
-  }
-  return role;
-}
-
-template <typename Visit>
-absl::Status PlanSession::ForShares(absl::string_view name, int64_t begin,
-                                    int64_t end, const Visit& visit) {
-  ASSIGN_OR_RETURN(const Shares* shares, FindVariable(name));
-  ASSIGN_OR_RETURN(const ops::TensorType type, VariableType(name));
-  const int64_t all = NumRows(type.shape);
-  if (begin < 0 || begin > end || end > all) {
-    return absl::OutOfRangeError(absl::StrCat("rows ", begin, " to ", end,
-                                              " of variable ", name,
-                                              ", which has ", all));
-  }
-  RETURN_IF_ERROR(Settle());
-  for (int id : *shares) {
-    const placement::Register& reg = plan_.registers(id);
-    const RowsOfShare rows = RowsInShare(RegisterSlice(reg), begin, end);
-    if (rows.slice.num_elements() == 0) continue;
-    RETURN_IF_ERROR(visit(reg, Address(reg) + rows.first_byte, rows.slice));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status PlanSession::ReadRows(absl::string_view name, int64_t begin,
                                    int64_t end, char* rows) {
-  bool done = false;
-  bool added = false;  // A part of a partial variable.
-  return ForShares(
-      name, begin, end,
-      [&](const placement::Register& reg, char* address,
-          const ops::TensorSlice& slice) -> absl::Status {
-        const ShareRole role = RoleOf(reg);
-        if (done || role.repeats) return absl::OkStatus();
-        Device* device = devices_[reg.device()];
-        // Broadcast: the first device's copy is enough.
-        done = !role.partial && slice.shape == slice.global_shape;
-        if (done) return device->CopyToHost(address, rows, slice.size_bytes());
-        std::vector<char> share(slice.size_bytes());
-        RETURN_IF_ERROR(
-            device->CopyToHost(address, share.data(), slice.size_bytes()));
-        if (!role.partial) {
-          ShareToWhole(slice, share.data(), rows);
-          return absl::OkStatus();
-        }
-        if (slice.dtype != ops::DataType::kFloat32 || !role.sums) {
-          return absl::UnimplementedError(
-              absl::StrCat("variable ", name, " lies in parts of ",
-                           ops::DataTypeName(slice.dtype),
-                           "; only those of float32 sums can be put together"));
-        }
-        if (!std::exchange(added, true)) {
-          const ops::TensorType all = {slice.dtype, slice.global_shape};
-          std::memset(rows, 0, all.size_bytes());
-        }
-        AddShareToWhole(slice, share.data(), rows);
-        return absl::OkStatus();
-      });
+  RETURN_IF_ERROR(Settle());
+  return variables_->Read(name, begin, end, rows);
 }
 
 absl::Status PlanSession::WriteRows(absl::string_view name, int64_t begin,
                                     int64_t end, const char* rows) {
-  return ForShares(
-      name, begin, end,
-      [&](const placement::Register& reg, char* address,
-          const ops::TensorSlice& slice) -> absl::Status {
-        const ShareRole role = RoleOf(reg);
-        Device* device = devices_[reg.device()];
-        if (slice.shape == slice.global_shape && !role.adds_nothing) {
-          return device->CopyFromHost(rows, address, slice.size_bytes());
-        }
-        std::vector<char> share(slice.size_bytes());
-        if (!role.adds_nothing) WholeToShare(slice, rows, share.data());
-        return device->CopyFromHost(share.data(), address, slice.size_bytes());
-      });
+  RETURN_IF_ERROR(Settle());
+  return variables_->Write(name, begin, end, rows);
 }
 
 absl::StatusOr<HostTensor> PlanSession::ReadVariable(absl::string_view name) {
@@ -475,6 +420,10 @@ absl::StatusOr<HostTensor> PlanSession::ReadVariable(absl::string_view name) {
   result.shape = type.shape;
   result.data.resize(type.size_bytes());
   RETURN_IF_ERROR(ReadRows(name, 0, NumRows(type.shape), result.data.data()));
+  if (options_.processes != nullptr) {
+    RETURN_IF_ERROR(
+        Broadcast(*options_.processes, absl::MakeSpan(result.data)));
+  }
   return result;
 }
 
@@ -495,12 +444,6 @@ absl::Status PlanSession::WriteVariable(absl::string_view name,
   return WriteRows(name, 0, NumRows(type.shape), value.data.data());
 }
 
-std::vector<std::string> PlanSession::VariableNames() const {
-  std::vector<std::string> names;
-  for (const auto& [name, shares] : variables_) names.push_back(name);
-  return names;
-}
-
 std::string PlanSession::FirstNonFinite() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return first_non_finite_;
@@ -509,7 +452,9 @@ std::string PlanSession::FirstNonFinite() const {
 std::vector<Session::DeviceMemory> PlanSession::memory() const {
   std::vector<DeviceMemory> memory;
   for (const std::unique_ptr<Arena>& arena : arenas_) {
-    memory.push_back({arena->size_bytes(), arena->resident_bytes()});
+    memory.push_back(arena == nullptr ? DeviceMemory()
+                                      : DeviceMemory{arena->size_bytes(),
+                                                     arena->resident_bytes()});
   }
   return memory;
 }

@@ -21,6 +21,7 @@
 #include "ops/graph/shape.h"
 #include "placement/plan/plan.pb.h"
 #include "runtime/device/device.h"
+#include "runtime/processes/process_group.h"
 #include "runtime/trace/timeline.h"
 
 namespace facet::runtime {
@@ -43,6 +44,10 @@ struct HostTensor {
 
 struct SessionOptions {
   int64_t seed = 0;
+  // Those that run the plan together, each in a session of its own; null: this
+  // one alone. Each has its ProcessOfDevice share of the devices. Not owned,
+  // outlives the session.
+  ProcessGroup* processes = nullptr;
   ops::DataSource* data_source = nullptr;  // Not owned; outlives the session.
   ops::FetchSink* fetch_sink = nullptr;    // Not owned; outlives the session.
   // What kernels, the data source and messages know the session's first step
@@ -60,7 +65,8 @@ class Session {
  public:
   // Validates the plan, allocates, makes the kernels, starts the threads and
   // runs the tasks marked `once` (variables get their first values). `devices`
-  // by plan device id, of matching kinds, not owned, outliving the session.
+  // by plan device id, of matching kinds, not owned, outliving the session;
+  // null where another process has it.
   static absl::StatusOr<std::unique_ptr<Session>> Create(
       const placement::Plan& plan, const std::vector<Device*>& devices,
       const SessionOptions& options);
@@ -72,6 +78,11 @@ class Session {
   virtual absl::Status Run(int64_t steps) = 0;
   virtual int64_t steps_done() const = 0;
 
+  // Where there are several processes, what follows is called by all of them
+  // alike. The value is that of process 0: WriteVariable and WriteRows ignore
+  // what the others give; ReadRows gives to process 0 only, and the others'
+  // `rows` may be null. ReadVariable gives it to all.
+  //
   // The logical value of a variable, put together from its shares (a broadcast
   // one: of the first device; the parts of a partial one are added), after the
   // plan's settle tasks if steps were run since. Not while Run runs. NotFound
@@ -98,7 +109,7 @@ class Session {
   virtual std::string FirstNonFinite() const = 0;
 
   // Bytes of each device's arena: what the plan predicted, and the most of it
-  // that was resident (touched) so far.
+  // that was resident (touched) so far. 0 where another process has it.
   struct DeviceMemory {
     int64_t planned_bytes = 0;
     int64_t resident_bytes = 0;

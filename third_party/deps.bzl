@@ -48,5 +48,6 @@ def facet_dependencies():
         pkg_config = ["opencv4"],  # Its include path; it would link everything.
         use_pkg_config_libs = False,
     )
+    system_library(name = "system_openmpi", pkg_config = ["ompi-c"])
     system_library(name = "system_protobuf", pkg_config = ["protobuf"])
     system_library(name = "system_zlib", pkg_config = ["zlib"])

@@ -105,7 +105,8 @@ class FakeDevice : public Device {
     return std::make_unique<Stream>();
   }
   absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
-  CreateCommunicators(absl::Span<Device* const> group) override {
+  CreateCommunicators(absl::Span<Device* const> group,
+                      const RankPlaces&) override {
     return CreateSharedMemoryCommunicators(static_cast<int>(group.size()));
   }
   absl::Status CopyToHost(const void* device, void* host,

@@ -1,7 +1,7 @@
 // Communicator: one rank's end of a group of devices that compute collectives
 // together. On contiguous memory of the device; the compiler packs what is
-// not. Implementations: shared_memory.h (CPU devices of one process), nccl.h
-// (CUDA devices of one process).
+// not. Implementations: shared_memory.h (CPU devices of one process),
+// message_passing.h (of several), nccl.h (CUDA devices).
 #ifndef FACET_RUNTIME_COLLECTIVES_COMMUNICATOR_H_
 #define FACET_RUNTIME_COLLECTIVES_COMMUNICATOR_H_
 
@@ -29,11 +29,13 @@ struct ReduceBuffer {
 // thread of its stream. A collective is work of that stream, as a kernel is: on
 // a synchronous device a call returns when this rank's output is complete and
 // its input may be overwritten. Same inputs and group, same bits, on all ranks.
-// How a sum is rounded is the implementation's; shared_memory.h adds in rank
-// order, 16-bit types in float32, and rounds once.
+// How a sum is rounded is the implementation's; those for CPUs add in rank
+// order, 16-bit types in float32, and round once.
 //
 // After Abort (by anybody, any thread) calls that wait, and all later ones,
 // return its status: a failure elsewhere ends the job instead of hanging it.
+// Who ends a job aborts the ranks of his process; other processes learn of it
+// by ProcessGroup::Abort.
 // Counts are in elements. In and out may not overlap, except that AllReduce
 // may have in == out.
 class Communicator {
@@ -63,6 +65,10 @@ class Communicator {
                                 absl::Span<const int64_t> receive_counts) = 0;
 
   virtual void Abort(absl::Status status) = 0;
+
+  // Why collectives that are under way will not end (a peer is lost), where the
+  // implementation learns of it by itself. Any thread, at any time.
+  virtual absl::Status Health() { return absl::OkStatus(); }
 };
 
 }  // namespace facet::runtime

@@ -1,5 +1,6 @@
 #include "runtime/collectives/nccl.h"
 
+#include <cuda_runtime.h>
 #include <nccl.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "ops/cuda/cuda_context.h"
+#include "ops/cuda/cuda_error.h"
 #include "ops/status_macros.h"
 #include "runtime/device/device.h"
 
@@ -147,6 +149,13 @@ class NcclCommunicator : public Communicator {
     });
   }
 
+  absl::Status Health() override {
+    // Held by a call or by Abort: they find out themselves.
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return absl::OkStatus();
+    return status_.ok() ? AsyncError() : status_;
+  }
+
   void Abort(absl::Status status) override {
     CHECK(!status.ok());
     std::lock_guard<std::mutex> lock(mutex_);
@@ -163,16 +172,21 @@ class NcclCommunicator : public Communicator {
     cudaStream_t stream;
   };
 
+  // Of collectives that are in streams already. Under mutex_.
+  absl::Status AsyncError() {
+    ncclResult_t earlier = ncclSuccess;
+    RETURN_IF_ERROR(ToStatus(ncclCommGetAsyncError(comm_, &earlier),
+                             "ncclCommGetAsyncError"));
+    return ToStatus(earlier, "an earlier collective");
+  }
+
   // Puts what `calls` calls into the stream as one. The lock keeps Abort from
   // freeing the communicator meanwhile: putting work into a stream is short.
   template <typename Calls>
   absl::Status InGroup(Stream& stream, const Calls& calls) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!status_.ok()) return status_;
-    ncclResult_t earlier = ncclSuccess;
-    RETURN_IF_ERROR(ToStatus(ncclCommGetAsyncError(comm_, &earlier),
-                             "ncclCommGetAsyncError"));
-    RETURN_IF_ERROR(ToStatus(earlier, "an earlier collective"));
+    RETURN_IF_ERROR(AsyncError());
     RETURN_IF_ERROR(ToStatus(ncclGroupStart(), "ncclGroupStart"));
     const absl::Status status = calls({comm_, stream.cuda()->stream()});
     const absl::Status end = ToStatus(ncclGroupEnd(), "ncclGroupEnd");
@@ -186,22 +200,70 @@ class NcclCommunicator : public Communicator {
   const int size_;
 };
 
+// One for all ranks: made in the process of rank 0, which sends it to those of
+// the others.
+absl::StatusOr<ncclUniqueId> ShareUniqueId(const RankPlaces& places) {
+  ncclUniqueId id = {};
+  if (places.IsHere(0)) {
+    RETURN_IF_ERROR(ToStatus(ncclGetUniqueId(&id), "ncclGetUniqueId"));
+  }
+  if (places.AllHere()) return id;
+  const int root = places.process_of[0];
+  std::vector<ProcessGroup::Outgoing> outgoing;
+  std::vector<ProcessGroup::Incoming> incoming;
+  if (places.IsHere(0)) {
+    std::vector<int> others = places.process_of;
+    std::sort(others.begin(), others.end());
+    others.erase(std::unique(others.begin(), others.end()), others.end());
+    for (int process : others) {
+      if (process == root) continue;
+      outgoing.push_back({process, places.first_tag, &id, sizeof(id)});
+    }
+  } else {
+    incoming.push_back({root, places.first_tag, &id, sizeof(id)});
+  }
+  RETURN_IF_ERROR(
+      places.processes->Exchange(outgoing, incoming, absl::OkStatus));
+  return id;
+}
+
+// Of the ranks that are here.
+absl::Status InitRanks(absl::Span<const int> devices, const ncclUniqueId& id,
+                       std::vector<ncclComm_t>* comms) {
+  const int size = static_cast<int>(devices.size());
+  for (int rank = 0; rank < size; ++rank) {
+    if (devices[rank] < 0) continue;
+    RETURN_IF_CUDA_ERROR(cudaSetDevice(devices[rank]));
+    RETURN_IF_ERROR(ToStatus(ncclCommInitRank(&(*comms)[rank], size, id, rank),
+                             "ncclCommInitRank"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
-CreateNcclCommunicators(absl::Span<const int> devices) {
+CreateNcclCommunicators(absl::Span<const int> devices,
+                        const RankPlaces& places) {
   CHECK(!devices.empty());
   // Connections are made now, together, and not in the first collective: there
   // a rank would wait for the others, out of Abort's reach.
   setenv("NCCL_RUNTIME_CONNECT", "0", /*overwrite=*/0);
   const int size = static_cast<int>(devices.size());
   std::vector<ncclComm_t> comms(size);
-  RETURN_IF_ERROR(ToStatus(ncclCommInitAll(comms.data(), size, devices.data()),
-                           "ncclCommInitAll"));
+  ASSIGN_OR_RETURN(const ncclUniqueId id, ShareUniqueId(places));
+  // Together: each waits for the others.
+  RETURN_IF_ERROR(ToStatus(ncclGroupStart(), "ncclGroupStart"));
+  const absl::Status status = InitRanks(devices, id, &comms);
+  const absl::Status end = ToStatus(ncclGroupEnd(), "ncclGroupEnd");
+  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(end);
   std::vector<std::unique_ptr<Communicator>> communicators;
   for (int rank = 0; rank < size; ++rank) {
     communicators.push_back(
-        std::make_unique<NcclCommunicator>(comms[rank], rank, size));
+        devices[rank] < 0
+            ? nullptr
+            : std::make_unique<NcclCommunicator>(comms[rank], rank, size));
   }
   return communicators;
 }

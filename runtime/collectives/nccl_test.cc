@@ -14,6 +14,7 @@
 #include "ops/half.h"
 #include "runtime/collectives/shared_memory.h"
 #include "runtime/device/cuda_device.h"
+#include "runtime/processes/in_memory.h"
 
 namespace facet::runtime {
 namespace {
@@ -43,25 +44,54 @@ Buffers OnHost(Buffers ins, Buffers outs, const Call& call) {
   return outs;
 }
 
-class NcclTest : public testing::TestWithParam<int> {
+// Devices in "processes" that are threads of this one.
+struct Ranks {
+  int size = 1;
+  int processes = 1;
+};
+
+class NcclTest : public testing::TestWithParam<Ranks> {
  protected:
   void SetUp() override {
     const auto available = CudaDevices();
     ASSERT_TRUE(available.ok()) << available.status();
-    if (static_cast<int>(available->size()) < GetParam()) {
+    if (static_cast<int>(available->size()) < size()) {
       GTEST_SKIP() << "this machine has " << available->size()
-                   << " CUDA devices, the case needs " << GetParam();
+                   << " CUDA devices, the case needs " << size();
     }
-    auto devices = CreateCudaDevices(GetParam());
+    auto devices = CreateCudaDevices(size());
     ASSERT_TRUE(devices.ok()) << devices.status();
     devices_ = *std::move(devices);
     for (const auto& device : devices_) pointers_.push_back(device.get());
-    auto communicators = pointers_[0]->CreateCommunicators(pointers_);
-    ASSERT_TRUE(communicators.ok()) << communicators.status();
-    communicators_ = *std::move(communicators);
+    communicators_.resize(size());
+    processes_ = CreateInMemoryProcesses(GetParam().processes);
+    std::vector<std::thread> threads;
+    for (const auto& process : processes_) {
+      threads.emplace_back([&] { CreateThoseOf(process.get()); });
+    }
+    for (std::thread& thread : threads) thread.join();
   }
 
-  int size() const { return GetParam(); }
+  // The rest first: rank 0 is not in process 0.
+  int ProcessOf(int rank) const { return (rank + 1) % GetParam().processes; }
+
+  void CreateThoseOf(ProcessGroup* process) {
+    RankPlaces places;
+    if (GetParam().processes > 1) places.processes = process;
+    std::vector<Device*> devices = pointers_;
+    for (int r = 0; r < size(); ++r) {
+      places.process_of.push_back(ProcessOf(r));
+      if (!places.IsHere(r)) devices[r] = nullptr;
+    }
+    auto communicators = pointers_[0]->CreateCommunicators(devices, places);
+    ASSERT_TRUE(communicators.ok()) << communicators.status();
+    for (int r = 0; r < size(); ++r) {
+      ASSERT_EQ((*communicators)[r] != nullptr, places.IsHere(r));
+      if (places.IsHere(r)) communicators_[r] = std::move((*communicators)[r]);
+    }
+  }
+
+  int size() const { return GetParam().size; }
 
   // What the ranks have after `call` on their devices.
   Buffers OnDevices(const Buffers& ins, Buffers outs, const Call& call) {
@@ -136,12 +166,21 @@ class NcclTest : public testing::TestWithParam<int> {
     return {counts.begin(), counts.begin() + size()};
   }
 
+  std::vector<std::unique_ptr<ProcessGroup>> processes_;
   std::vector<std::unique_ptr<Device>> devices_;
   std::vector<Device*> pointers_;
   std::vector<std::unique_ptr<Communicator>> communicators_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Sizes, NcclTest, testing::Values(1, 2, 3, 4));
+INSTANTIATE_TEST_SUITE_P(Sizes, NcclTest,
+                         testing::Values(Ranks{1, 1}, Ranks{2, 1}, Ranks{3, 1},
+                                         Ranks{4, 1}, Ranks{2, 2}, Ranks{3, 3},
+                                         Ranks{4, 2}),
+                         [](const testing::TestParamInfo<Ranks>& info) {
+                           return std::to_string(info.param.size) + "RanksIn" +
+                                  std::to_string(info.param.processes) +
+                                  "Processes";
+                         });
 
 TEST_P(NcclTest, AllReduce) {
   for (ReduceOp op : {ReduceOp::kSum, ReduceOp::kMax}) {
@@ -251,6 +290,18 @@ TEST_P(NcclTest, AbortEndsWhatWaitsOnTheDeviceAndLaterCalls) {
   Stream stream;
   EXPECT_EQ(communicators_[1]->AllReduce(stream, ReduceOp::kSum, {}).code(),
             absl::StatusCode::kDataLoss);
+}
+
+TEST_P(NcclTest, WhoLosesAPeerLearnsOfIt) {
+  if (size() == 1) GTEST_SKIP() << "one rank has no peers";
+  for (const auto& communicator : communicators_) {
+    EXPECT_TRUE(communicator->Health().ok());
+  }
+  communicators_[0]->Abort(absl::DataLossError("rank 0 broke"));
+  EXPECT_EQ(communicators_[0]->Health().code(), absl::StatusCode::kDataLoss);
+  const absl::Status health = communicators_[1]->Health();
+  EXPECT_THAT(std::string(health.message()),
+              testing::HasSubstr("remote process exited"));
 }
 
 }  // namespace

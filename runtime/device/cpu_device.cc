@@ -15,6 +15,7 @@
 #include "ops/cpu_kernels.h"
 #include "ops/graph/shard.h"
 #include "ops/openmp_team.h"
+#include "runtime/collectives/message_passing.h"
 #include "runtime/collectives/shared_memory.h"
 #include "runtime/device/host_memory.h"
 
@@ -155,7 +156,9 @@ class CpuDevice : public Device {
   }
 
   absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
-  CreateCommunicators(absl::Span<Device* const> group) override {
+  CreateCommunicators(absl::Span<Device* const> group,
+                      const RankPlaces& places) override {
+    if (!places.AllHere()) return CreateMessagePassingCommunicators(places);
     return CreateSharedMemoryCommunicators(static_cast<int>(group.size()));
   }
 

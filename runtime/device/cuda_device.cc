@@ -161,12 +161,14 @@ class CudaDevice : public Device {
   }
 
   absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
-  CreateCommunicators(absl::Span<Device* const> group) override {
+  CreateCommunicators(absl::Span<Device* const> group,
+                      const RankPlaces& places) override {
     std::vector<int> devices;
     for (Device* device : group) {
-      devices.push_back(static_cast<CudaDevice*>(device)->index_);
+      devices.push_back(
+          device == nullptr ? -1 : static_cast<CudaDevice*>(device)->index_);
     }
-    return CreateNcclCommunicators(devices);
+    return CreateNcclCommunicators(devices, places);
   }
 
   absl::Status CopyToHost(const void* device, void* host,
@@ -254,10 +256,10 @@ absl::StatusOr<CudaDeviceInfo> Describe(int device) {
 }
 
 // NCCL asks for it, too, but only where it uses it.
-absl::Status LetPeersMeet(int count) {
-  for (int device = 0; device < count; ++device) {
+absl::Status LetPeersMeet(int first, int count) {
+  for (int device = first; device < first + count; ++device) {
     RETURN_IF_CUDA_ERROR(cudaSetDevice(device));
-    for (int peer = 0; peer < count; ++peer) {
+    for (int peer = first; peer < first + count; ++peer) {
       int can = 0;
       if (peer == device) continue;
       RETURN_IF_CUDA_ERROR(cudaDeviceCanAccessPeer(&can, device, peer));
@@ -285,16 +287,18 @@ absl::StatusOr<std::vector<CudaDeviceInfo>> CudaDevices() {
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<Device>>> CreateCudaDevices(
-    int count) {
+    int count, int first) {
   ASSIGN_OR_RETURN(const int available, CountCudaDevices());
-  if (count < 1 || count > available) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot use ", count, " CUDA devices: this machine has ",
-                     available == 0 ? "none" : absl::StrCat(available)));
+  if (count < 1 || first < 0 || count > available - first) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cannot use ", count, " CUDA devices",
+        first == 0 ? "" : absl::StrCat(" behind the first ", first),
+        ": this machine has ",
+        available == 0 ? "none" : absl::StrCat(available)));
   }
-  RETURN_IF_ERROR(LetPeersMeet(count));
+  RETURN_IF_ERROR(LetPeersMeet(first, count));
   std::vector<std::unique_ptr<Device>> devices;
-  for (int i = 0; i < count; ++i) {
+  for (int i = first; i < first + count; ++i) {
     devices.push_back(std::make_unique<CudaDevice>(i));
   }
   return devices;

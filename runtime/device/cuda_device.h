@@ -1,4 +1,4 @@
-// CUDA devices: each a GPU of this machine, all used by this process.
+// CUDA devices: each a GPU of this machine.
 #ifndef FACET_RUNTIME_DEVICE_CUDA_DEVICE_H_
 #define FACET_RUNTIME_DEVICE_CUDA_DEVICE_H_
 
@@ -31,10 +31,11 @@ struct CudaDeviceInfo {
 // this program's CUDA.
 absl::StatusOr<std::vector<CudaDeviceInfo>> CudaDevices();
 
-// The first `count` of them, named "cuda:0", ... InvalidArgument if there are
-// fewer. Peers reach each other's memory where the machine lets them.
+// `count` of them from `first` on, named by their numbers: "cuda:0", ...
+// InvalidArgument if there are fewer. Those of one process reach each other's
+// memory where the machine lets them.
 absl::StatusOr<std::vector<std::unique_ptr<Device>>> CreateCudaDevices(
-    int count);
+    int count, int first = 0);
 
 }  // namespace facet::runtime
 

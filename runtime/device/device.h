@@ -14,6 +14,7 @@
 #include "ops/kernel.h"
 #include "ops/op_def.h"
 #include "runtime/collectives/communicator.h"
+#include "runtime/collectives/rank_places.h"
 
 namespace facet::runtime {
 
@@ -94,9 +95,12 @@ class Device {
       ops::StreamKind kind) = 0;
 
   // By rank, the ends of a communicator among `group`: devices of this one's
-  // kind, in one process.
+  // kind. Null, as the devices are, where the rank is in another process
+  // (`places`); those that have some call it, too, for the same communicators
+  // in the same order.
   virtual absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
-  CreateCommunicators(absl::Span<Device* const> group) = 0;
+  CreateCommunicators(absl::Span<Device* const> group,
+                      const RankPlaces& places) = 0;
 
   // Copies between host memory and this device's, after all work in its
   // streams, and waits.

@@ -17,7 +17,8 @@ absl::StatusOr<std::vector<CudaDeviceInfo>> CudaDevices() {
   return BuiltWithout();
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<Device>>> CreateCudaDevices(int) {
+absl::StatusOr<std::vector<std::unique_ptr<Device>>> CreateCudaDevices(int,
+                                                                       int) {
   return BuiltWithout();
 }
 

@@ -67,7 +67,7 @@ class OnCuda : public BoxingMachine {
   CreateCommunicators(const std::vector<int>& devices) override {
     std::vector<runtime::Device*> group;
     for (int d : devices) group.push_back(devices_[d].get());
-    return group[0]->CreateCommunicators(group);
+    return group[0]->CreateCommunicators(group, {});
   }
   absl::Status Run(int device, const HostValue* in, HostValue* out,
                    const Collective& collective) override {

@@ -23,6 +23,7 @@
 #include "placement/compile.h"
 #include "runtime/device/cpu_device.h"
 #include "runtime/device/cuda_device.h"
+#include "tests/session/small_session.h"
 
 namespace {
 // Allocations of all threads, while counting is on.
@@ -58,105 +59,7 @@ void operator delete(void* data, size_t, std::align_val_t) noexcept {
 namespace facet::runtime {
 namespace {
 
-using ops::TensorId;
 using testing::HasSubstr;
-
-constexpr int64_t kBatch = 6;
-constexpr int64_t kPixels = int64_t{3} * 112 * 112;
-
-// images -> flatten -> matmul with a variable -> loss-like sum, fetched. No
-// convolution: oneDNN allocates a little whenever one runs.
-placement::Plan SmallPlan(int devices, bool split_weight,
-                          const std::string& kind = "cpu") {
-  ops::Graph graph;
-  graph.name = "session_test";
-  ops::GraphBuilder b(&graph, ops::FindOp);
-  const auto batch =
-      b.Add("image_source", "images", {}, {{"batch_size", kBatch}});
-  const TensorId flat = b.Add1("flatten", "flat", {(*batch)[0]});
-  const TensorId weight = b.Add1("variable", "weight", {},
-                                 {{"shape", std::vector<int64_t>{5, kPixels}},
-                                  {"init", std::string("normal")},
-                                  {"stddev", 0.01},
-                                  {"key", int64_t{7}}});
-  const TensorId y =
-      b.Add1("matmul", "y", {flat, weight}, {{"transpose_b", true}});
-  const TensorId square = b.Add1("square_norm", "square", {y});
-  b.Add1("fetch", "fetch", {square}, {{"name", std::string("square")}});
-  EXPECT_TRUE(b.status().ok()) << b.status();
-  placement::DeviceSpec device;
-  device.kind = kind;
-  placement::Cluster cluster = placement::UniformCluster(devices, device, {});
-  cluster.kernels = kind == "cpu" ? &ops::CpuKernels() : &ops::CudaKernels();
-  placement::CompileOptions options;
-  if (devices > 1) {
-    options.pins["images"] = ops::Sbp::S(0);
-    options.pins["weight"] = split_weight ? ops::Sbp::S(0) : ops::Sbp::B();
-  }
-  absl::StatusOr<placement::Plan> plan =
-      placement::Compile(graph, cluster, options);
-  EXPECT_TRUE(plan.ok()) << plan.status();
-  return *plan;
-}
-
-// Records reads and fetches; can fail or block at a step.
-class World : public ops::DataSource, public ops::FetchSink {
- public:
-  absl::Status Read(int64_t step, int64_t begin, int64_t end, float* images,
-                    int32_t* labels) override {
-    std::unique_lock<std::mutex> lock(mutex_);
-    last_read = std::max(last_read, step);
-    most_ahead = std::max(most_ahead, step - last_fetched);
-    changed_.notify_all();
-    if (step == fail_read_at && begin >= fail_from_image) {
-      return absl::DataLossError("the disk broke");
-    }
-    if (step == block_at) {
-      changed_.wait(lock, [&] { return released_; });
-    }
-    for (int64_t i = begin; i < end; ++i) {
-      for (int64_t p = 0; p < kPixels; ++p) {
-        images[(i - begin) * kPixels + p] =
-            static_cast<float>((i + step + p) % 7) - 3;
-      }
-      labels[i - begin] = static_cast<int32_t>(i);
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status OnFetch(int64_t step, absl::string_view name, int,
-                       const ops::TensorView& value) override {
-    std::unique_lock<std::mutex> lock(mutex_);
-    EXPECT_EQ(name, "square");
-    if (step == fail_fetch_at) return absl::AbortedError("enough");
-    if (step == wait_for_read_of) {
-      // Holds this step until the data stream is two steps further.
-      saw_work_ahead = changed_.wait_for(lock, std::chrono::seconds(20),
-                                         [&] { return last_read >= step + 1; });
-    }
-    last_fetched = step;
-    last_value = *value.as<float>();
-    return absl::OkStatus();
-  }
-
-  void Release() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    released_ = true;
-    changed_.notify_all();
-  }
-
-  int64_t fail_read_at = -1, block_at = -1, fail_fetch_at = -1;
-  int64_t fail_from_image = 0;  // Of the global batch.
-  int64_t wait_for_read_of = -1;
-  int64_t last_read = -1, last_fetched = -1, most_ahead = 0;
-  bool saw_work_ahead = false;
-  float last_value = 0;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool released_ = false;
-};
 
 struct Running {
   std::vector<std::unique_ptr<Device>> devices;

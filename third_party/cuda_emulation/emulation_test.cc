@@ -486,9 +486,11 @@ TEST_F(EmulationTest, Tf32HasElevenBits) {
 
 // Rank 0 comes when rank 1 has left, with another count: they do not meet.
 TEST_F(EmulationTest, WhoComesToAnAbortedCollectiveMeetsNobody) {
-  const int devices[] = {0, 1};
+  ncclUniqueId id;
+  ASSERT_EQ(ncclGetUniqueId(&id), ncclSuccess);
   ncclComm_t comms[2];
-  ASSERT_EQ(ncclCommInitAll(comms, 2, devices), ncclSuccess);
+  ASSERT_EQ(ncclCommInitRank(&comms[0], 2, id, 0), ncclSuccess);
+  ASSERT_EQ(ncclCommInitRank(&comms[1], 2, id, 1), ncclSuccess);
   ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
   const cudaStream_t second = NewStream();
   const Buffer few(2), gathered_few(4);

@@ -4,6 +4,7 @@
 #include <nccl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -340,10 +341,37 @@ Call MakeCall(const char* name, Kind kind, const void* send, void* receive,
 
 }  // namespace
 
-ncclResult_t ncclCommInitAll(ncclComm_t* comms, int count, const int*) {
-  if (count < 1) return ncclInvalidArgument;
-  auto group = std::make_shared<cuda_emulation::Group>(count);
-  for (int r = 0; r < count; ++r) comms[r] = new ncclComm{r, group};
+ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
+  static std::atomic<int64_t> next{1};
+  const int64_t number = next++;
+  *id = {};
+  std::memcpy(id->internal, &number, sizeof(number));
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommInitRank(ncclComm_t* comm, int count, ncclUniqueId id,
+                              int rank) {
+  int64_t number = 0;
+  std::memcpy(&number, id.internal, sizeof(number));
+  if (count < 1 || rank < 0 || rank >= count || number == 0) {
+    return ncclInvalidArgument;
+  }
+  // Until the last rank has come.
+  struct Initialising {
+    std::shared_ptr<cuda_emulation::Group> group;
+    int ranks = 0;
+  };
+  static std::mutex mutex;
+  static std::map<int64_t, Initialising>& all =
+      *new std::map<int64_t, Initialising>;
+  std::lock_guard<std::mutex> lock(mutex);
+  Initialising& one = all[number];
+  if (one.group == nullptr) {
+    one.group = std::make_shared<cuda_emulation::Group>(count);
+  }
+  if (one.group->size() != count) return ncclInvalidUsage;
+  *comm = new ncclComm{rank, one.group};
+  if (++one.ranks == count) all.erase(number);
   return ncclSuccess;
 }
 

@@ -34,7 +34,15 @@ enum ncclDataType_t {
   ncclBfloat16 = 9,
 };
 
-ncclResult_t ncclCommInitAll(ncclComm_t* comms, int count, const int* devices);
+struct ncclUniqueId {
+  char internal[128];
+};
+
+ncclResult_t ncclGetUniqueId(ncclUniqueId* id);
+// Ranks of one id are of one communicator. Does not wait for the others: their
+// first collective does.
+ncclResult_t ncclCommInitRank(ncclComm_t* comm, int count, ncclUniqueId id,
+                              int rank);
 ncclResult_t ncclCommDestroy(ncclComm_t comm);
 // Frees it; what its ranks wait for ends.
 ncclResult_t ncclCommAbort(ncclComm_t comm);

@@ -1,0 +1,50 @@
+#include "tests/session/small_session.h"
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ops/cpu_kernels.h"
+#include "ops/cuda_kernels.h"
+#include "ops/graph_builder.h"
+#include "ops/op_table.h"
+#include "placement/cluster.h"
+#include "placement/compile.h"
+
+namespace facet::runtime {
+
+using ops::TensorId;
+
+placement::Plan SmallPlan(int devices, bool split_weight,
+                          const std::string& kind) {
+  ops::Graph graph;
+  graph.name = "session_test";
+  ops::GraphBuilder b(&graph, ops::FindOp);
+  const auto batch =
+      b.Add("image_source", "images", {}, {{"batch_size", kBatch}});
+  const TensorId flat = b.Add1("flatten", "flat", {(*batch)[0]});
+  const TensorId weight = b.Add1("variable", "weight", {},
+                                 {{"shape", std::vector<int64_t>{5, kPixels}},
+                                  {"init", std::string("normal")},
+                                  {"stddev", 0.01},
+                                  {"key", int64_t{7}}});
+  const TensorId y =
+      b.Add1("matmul", "y", {flat, weight}, {{"transpose_b", true}});
+  const TensorId square = b.Add1("square_norm", "square", {y});
+  b.Add1("fetch", "fetch", {square}, {{"name", std::string("square")}});
+  EXPECT_TRUE(b.status().ok()) << b.status();
+  placement::DeviceSpec device;
+  device.kind = kind;
+  placement::Cluster cluster = placement::UniformCluster(devices, device, {});
+  cluster.kernels = kind == "cpu" ? &ops::CpuKernels() : &ops::CudaKernels();
+  placement::CompileOptions options;
+  if (devices > 1) {
+    options.pins["images"] = ops::Sbp::S(0);
+    options.pins["weight"] = split_weight ? ops::Sbp::S(0) : ops::Sbp::B();
+  }
+  absl::StatusOr<placement::Plan> plan =
+      placement::Compile(graph, cluster, options);
+  EXPECT_TRUE(plan.ok()) << plan.status();
+  return *plan;
+}
+
+}  // namespace facet::runtime
