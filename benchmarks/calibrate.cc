@@ -35,7 +35,7 @@ namespace {
 absl::Status AppendSamples(Settings settings,
                            std::vector<TaskSample>* samples) {
   ASSIGN_OR_RETURN(const std::unique_ptr<TrainingRun> run,
-                   TrainingRun::Create(settings, {}));
+                   TrainingRun::Create(settings, {}, nullptr));
   RETURN_IF_ERROR(run->Train().status());
   ASSIGN_OR_RETURN(const std::vector<TaskSample> more,
                    TaskSamples(run->plan(), run->timeline(), settings.warmup,

@@ -105,8 +105,8 @@ double CoresOfDevice(int count, int index) {
          std::min(1.0, runtime::AvailableCores() / static_cast<double>(count));
 }
 
-placement::Cluster LocalCpuCluster(int count) {
-  placement::Cluster cluster = placement::ClusterOf(LocalCpuCore(), count);
+placement::Cluster CpuCluster(const placement::Hardware& core, int count) {
+  placement::Cluster cluster = placement::ClusterOf(core, count);
   for (int i = 0; i < count; ++i) {
     placement::DeviceSpec& device = cluster.devices[i];
     device.cores = runtime::CoresOfCpuDevice(count, i);

@@ -27,9 +27,9 @@ placement::Hardware LocalCpuCore();
 // devices than cores.
 double CoresOfDevice(int count, int index);
 
-// `count` CPU devices of this machine: so many of LocalCpuCore as
+// `count` CPU devices of this machine: so many of its cores (LocalCpuCore) as
 // runtime/device/cpu_device gives each; memory as available now.
-placement::Cluster LocalCpuCluster(int count);
+placement::Cluster CpuCluster(const placement::Hardware& core, int count);
 
 }  // namespace facet::benchmarks
 

@@ -78,8 +78,8 @@ const PrimitiveRates::Arithmetic& ArithmeticOf(const placement::Plan& plan,
 
 // A device has its share of the machine.
 TaskLoad LoadOf(const placement::Plan& plan, const placement::Task& task,
-                const PrimitiveRates& rates, ops::OpLookup find_op) {
-  const double devices = plan.devices_size();
+                const PrimitiveRates& rates, double devices,
+                ops::OpLookup find_op) {
   TaskLoad load;
   double flops_per_second = 0;
   if (task.has_collective()) {
@@ -143,16 +143,16 @@ std::vector<Work> FindWork(const placement::Plan& plan,
                            int64_t end, const PrimitiveRates& rates,
                            ops::OpLookup find_op) {
   const double steps = static_cast<double>(std::max<int64_t>(1, end - first));
+  const double devices = RecordedDevices(plan, timeline);
   std::map<std::pair<std::string, std::string>, Work> by_name;
   for (const TaskTime& time : TaskTimes(plan, timeline, first, end)) {
     const placement::Task& task = plan.tasks(time.task);
-    const TaskLoad load = LoadOf(plan, task, rates, find_op);
+    const TaskLoad load = LoadOf(plan, task, rates, devices, find_op);
     // It is among the times of every step.
     const int every = placement::Every(task);
     Work& work = by_name[{PhaseOf(task), NameOf(task)}];
-    work.seconds += time.seconds / steps / plan.devices_size();
-    work.least_seconds +=
-        load.least_seconds / steps / every / plan.devices_size();
+    work.seconds += time.seconds / steps / devices;
+    work.least_seconds += load.least_seconds / steps / every / devices;
     work.flops += load.flops / steps / every;
     work.bytes += load.bytes / steps / every;
   }

@@ -47,7 +47,8 @@ absl::StatusOr<LocalDevices> UseCpu(int count) {
                     "speed";
   }
   ASSIGN_OR_RETURN(local.owned, runtime::CreateCpuDevices(count));
-  local.cluster = LocalCpuCluster(count);
+  local.profile = LocalCpuCore();
+  local.cluster = CpuCluster(local.profile, count);
   // The compiler asks kernels on this thread for their workspace: with the team
   // that the devices' threads have.
   int team = 1;
@@ -58,23 +59,24 @@ absl::StatusOr<LocalDevices> UseCpu(int count) {
   return local;
 }
 
-absl::StatusOr<LocalDevices> UseCuda(int count) {
+absl::StatusOr<LocalDevices> UseCuda(int count, int first) {
   LocalDevices local;
-  ASSIGN_OR_RETURN(local.owned, runtime::CreateCudaDevices(count));
+  ASSIGN_OR_RETURN(local.owned, runtime::CreateCudaDevices(count, first));
   ASSIGN_OR_RETURN(const std::vector<runtime::CudaDeviceInfo> gpus,
                    runtime::CudaDevices());
-  local.hardware = gpus[0].name;
-  local.machine = MachineText(gpus[0]);
+  local.hardware = gpus[first].name;
+  local.machine = MachineText(gpus[first]);
   local.description = absl::StrFormat(
       "%s, compute capability %d.%d, %.1f of %.1f GiB free; %d of %d CUDA "
       "devices",
-      local.hardware, gpus[0].compute_capability / 10,
-      gpus[0].compute_capability % 10, gpus[0].free_bytes / kGiB,
-      gpus[0].memory_bytes / kGiB, count, gpus.size());
-  local.cluster = placement::ClusterOf(CudaHardware(gpus[0]), count);
+      local.hardware, gpus[first].compute_capability / 10,
+      gpus[first].compute_capability % 10, gpus[first].free_bytes / kGiB,
+      gpus[first].memory_bytes / kGiB, count, gpus.size());
+  local.profile = CudaHardware(gpus[first]);
+  local.cluster = placement::ClusterOf(local.profile, count);
   for (int i = 0; i < count; ++i) {
     placement::DeviceSpec& device = local.cluster.devices[i];
-    device = placement::DeviceSpecOf(CudaHardware(gpus[i]));
+    device = placement::DeviceSpecOf(CudaHardware(gpus[first + i]));
     device.name = local.owned[i]->name();
   }
   local.cluster.kernels = &local.owned[0]->kernels();
@@ -83,17 +85,34 @@ absl::StatusOr<LocalDevices> UseCuda(int count) {
 
 }  // namespace
 
-placement::DeviceChoice AutoDevices() {
+placement::DeviceChoice AutoDevices(const runtime::ProcessGroup* processes) {
   if (const auto gpus = runtime::CudaDevices(); gpus.ok() && !gpus->empty()) {
-    return {"cuda", static_cast<int>(gpus->size())};
+    const auto here = static_cast<int>(gpus->size());
+    return {"cuda", processes == nullptr
+                        ? here
+                        : processes->size() *
+                              std::max(1, here / processes->host_size())};
   }
+  if (processes != nullptr) return {"cpu", processes->size()};
   return {"cpu", std::clamp(runtime::AvailableCores(), 2, 8)};
 }
 
 absl::StatusOr<LocalDevices> UseLocalDevices(
-    const placement::DeviceChoice& choice) {
+    const placement::DeviceChoice& choice,
+    const runtime::ProcessGroup* processes) {
+  const int parts = processes == nullptr ? 1 : processes->size();
+  if (choice.count % parts != 0) {
+    return placement::InvalidFlag(
+        "devices", absl::StrCat(choice.kind, ":", choice.count),
+        absl::StrCat(parts,
+                     " processes cannot have equally many of them; use a "
+                     "multiple of ",
+                     parts));
+  }
+  const int count = choice.count / parts;
+  const int first = processes == nullptr ? 0 : processes->host_rank() * count;
   absl::StatusOr<LocalDevices> local =
-      choice.kind == "cuda" ? UseCuda(choice.count) : UseCpu(choice.count);
+      choice.kind == "cuda" ? UseCuda(count, first) : UseCpu(count);
   if (!local.ok()) {
     return placement::InvalidFlag("devices",
                                   absl::StrCat(choice.kind, ":", choice.count),

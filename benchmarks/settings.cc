@@ -116,7 +116,8 @@ absl::Status CheckRanges(const Settings& s) {
 }  // namespace
 
 absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
-                                       const Preset& preset) {
+                                       const Preset& preset,
+                                       const runtime::ProcessGroup* processes) {
   gflags::SetUsageMessage(preset.usage);
   auto set_default = [](const char* flag, const std::string& value) {
     CHECK(!gflags::SetCommandLineOptionWithMode(flag, value.c_str(),
@@ -147,7 +148,7 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   Settings s;
   s.program = preset.program;
   ASSIGN_OR_RETURN(static_cast<placement::Request&>(s),
-                   placement::RequestFromFlags(AutoDevices()));
+                   placement::RequestFromFlags(AutoDevices(processes)));
   if (!s.hardware.empty()) {
     return InvalidFlag("devices", absl::StrCat(s.hardware, ":", s.devices),
                        "is hardware that plans can be made for (`plan show`), "
@@ -204,6 +205,12 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
   ASSIGN_OR_RETURN(s.json, OutputPath("json", FLAGS_json));
   RETURN_IF_ERROR(CheckOutputsDiffer(s));
   RETURN_IF_ERROR(CheckRanges(s));
+  if (processes != nullptr && processes->rank() != 0) {
+    for (std::string* path : {&s.plan_out, &s.trace_out, &s.json}) {
+      path->clear();
+    }
+    s.dump_passes.clear();
+  }
   return s;
 }
 

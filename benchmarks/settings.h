@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "placement/tool/request.h"
+#include "runtime/processes/process_group.h"
 
 namespace facet::benchmarks {
 
@@ -56,8 +57,11 @@ struct Settings : placement::Request {
 // Parses the command line. Relative paths are taken from where the user stands
 // (BUILD_WORKING_DIRECTORY under `bazel run`). InvalidArgument names the flag,
 // its value and what was allowed. --help prints and exits.
-absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
-                                       const Preset& preset);
+// `processes`: those of the job, of which only process 0 writes files; null:
+// this one alone.
+absl::StatusOr<Settings> ParseSettings(
+    int* argc, char*** argv, const Preset& preset,
+    const runtime::ProcessGroup* processes = nullptr);
 
 }  // namespace facet::benchmarks
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 #include <tuple>
 
 #include "absl/strings/string_view.h"
@@ -86,6 +87,15 @@ std::vector<int64_t> StepEnds(const placement::Plan& plan,
 
 }  // namespace
 
+double RecordedDevices(const placement::Plan& plan,
+                       const runtime::Timeline& timeline) {
+  std::set<int> devices;
+  for (const auto& lane : timeline.lanes()) {
+    if (!lane.empty()) devices.insert(plan.tasks(lane[0].task).device());
+  }
+  return std::max<double>(1, static_cast<double>(devices.size()));
+}
+
 std::vector<double> StepSeconds(const placement::Plan& plan,
                                 const runtime::Timeline& timeline) {
   int64_t start_ns = 0;
@@ -154,8 +164,7 @@ double RuntimeSeconds(const placement::Plan& plan,
     }
   }
   return static_cast<double>(overhead_ns) * 1e-9 /
-         (static_cast<double>(plan.devices_size()) *
-          std::max<int64_t>(1, end - first));
+         (RecordedDevices(plan, timeline) * std::max<int64_t>(1, end - first));
 }
 
 std::vector<std::pair<std::string, double>> PhaseSeconds(
@@ -173,8 +182,8 @@ std::vector<std::pair<std::string, double>> PhaseSeconds(
     add(PhaseOf(plan.tasks(time.task)), time.seconds);
     add("waiting", time.waited_seconds);
   }
-  const double count = static_cast<double>(plan.devices_size()) *
-                       std::max<int64_t>(1, end - first);
+  const double count =
+      RecordedDevices(plan, timeline) * std::max<int64_t>(1, end - first);
   for (auto& [name, seconds] : phases) seconds /= count;
   return phases;
 }

@@ -34,10 +34,14 @@ std::vector<TaskTime> TaskTimes(const placement::Plan& plan,
                                 const runtime::Timeline& timeline,
                                 int64_t first, int64_t end);
 
-// The runtime's own time, in seconds per step, mean over devices and over steps
-// [first, end): what is left of the compute stream's time without its tasks and
-// without waiting for others' (a kernel, a collective, data) to end. From the
-// last of those ends to the start is the price of the actors: tokens,
+// How many devices the timeline has tasks of: those of this process.
+double RecordedDevices(const placement::Plan& plan,
+                       const runtime::Timeline& timeline);
+
+// The runtime's own time, in seconds per step, mean over these devices and over
+// steps [first, end): what is left of the compute stream's time without its
+// tasks and without waiting for others' (a kernel, a collective, data) to end.
+// From the last of those ends to the start is the price of the actors: tokens,
 // mailboxes, wake-ups of threads.
 double RuntimeSeconds(const placement::Plan& plan,
                       const runtime::Timeline& timeline, int64_t first,

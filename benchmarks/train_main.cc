@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "benchmarks/evaluation.h"
+#include "benchmarks/job.h"
 #include "benchmarks/report.h"
 #include "benchmarks/training_run.h"
 #include "gflags/gflags.h"
@@ -66,8 +69,10 @@ absl::Status Evaluate(const Split& split, int64_t people, TrainingRun& run,
   return absl::OkStatus();
 }
 
-absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
-  ASSIGN_OR_RETURN(Settings settings, ParseSettings(&argc, &argv, preset));
+absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate,
+                  runtime::ProcessGroup* processes) {
+  ASSIGN_OR_RETURN(Settings settings,
+                   ParseSettings(&argc, &argv, preset, processes));
   Split split;
   int64_t people = 0;
   if (settings.data != "synthetic") {
@@ -103,7 +108,7 @@ absl::Status Main(int argc, char** argv, const Preset& preset, bool evaluate) {
         "of photographs");
   }
   ASSIGN_OR_RETURN(std::unique_ptr<TrainingRun> run,
-                   TrainingRun::Create(settings, split.training));
+                   TrainingRun::Create(settings, split.training, processes));
   absl::StatusOr<Results> trained = run->Train();
   if (absl::IsDeadlineExceeded(trained.status())) {
     // A task hangs. Taking the session apart would wait for it, so that is
@@ -134,15 +139,30 @@ int TrainMain(int argc, char** argv, const Preset& preset, bool evaluate) {
   google::InitGoogleLogging(argv[0]);
   google::InstallFailureSignalHandler();  // A crash says where.
   signal(SIGTERM, SIG_DFL);               // Which is none.
-  absl::Status status = Main(argc, argv, preset, evaluate);
+  std::string who = preset.program;
+  absl::StatusOr<std::unique_ptr<runtime::ProcessGroup>> processes = JoinJob();
+  absl::Status status = processes.status();
+  if (status.ok()) {
+    if (*processes != nullptr) {
+      absl::StrAppend(&who, ", process ", (*processes)->rank());
+    }
+    status = Main(argc, argv, preset, evaluate, processes->get());
+  }
   // A report that nobody can read is no success.
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     status.Update(absl::UnavailableError(
         "the standard output could not be written; is its disk full?"));
   }
   if (status.ok()) return 0;
-  std::fprintf(stderr, "%s: error: %s\n", preset.program.c_str(),
+  const bool in_job = processes.ok() && *processes != nullptr;
+  if (in_job && (*processes)->rank() != 0) {
+    // What all find wrong, process 0 says, and ends the others.
+    absl::SleepFor(absl::Seconds(1));
+  }
+  std::fprintf(stderr, "%s: error: %s\n", who.c_str(),
                std::string(status.message()).c_str());
+  // The others cannot go on without this one.
+  if (in_job) (*processes)->Abort();
   return 1;
 }
 

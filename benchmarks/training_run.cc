@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "benchmarks/limits.h"
@@ -59,34 +60,101 @@ LocalKernelTimer TimerOf(const LocalDevices& local) {
 
 }  // namespace
 
-TrainingRun::TrainingRun(const Settings& settings)
+TrainingRun::TrainingRun(const Settings& settings,
+                         runtime::ProcessGroup* processes)
     : settings_(settings),
+      processes_(processes),
       progress_(settings.warmup + settings.steps, settings.batch_size,
                 settings.keep_going) {}
 
-absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
-    const Settings& s, std::vector<runtime::Photograph> photographs) {
-  std::unique_ptr<TrainingRun> run(new TrainingRun(s));
-  ASSIGN_OR_RETURN(run->local_, UseLocalDevices(placement::LocalDevicesOf(s)));
-  const bool rounds =
-      run->local_.cluster.devices[0].rounded_flops_per_second > 0;
-  std::printf("%s; %s\n", run->local_.description.c_str(),
-              PrecisionText(s, rounds).c_str());
-  std::fflush(stdout);
-
-  if (!s.resume.empty()) {
-    ASSIGN_OR_RETURN(run->first_step_, runtime::CheckpointStep(s.resume));
-    run->progress_.set_first_step(run->first_step_);
-    // ParseSettings could not: it did not know where the training goes on.
-    const int64_t total = run->first_step_ + s.warmup + s.steps;
-    if (s.lr_decay && s.lr_warmup >= total) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--lr_warmup=", s.lr_warmup,
-          ": the rise must end before the last of the ", total, " steps (",
-          run->first_step_, " of ", s.resume,
-          ", --warmup and --steps); use fewer, more steps or --nolr_decay"));
-    }
+absl::Status TrainingRun::FindDevices() {
+  ASSIGN_OR_RETURN(local_, UseLocalDevices(placement::LocalDevicesOf(settings_),
+                                           processes_));
+  ASSIGN_OR_RETURN(
+      job_, GatherDevices(local_, placement::AxesOf(settings_), processes_));
+  const bool rounds = local_.cluster.devices[0].rounded_flops_per_second > 0;
+  std::printf("%s; %s\n", local_.description.c_str(),
+              PrecisionText(settings_, rounds).c_str());
+  if (!job_.description.empty()) {
+    std::printf("%s\n", job_.description.c_str());
   }
+  std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::FindFirstStep() {
+  const Settings& s = settings_;
+  if (s.resume.empty()) return absl::OkStatus();
+  std::string step;
+  if (processes_ == nullptr || processes_->rank() == 0) {
+    ASSIGN_OR_RETURN(first_step_, runtime::CheckpointStep(s.resume));
+    step = absl::StrCat(first_step_);
+  }
+  if (processes_ != nullptr) {
+    RETURN_IF_ERROR(runtime::Broadcast(*processes_, &step));
+    CHECK(absl::SimpleAtoi(step, &first_step_)) << step;
+  }
+  progress_.set_first_step(first_step_);
+  // ParseSettings could not: it did not know where the training goes on.
+  const int64_t total = first_step_ + s.warmup + s.steps;
+  if (s.lr_decay && s.lr_warmup >= total) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--lr_warmup=", s.lr_warmup,
+        ": the rise must end before the last of the ", total, " steps (",
+        first_step_, " of ", s.resume,
+        ", --warmup and --steps); use fewer, more steps or --nolr_decay"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::Compile() {
+  std::string bytes;
+  if (processes_ == nullptr || processes_->rank() == 0) {
+    const Settings& s = settings_;
+    const auto start = std::chrono::steady_clock::now();
+    ASSIGN_OR_RETURN(
+        const models::TrainModel model,
+        models::BuildTrainGraph(placement::TrainConfigOf(s), ops::FindOp));
+    if (!s.dump_passes.empty()) {
+      std::error_code error;
+      std::filesystem::create_directories(s.dump_passes, error);
+      if (error) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--dump_passes=", s.dump_passes,
+                         ": cannot make the folder: ", error.message()));
+      }
+    }
+    placement::Cluster cluster = job_.cluster;
+    std::optional<LocalKernelTimer> timer;
+    if (s.conv == "auto") {
+      cluster.kernel_timer = &timer.emplace(TimerOf(local_));
+    }
+    ASSIGN_OR_RETURN(plan_, placement::Compile(
+                                model.graph, cluster,
+                                ToCompileOptions(s, first_step_, model.loss)));
+    compile_seconds_ =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+            .count();
+    // Which it said itself, and which the next run does not spend.
+    if (timer.has_value()) compile_seconds_ -= timer->spent_seconds();
+    if (processes_ != nullptr) bytes = plan_.SerializeAsString();
+  }
+  if (processes_ == nullptr) return absl::OkStatus();
+  RETURN_IF_ERROR(runtime::Broadcast(*processes_, &bytes));
+  if (processes_->rank() == 0 || plan_.ParseFromString(bytes)) {
+    return absl::OkStatus();
+  }
+  return absl::InternalError(
+      "process 0 has sent a plan that cannot be read; do all processes run the "
+      "same build?");
+}
+
+absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
+    const Settings& s, std::vector<runtime::Photograph> photographs,
+    runtime::ProcessGroup* processes) {
+  std::unique_ptr<TrainingRun> run(new TrainingRun(s, processes));
+  RETURN_IF_ERROR(run->FindDevices());
+  RETURN_IF_ERROR(run->FindFirstStep());
   if (photographs.empty()) {
     ASSIGN_OR_RETURN(run->data_, runtime::CreateSyntheticSource(
                                      {.classes = s.classes, .seed = s.seed}));
@@ -98,35 +166,7 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
                           .batch_size = s.batch_size,
                           .max_shift = static_cast<int>(s.max_shift)}));
   }
-
-  const auto start = std::chrono::steady_clock::now();
-  ASSIGN_OR_RETURN(
-      const models::TrainModel model,
-      models::BuildTrainGraph(placement::TrainConfigOf(s), ops::FindOp));
-  if (!s.dump_passes.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(s.dump_passes, error);
-    if (error) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--dump_passes=", s.dump_passes,
-                       ": cannot make the folder: ", error.message()));
-    }
-  }
-  placement::Cluster cluster =
-      placement::Arranged(run->local_.cluster, placement::AxesOf(s));
-  std::optional<LocalKernelTimer> timer;
-  if (s.conv == "auto") {
-    cluster.kernel_timer = &timer.emplace(TimerOf(run->local_));
-  }
-  ASSIGN_OR_RETURN(
-      run->plan_,
-      placement::Compile(model.graph, cluster,
-                         ToCompileOptions(s, run->first_step_, model.loss)));
-  run->compile_seconds_ =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-          .count();
-  // Which it said itself, and which the next run does not spend.
-  if (timer.has_value()) run->compile_seconds_ -= timer->spent_seconds();
+  RETURN_IF_ERROR(run->Compile());
   std::printf("\n%s\n", placement::PlacementTable(run->plan_).c_str());
   std::printf("compiled in %.2f s; initialising ...\n", run->compile_seconds_);
   std::fflush(stdout);
@@ -140,13 +180,13 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
       run->plan_, std::min(s.warmup + s.steps, kRecordedSteps));
   runtime::SessionOptions options;
   options.seed = s.seed;
+  options.processes = processes;
   options.data_source = run->data_.get();
   options.fetch_sink = &run->progress_;
   options.timeline = run->timeline_.get();
   options.first_step = run->first_step_;
-  ASSIGN_OR_RETURN(
-      run->session_,
-      runtime::Session::Create(run->plan_, run->local_.devices, options));
+  ASSIGN_OR_RETURN(run->session_, runtime::Session::Create(
+                                      run->plan_, run->job_.devices, options));
   run->progress_.set_first_non_finite(
       [session = run->session_.get()] { return session->FirstNonFinite(); });
   if (!s.resume.empty()) {
@@ -214,10 +254,11 @@ absl::StatusOr<Results> TrainingRun::Train() {
   const auto memory = session_->memory();
   int64_t planned_on_host = 0;
   for (size_t d = 0; d < memory.size(); ++d) {
+    if (job_.devices[d] == nullptr) continue;  // Another process's.
     r.device_bytes.push_back({plan_.devices(static_cast<int>(d)).name(),
                               memory[d].planned_bytes,
                               memory[d].resident_bytes});
-    if (local_.devices[d]->host_accessible()) {
+    if (job_.devices[d]->host_accessible()) {
       planned_on_host += memory[d].planned_bytes;
     } else {
       r.device_peak_bytes =

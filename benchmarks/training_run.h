@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "benchmarks/job.h"
 #include "benchmarks/local_devices.h"
 #include "benchmarks/progress.h"
 #include "benchmarks/report.h"
@@ -25,11 +26,13 @@ class TrainingRun {
  public:
   // Prints hardware, precision and placement; compiles; allocates; initialises.
   // `photographs`: what to train on; empty: synthetic data. settings.classes
-  // is known by now.
+  // is known by now. `processes`: those that train together, which all call
+  // what follows alike (null: this one; not owned).
   static absl::StatusOr<std::unique_ptr<TrainingRun>> Create(
-      const Settings& settings, std::vector<runtime::Photograph> photographs);
+      const Settings& settings, std::vector<runtime::Photograph> photographs,
+      runtime::ProcessGroup* processes);
 
-  // Trains with live progress, then measures.
+  // Trains with live progress, then measures: what this process's devices did.
   absl::StatusOr<Results> Train();
   // Of the last checkpoint, if any was asked for: one that cannot be written
   // does not end the training.
@@ -54,12 +57,19 @@ class TrainingRun {
   };
   Steps MeasuredSteps() const;
 
-  explicit TrainingRun(const Settings& settings);
+  TrainingRun(const Settings& settings, runtime::ProcessGroup* processes);
+  absl::Status FindDevices();
+  // The step that the training goes on from.
+  absl::Status FindFirstStep();
+  // Into plan_. Process 0 compiles for all: others would measure other times.
+  absl::Status Compile();
   absl::Status RunSteps();
   absl::Status Checkpoint();
 
   const Settings settings_;
+  runtime::ProcessGroup* const processes_;  // Null: this one alone.
   LocalDevices local_;
+  JobDevices job_;
   std::unique_ptr<ops::DataSource> data_;
   placement::Plan plan_;
   int64_t first_step_ = 0;  // Of a training that is gone on with.

@@ -41,6 +41,7 @@ class PlanSession : public Session {
 
   absl::Status Run(int64_t steps) override;
   int64_t steps_done() const override { return steps_done_; }
+  bool is_first_process() const override { return ThisProcess() == 0; }
   absl::StatusOr<HostTensor> ReadVariable(absl::string_view name) override;
   absl::Status WriteVariable(absl::string_view name,
                              const HostTensor& value) override;
@@ -59,6 +60,9 @@ class PlanSession : public Session {
   std::vector<DeviceMemory> memory() const override;
 
  private:
+  int ThisProcess() const {
+    return options_.processes == nullptr ? 0 : options_.processes->rank();
+  }
   // False where another process has it.
   bool IsHere(int device) const { return devices_[device] != nullptr; }
   absl::Status CheckDevices() const;
@@ -239,11 +243,10 @@ absl::Status PlanSession::CheckDevices() const {
   }
   for (int d = 0; d < plan_.devices_size(); ++d) {
     const int owner = ProcessOfDevice(d, plan_.devices_size(), processes);
-    const int here = processes == nullptr ? 0 : processes->rank();
-    if (IsHere(d) != (owner == here)) {
+    if (IsHere(d) != (owner == ThisProcess())) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "device ", d, " of the plan is process ", owner, "'s: process ", here,
-          IsHere(d) ? " was given one" : " was given none"));
+          "device ", d, " of the plan is process ", owner, "'s: process ",
+          ThisProcess(), IsHere(d) ? " was given one" : " was given none"));
     }
     if (!placement::IsStated(plan_.devices(d))) {
       return absl::FailedPreconditionError(absl::StrCat(

@@ -77,6 +77,7 @@ class Session {
   // task) the session stays failed: every later Run returns it.
   virtual absl::Status Run(int64_t steps) = 0;
   virtual int64_t steps_done() const = 0;
+  virtual bool is_first_process() const = 0;
 
   // Where there are several processes, what follows is called by all of them
   // alike. The value is that of process 0: WriteVariable and WriteRows ignore

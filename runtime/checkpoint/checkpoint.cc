@@ -70,27 +70,67 @@ absl::Status Compare(const std::vector<StoredTensor>& stored,
                    ", which it has (", types.begin()->second->ToString(), ")"));
 }
 
+// In the order in which the other processes write theirs: by name.
 absl::Status Load(const std::string& path, const SafetensorsHeader& header,
                   Session* session) {
   ASSIGN_OR_RETURN(const std::vector<StoredTensor> variables,
                    VariablesOf(*session));
   RETURN_IF_ERROR(Compare(header.tensors, variables));
+  std::map<absl::string_view, int64_t> positions;
+  for (const StoredTensor& tensor : header.tensors) {
+    positions[tensor.name] = tensor.position;
+  }
   std::ifstream file(path, std::ios::binary);
   std::vector<char> piece;
-  for (const StoredTensor& tensor : header.tensors) {
-    file.seekg(tensor.position);
-    RETURN_IF_ERROR(
-        ForPieces(tensor.type, [&](int64_t begin, int64_t end, int64_t bytes) {
+  for (const StoredTensor& variable : variables) {
+    file.seekg(positions.at(variable.name));
+    RETURN_IF_ERROR(ForPieces(
+        variable.type, [&](int64_t begin, int64_t end, int64_t bytes) {
           piece.resize(bytes);
           file.read(piece.data(), bytes);
           if (!file) {
             return absl::DataLossError(
-                absl::StrCat("it cannot be read within ", tensor.name));
+                absl::StrCat("it cannot be read within ", variable.name));
           }
-          return session->WriteRows(tensor.name, begin, end, piece.data());
+          return session->WriteRows(variable.name, begin, end, piece.data());
         }));
   }
   return absl::OkStatus();
+}
+
+// In another process than the one that reads.
+absl::Status Receive(Session* session) {
+  ASSIGN_OR_RETURN(const std::vector<StoredTensor> variables,
+                   VariablesOf(*session));
+  for (const StoredTensor& variable : variables) {
+    RETURN_IF_ERROR(
+        ForPieces(variable.type, [&](int64_t begin, int64_t end, int64_t) {
+          return session->WriteRows(variable.name, begin, end, nullptr);
+        }));
+  }
+  return absl::OkStatus();
+}
+
+// Hands all rows of all variables, in order, to write(bytes). An error of it is
+// returned, but not before all rows are read: other processes send them.
+template <typename Write>
+absl::Status ReadAll(const std::vector<StoredTensor>& variables,
+                     Session* session, const Write& write) {
+  absl::Status written;
+  std::vector<char> piece;
+  for (const StoredTensor& variable : variables) {
+    RETURN_IF_ERROR(ForPieces(
+        variable.type, [&](int64_t begin, int64_t end, int64_t bytes) {
+          piece.resize(bytes);
+          RETURN_IF_ERROR(
+              session->ReadRows(variable.name, begin, end, piece.data()));
+          if (written.ok()) {
+            written = write(absl::string_view(piece.data(), piece.size()));
+          }
+          return absl::OkStatus();
+        }));
+  }
+  return written;
 }
 
 }  // namespace
@@ -103,19 +143,19 @@ absl::Status SaveCheckpoint(const std::string& path, int64_t step,
   header.metadata[kStep] = absl::StrCat(step);
   header.metadata["format"] = "pt";  // Some readers ask for it.
   ASSIGN_OR_RETURN(header.tensors, VariablesOf(*session));
-  ASSIGN_OR_RETURN(placement::AtomicFile file,
-                   placement::AtomicFile::Open(path));
-  RETURN_IF_ERROR(file.Append(EncodeHeader(header)));
-  std::vector<char> piece;
-  for (const StoredTensor& tensor : header.tensors) {
-    RETURN_IF_ERROR(ForPieces(tensor.type, [&](int64_t begin, int64_t end,
-                                               int64_t bytes) {
-      piece.resize(bytes);
-      RETURN_IF_ERROR(session->ReadRows(tensor.name, begin, end, piece.data()));
-      return file.Append(absl::string_view(piece.data(), piece.size()));
-    }));
+  if (!session->is_first_process()) {
+    return ReadAll(header.tensors, session,
+                   [](absl::string_view) { return absl::OkStatus(); });
   }
-  return file.Commit();
+  absl::StatusOr<placement::AtomicFile> file =
+      placement::AtomicFile::Open(path);
+  absl::Status status = file.status();
+  if (status.ok()) status = file->Append(EncodeHeader(header));
+  RETURN_IF_ERROR(
+      ReadAll(header.tensors, session, [&](absl::string_view bytes) {
+        return status.ok() ? file->Append(bytes) : status;
+      }));
+  return file->Commit();
 }
 
 absl::StatusOr<int64_t> CheckpointStep(const std::string& path) {
@@ -132,6 +172,7 @@ absl::StatusOr<int64_t> CheckpointStep(const std::string& path) {
 }
 
 absl::Status LoadCheckpoint(const std::string& path, Session* session) {
+  if (!session->is_first_process()) return Receive(session);
   ASSIGN_OR_RETURN(const SafetensorsHeader header, ReadHeader(path));
   const absl::Status status = Load(path, header, session);
   if (status.ok()) return status;

@@ -17,6 +17,9 @@
 
 namespace facet::runtime {
 
+// Where several processes run a plan, all of them call these functions but
+// CheckpointStep, and process 0 reads and writes the file.
+
 // Not while the session runs. `step`: how many steps have been done in all.
 // `notes`: further metadata, for people. A file of this name is replaced when
 // the new one is whole. Takes some MiB of memory, whatever the model. Errors

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -22,9 +23,43 @@
 namespace facet::runtime {
 namespace {
 
-// The machine's cores, read once and shared by all devices.
+// What the process may use can be less than what the machine has (taskset,
+// containers). To be freed.
+hwloc_cpuset_t UsableCpuset(hwloc_topology_t topology) {
+  hwloc_cpuset_t usable = hwloc_bitmap_alloc();
+  if (hwloc_get_cpubind(topology, usable, HWLOC_CPUBIND_PROCESS) != 0) {
+    hwloc_bitmap_copy(usable, hwloc_topology_get_allowed_cpuset(topology));
+  }
+  return usable;
+}
+
+// The cores that the process may use.
 class CpuTopology {
  public:
+  CpuTopology() {
+    CHECK_EQ(hwloc_topology_init(&handle_), 0);
+    CHECK_EQ(hwloc_topology_load(handle_), 0);
+    usable_ = UsableCpuset(handle_);
+    const int count = hwloc_get_nbobjs_by_type(handle_, HWLOC_OBJ_CORE);
+    for (int i = 0; i < count; ++i) {
+      hwloc_obj_t core = hwloc_get_obj_by_type(handle_, HWLOC_OBJ_CORE, i);
+      if (!hwloc_bitmap_intersects(core->cpuset, usable_)) continue;
+      hwloc_bitmap_t of_core = hwloc_bitmap_alloc();
+      hwloc_bitmap_and(of_core, core->cpuset, usable_);
+      cores_.push_back(of_core);
+    }
+    // Some virtual machines report no cores.
+    if (cores_.empty()) cores_.push_back(hwloc_bitmap_dup(usable_));
+  }
+  ~CpuTopology() {
+    for (hwloc_bitmap_t core : cores_) hwloc_bitmap_free(core);
+    hwloc_bitmap_free(usable_);
+    hwloc_topology_destroy(handle_);
+  }
+  CpuTopology(const CpuTopology&) = delete;
+  CpuTopology& operator=(const CpuTopology&) = delete;
+
+  // Read once and shared by all devices.
   static const CpuTopology& Get() {
     static const CpuTopology& topology = *new CpuTopology;
     return topology;
@@ -32,6 +67,7 @@ class CpuTopology {
 
   hwloc_topology_t handle() const { return handle_; }
   int num_cores() const { return static_cast<int>(cores_.size()); }
+  hwloc_const_cpuset_t usable() const { return usable_; }
   hwloc_const_cpuset_t cpuset(int core) const { return cores_[core]; }
 
   // The memory is of the NUMA nodes of these cores, whoever touches it first (a
@@ -47,29 +83,8 @@ class CpuTopology {
   }
 
  private:
-  CpuTopology() {
-    CHECK_EQ(hwloc_topology_init(&handle_), 0);
-    CHECK_EQ(hwloc_topology_load(handle_), 0);
-    // What the process may use can be less than what the machine has (taskset,
-    // containers).
-    hwloc_cpuset_t allowed = hwloc_bitmap_alloc();
-    if (hwloc_get_cpubind(handle_, allowed, HWLOC_CPUBIND_PROCESS) != 0) {
-      hwloc_bitmap_copy(allowed, hwloc_topology_get_allowed_cpuset(handle_));
-    }
-    const int count = hwloc_get_nbobjs_by_type(handle_, HWLOC_OBJ_CORE);
-    for (int i = 0; i < count; ++i) {
-      hwloc_obj_t core = hwloc_get_obj_by_type(handle_, HWLOC_OBJ_CORE, i);
-      if (!hwloc_bitmap_intersects(core->cpuset, allowed)) continue;
-      hwloc_bitmap_t usable = hwloc_bitmap_alloc();
-      hwloc_bitmap_and(usable, core->cpuset, allowed);
-      cores_.push_back(usable);
-    }
-    // Some virtual machines report no cores.
-    if (cores_.empty()) cores_.push_back(hwloc_bitmap_dup(allowed));
-    hwloc_bitmap_free(allowed);
-  }
-
   hwloc_topology_t handle_ = nullptr;
+  hwloc_cpuset_t usable_ = nullptr;
   std::vector<hwloc_bitmap_t> cores_;
 };
 
@@ -179,6 +194,33 @@ class CpuDevice : public Device {
 };
 
 }  // namespace
+
+std::string UsableCores() {
+  const CpuTopology topology;
+  char* text = nullptr;
+  CHECK_GE(hwloc_bitmap_list_asprintf(&text, topology.usable()), 0);
+  std::string list = text;
+  std::free(text);
+  return list;
+}
+
+absl::Status UsePartOfCores(int index, int parts) {
+  CHECK(0 <= index && index < parts) << index << " of " << parts;
+  const CpuTopology topology;
+  if (parts == 1 || parts > topology.num_cores()) return absl::OkStatus();
+  const ops::Range part = ops::ShardRange(topology.num_cores(), parts, index);
+  hwloc_cpuset_t cores = hwloc_bitmap_alloc();
+  for (int64_t c = part.begin; c < part.end; ++c) {
+    hwloc_bitmap_or(cores, cores, topology.cpuset(static_cast<int>(c)));
+  }
+  const int result =
+      hwloc_set_cpubind(topology.handle(), cores, HWLOC_CPUBIND_PROCESS);
+  const int error = errno;
+  hwloc_bitmap_free(cores);
+  if (result == 0) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("cannot use a part of the cores only: ", strerror(error)));
+}
 
 int AvailableCores() { return CpuTopology::Get().num_cores(); }
 

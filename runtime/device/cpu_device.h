@@ -5,12 +5,21 @@
 #define FACET_RUNTIME_DEVICE_CPU_DEVICE_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "runtime/device/device.h"
 
 namespace facet::runtime {
+
+// Which processing units this process may run on, as a list for people: "0-3".
+std::string UsableCores();
+
+// Leaves this process the part `index` of `parts` of its cores; all of them if
+// there are fewer cores than parts. For processes that share them. Before
+// anything else of this header, and before threads start.
+absl::Status UsePartOfCores(int index, int parts);
 
 // Cores that this process may use (physical ones: hyperthreads share their
 // arithmetic units), at least 1.

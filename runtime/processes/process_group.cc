@@ -1,5 +1,8 @@
 #include "runtime/processes/process_group.h"
 
+#include <cstring>
+
+#include "glog/logging.h"
 #include "ops/status_macros.h"
 
 namespace facet::runtime {
@@ -61,6 +64,20 @@ absl::StatusOr<std::vector<std::string>> AllGather(ProcessGroup& processes,
   }
   for (std::string& one : all) RETURN_IF_ERROR(Broadcast(processes, &one));
   return all;
+}
+
+absl::StatusOr<std::vector<double>> AllGather(ProcessGroup& processes,
+                                              double mine) {
+  std::string bytes(sizeof(mine), '\0');
+  std::memcpy(bytes.data(), &mine, sizeof(mine));
+  ASSIGN_OR_RETURN(const std::vector<std::string> all,
+                   AllGather(processes, bytes));
+  std::vector<double> values(all.size());
+  for (size_t p = 0; p < all.size(); ++p) {
+    CHECK_EQ(all[p].size(), sizeof(double));
+    std::memcpy(&values[p], all[p].data(), sizeof(double));
+  }
+  return values;
 }
 
 }  // namespace facet::runtime

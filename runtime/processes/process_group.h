@@ -76,6 +76,8 @@ absl::Status Broadcast(ProcessGroup& processes, std::string* bytes);
 // What each process says, by rank, on every process.
 absl::StatusOr<std::vector<std::string>> AllGather(ProcessGroup& processes,
                                                    const std::string& mine);
+absl::StatusOr<std::vector<double>> AllGather(ProcessGroup& processes,
+                                              double mine);
 
 }  // namespace facet::runtime
 
