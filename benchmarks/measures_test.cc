@@ -94,6 +94,25 @@ TEST(StepTimesTest, WaitingForAnotherStreamIsNotTheRuntimes) {
   EXPECT_NEAR(RuntimeSeconds(plan, timeline, 0, 2), 45e-9 / 2, 1e-15);
 }
 
+// Task 2 is replayed with task 1: it ends when they do.
+TEST(StepTimesTest, WhatIsReplayedIsOnePieceOfWork) {
+  const placement::Plan plan = TwoDevicePlan();
+  runtime::Timeline timeline(plan, 10);
+  timeline.Record({1, 0, 0, 100, 2});
+  timeline.Record({4, 0, 130, 200});  // 30 after the task before.
+  const auto phases = PhaseSeconds(plan, timeline, 0, 1);
+  auto seconds = [&](const std::string& name) {
+    for (const auto& [phase, value] : phases) {
+      if (phase == name) return value;
+    }
+    return -1.0;
+  };
+  EXPECT_NEAR(seconds("replayed"), 100e-9, 1e-15);
+  EXPECT_NEAR(seconds("optimizer"), 70e-9, 1e-15);
+  EXPECT_EQ(seconds("forward"), 0);
+  EXPECT_NEAR(RuntimeSeconds(plan, timeline, 0, 1), 30e-9, 1e-15);
+}
+
 TEST(StepTimesTest, TimeBeforeTheLastMemberOfACollectiveIsWaiting) {
   const placement::Plan plan = TwoDevicePlan();
   runtime::Timeline timeline(plan, 10);

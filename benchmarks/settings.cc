@@ -31,6 +31,10 @@ DEFINE_bool(limits, false,
             "Besides, measure matrix product, convolution and copy in "
             "isolation, and print how near each phase comes to them and where "
             "the rest goes.");
+DEFINE_bool(cuda_graph, false,
+            "CUDA devices: from the second step on, replay what is the same in "
+            "every step as CUDA graphs, so that the host has less to do. Then "
+            "the report does not say how long the phases take.");
 DEFINE_string(conv, "auto",
               "How convolutions are computed. auto: each as is measured to be "
               "the fastest here, once; the times are kept in "
@@ -177,6 +181,12 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
         absl::StrCat("what ", s.device_kind,
                      " devices do in isolation is not measured "
                      "yet; leave it out, or use --devices=cpu:N"));
+  }
+  s.cuda_graph = FLAGS_cuda_graph;
+  if (s.cuda_graph && s.device_kind != "cuda") {
+    return InvalidFlag("cuda_graph", "true",
+                       "only CUDA devices have graphs; leave it out, or use "
+                       "--devices=cuda:N");
   }
   s.held_out = FLAGS_held_out;
   s.conv = FLAGS_conv;

@@ -41,6 +41,7 @@ struct Settings : placement::Request {
   int64_t max_shift = 0;
   bool keep_going = false;
   bool limits = false;
+  bool cuda_graph = false;
   int64_t held_out = 0;
   int64_t checkpoint_every = 0;  // Steps; 0: at the end.
   // How CPUs compute convolutions: "auto" (measured), "rule", or the algorithm

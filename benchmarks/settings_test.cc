@@ -182,6 +182,7 @@ TEST(SettingsTest, RefusalsNameFlagValueAndWhatIsAllowed) {
                          {"--margin=nan,0,0", "m1"},
                          {"--margin=0,0.5,0", "m1"},
                          {"--fuse=always", "auto or none"},
+                         {"--cuda_graph", "only CUDA devices"},
                          {"--network=", "r18, r34"}}) {
     SCOPED_TRACE(c.flag);
     const auto s = Parse({c.flag}, SmallPreset());

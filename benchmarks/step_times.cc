@@ -47,11 +47,13 @@ class TaskEnds {
       : end_ns_(plan.tasks_size()) {
     for (const auto& lane : timeline.lanes()) {
       for (const runtime::TimelineEvent& event : lane) {
-        std::vector<int64_t>& ends = end_ns_[event.task];
-        if (static_cast<int64_t>(ends.size()) <= event.step) {
-          ends.resize(event.step + 1, -1);
+        // Those that were replayed with it are the next of its lane.
+        const int lane_number = timeline.LaneOfTask(event.task);
+        for (int task = event.task, left = event.tasks; left > 0; ++task) {
+          if (timeline.LaneOfTask(task) != lane_number) continue;
+          Set(task, event);
+          --left;
         }
-        ends[event.step] = event.end_ns;
       }
     }
   }
@@ -62,6 +64,14 @@ class TaskEnds {
   }
 
  private:
+  void Set(int task, const runtime::TimelineEvent& event) {
+    std::vector<int64_t>& ends = end_ns_[task];
+    if (static_cast<int64_t>(ends.size()) <= event.step) {
+      ends.resize(event.step + 1, -1);
+    }
+    ends[event.step] = event.end_ns;
+  }
+
   std::vector<std::vector<int64_t>> end_ns_;
 };
 
@@ -128,7 +138,8 @@ std::vector<TaskTime> TaskTimes(const placement::Plan& plan,
         // Never beyond the end: the lanes' clocks are read one after another.
         start_ns = std::min(arrivals.at(RunOf(task, event.step)), event.end_ns);
       }
-      times.push_back({event.task, event.step, (event.end_ns - start_ns) * 1e-9,
+      times.push_back({event.task, event.tasks, event.step,
+                       (event.end_ns - start_ns) * 1e-9,
                        (start_ns - event.start_ns) * 1e-9});
     }
   }
@@ -178,10 +189,16 @@ std::vector<std::pair<std::string, double>> PhaseSeconds(
     CHECK(it != phases.end()) << "phase " << name;
     it->second += seconds;
   };
+  double replayed = 0;
   for (const TaskTime& time : TaskTimes(plan, timeline, first, end)) {
+    if (time.tasks > 1) {
+      replayed += time.seconds;
+      continue;
+    }
     add(PhaseOf(plan.tasks(time.task)), time.seconds);
     add("waiting", time.waited_seconds);
   }
+  if (replayed > 0) phases.emplace_back("replayed", replayed);
   const double count =
       RecordedDevices(plan, timeline) * std::max<int64_t>(1, end - first);
   for (auto& [name, seconds] : phases) seconds /= count;

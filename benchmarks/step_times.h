@@ -21,9 +21,10 @@ std::vector<double> StepSeconds(const placement::Plan& plan,
 // "backward", "head", "communication" or "optimizer".
 std::string PhaseOf(const placement::Task& task);
 
-// One run of one task.
+// One run of one task, or of several that were replayed as one.
 struct TaskTime {
-  int task = 0;  // Index in the plan.
+  int task = 0;   // Index in the plan; of the first.
+  int tasks = 1;  // How many.
   int64_t step = 0;
   double seconds = 0;  // Of a collective: from when the last member has come.
   double waited_seconds = 0;  // For that member; 0 of all other tasks.
@@ -50,8 +51,9 @@ double RuntimeSeconds(const placement::Plan& plan,
 // Seconds per step that a device is busy with each phase, mean over devices
 // and over steps [first, end): data, forward, backward, head (its forward and
 // backward, and its fused update), communication (from when the last device
-// has come), waiting (for that device), optimizer. Streams overlap, so the sum
-// may exceed a step.
+// has come), waiting (for that device), optimizer; and replayed, if anything
+// was, of which the device does not say what took how long. Streams overlap, so
+// the sum may exceed a step.
 std::vector<std::pair<std::string, double>> PhaseSeconds(
     const placement::Plan& plan, const runtime::Timeline& timeline,
     int64_t first, int64_t end);

@@ -181,6 +181,7 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   runtime::SessionOptions options;
   options.seed = s.seed;
   options.processes = processes;
+  options.replay = s.cuda_graph;
   options.data_source = run->data_.get();
   options.fetch_sink = &run->progress_;
   options.timeline = run->timeline_.get();

@@ -73,8 +73,11 @@ struct KernelContext {
   absl::Span<const TensorView> inputs;
   absl::Span<const TensorView> outputs;
   void* workspace = nullptr;  // 64-byte aligned; KernelDef::workspace_bytes.
-  int64_t step = 0;           // 0-based; -1 when variables are initialised.
-  int64_t seed = 0;           // The run's seed, for counter-based randomness.
+  // 0-based; -1 when variables are initialised; kNoStep for a CUDA kernel that
+  // does not depend on it (KernelDef::depends_on_step).
+  int64_t step = 0;
+  static constexpr int64_t kNoStep = INT64_MIN;
+  int64_t seed = 0;  // The run's seed, for counter-based randomness.
   DataSource* data_source = nullptr;  // For ops that read input; else null.
   FetchSink* fetch_sink = nullptr;    // For ops that report; else null.
   CudaContext* cuda = nullptr;  // On a CUDA device: its stream; else null.
@@ -111,10 +114,17 @@ struct KernelDef {
   // on one machine.
   std::function<std::vector<Attributes>(const KernelSpec& spec)> alternatives =
       nullptr;
+  // CUDA kernels: what they put into the stream is not the same in every run on
+  // the same memory, since it depends on KernelContext::step. Others do not get
+  // to know the step, and may be replayed instead of called. Null: never.
+  std::function<bool(const KernelSpec& spec)> depends_on_step = nullptr;
   // Float32 outputs of 16-bit inputs were rounded to the inputs' type on the
   // way, once: a library has no other. Tests allow for it.
   bool rounds_to_inputs = false;
 };
+
+// For KernelDef::depends_on_step.
+inline bool AlwaysDependsOnStep(const KernelSpec&) { return true; }
 
 // Of one or more applications (see KernelDef::create_group).
 absl::StatusOr<GroupKernel> CreateGroupKernel(

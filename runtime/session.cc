@@ -174,6 +174,7 @@ absl::Status PlanSession::CreateLanes() {
                                                             plan_.tasks_size());
   shared_.lane_of_task.resize(plan_.tasks_size(), nullptr);
   shared_.timeline = options_.timeline;
+  shared_.replay = options_.replay;
   shared_.first_step = options_.first_step;
   shared_.fail = [this](absl::Status status) { Fail(std::move(status)); };
   shared_.on_non_finite = [this](int task, int reg, int64_t step) {

@@ -50,6 +50,10 @@ struct SessionOptions {
   ProcessGroup* processes = nullptr;
   ops::DataSource* data_source = nullptr;  // Not owned; outlives the session.
   ops::FetchSink* fetch_sink = nullptr;    // Not owned; outlives the session.
+  // Asynchronous devices: from the second step on, tasks that are the same in
+  // every step are recorded and replayed, as many at once as have nothing
+  // between them that waits (CUDA graphs). The host has less to do.
+  bool replay = false;
   // What kernels, the data source and messages know the session's first step
   // as: how many an earlier session has done.
   int64_t first_step = 0;

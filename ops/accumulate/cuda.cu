@@ -9,6 +9,7 @@
 namespace facet::ops {
 KernelDef AccumulateGradientCudaKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([steps = spec.attributes.Int("steps")](
                       const KernelContext& context) -> absl::Status {

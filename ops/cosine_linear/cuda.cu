@@ -175,6 +175,7 @@ KernelDef CosineLinearGradInputCudaKernel() { return OfProduct(GradInput); }
 
 KernelDef CosineLinearSgdCudaKernel() {
   KernelDef def;
+  def.depends_on_step = SgdDependsOnStep;
   def.workspace_bytes = [](const KernelSpec& spec) {
     return WorkspaceBytes(spec, 0);
   };

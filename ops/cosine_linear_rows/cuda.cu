@@ -103,6 +103,7 @@ absl::Status UpdateListed(const Update& update, const KernelContext& context,
 template <bool kLazy>
 KernelDef UpdateKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
     return DeviceTiles(spec.inputs[kRows<kLazy>].num_elements(),
                        spec.inputs[0].shape[1])

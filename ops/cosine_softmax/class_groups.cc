@@ -355,7 +355,11 @@ KernelDef GroupedCosineSoftmaxGradInput(HeadKernels kernels) {
 }
 
 KernelDef GroupedCosineSoftmaxSgd(HeadKernels kernels) {
-  return Of(std::move(kernels), SgdProgram);
+  // The step's inputs and attributes are among those of the whole.
+  auto depends_on_step = kernels.cosine_linear_sgd.depends_on_step;
+  KernelDef def = Of(std::move(kernels), SgdProgram);
+  def.depends_on_step = std::move(depends_on_step);
+  return def;
 }
 
 }  // namespace facet::ops

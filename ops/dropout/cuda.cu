@@ -37,6 +37,7 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 KernelDef DropoutCudaKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([mask = DropoutMask(spec.attributes)](
                       const KernelContext& context) -> absl::Status {

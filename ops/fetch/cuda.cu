@@ -31,6 +31,7 @@ absl::StatusOr<TensorView> CopyToHost(const KernelContext& context,
 
 KernelDef FetchCudaKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     const TensorSlice& slice = spec.inputs[0];
     ASSIGN_OR_RETURN(std::unique_ptr<PinnedBuffer> created,

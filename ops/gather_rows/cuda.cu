@@ -128,12 +128,14 @@ KernelDef GatherRowsCudaKernel() {
 }
 
 KernelDef GatherRowsLazilyCudaKernel() {
-  return Stateless([](const KernelContext& context) {
+  KernelDef def = Stateless([](const KernelContext& context) {
     return VisitDeviceState(
         context.inputs[0], context.inputs[2], [&](auto w, auto m) {
           return GatherRowsLazily<decltype(w), decltype(m)>(context);
         });
   });
+  def.depends_on_step = AlwaysDependsOnStep;
+  return def;
 }
 
 }  // namespace facet::ops

@@ -46,6 +46,7 @@ absl::StatusOr<std::shared_ptr<const PinnedBuffer>> BufferFor(
 
 KernelDef ImageSourceCudaKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     ASSIGN_OR_RETURN(const auto images, BufferFor(spec.outputs[0]));
     ASSIGN_OR_RETURN(const auto labels, BufferFor(spec.outputs[1]));

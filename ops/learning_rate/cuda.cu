@@ -7,6 +7,7 @@ namespace facet::ops {
 // The host knows the step: it computes the rate, the device stores it.
 KernelDef LearningRateCudaKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([schedule = ScheduleFromAttributes(spec.attributes)](
                       const KernelContext& context) {

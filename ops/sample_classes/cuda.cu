@@ -241,6 +241,7 @@ KernelDef SampleClassesCudaKernel() {
   def.workspace_bytes = [](const KernelSpec& spec) -> absl::StatusOr<int64_t> {
     return ClassPieces(spec).workspace_bytes();
   };
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     const Sampling sampling = {
         ClassPieces(spec), SamplingThreshold(spec.attributes.Float("rate")),

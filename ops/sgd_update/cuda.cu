@@ -148,6 +148,7 @@ absl::StatusOr<Kernel> CreateRounded(const KernelSpec& spec) {
 
 KernelDef SgdUpdateCudaKernel() {
   KernelDef def;
+  def.depends_on_step = SgdDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     if (IsRounded(spec)) return CreateRounded(spec);
     return Kernel([sgd = AccumulatingSgdOf(spec.attributes)](

@@ -41,6 +41,15 @@ inline AccumulatingSgd AccumulatingSgdOf(const Attributes& attributes) {
   return {SgdConstants(attributes), attributes.Int("accumulate")};
 }
 
+// KernelDef::depends_on_step of an op with these attributes, whose first inputs
+// are weight and momentum: they are rounded by random numbers of the step, and
+// a round of accumulation has steps of its own.
+inline bool SgdDependsOnStep(const KernelSpec& spec) {
+  return spec.inputs[0].dtype != DataType::kFloat32 ||
+         spec.inputs[1].dtype != DataType::kFloat32 ||
+         spec.attributes.Int("accumulate") > 1;
+}
+
 // `constants` with the scalar inputs, of which learning_rate is input
 // `first_scalar`; nothing if they say that this step is skipped.
 inline std::optional<SgdStep> SgdOfThisRun(SgdStep constants,

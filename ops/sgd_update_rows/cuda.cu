@@ -81,6 +81,7 @@ absl::Status UpdateRows(const KernelContext& context, const SgdStep& step,
 template <bool kLazy>
 KernelDef UpdateKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel([step = SgdConstants(spec.attributes),
                    key = spec.attributes.Int("key")](
@@ -145,6 +146,7 @@ KernelDef SgdUpdateRowsLazilyCudaKernel() {
 
 KernelDef DecayHistoryUpdateCudaKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     return Kernel(
         [step = SgdConstants(spec.attributes)](const KernelContext& context) {
@@ -156,6 +158,7 @@ KernelDef DecayHistoryUpdateCudaKernel() {
 
 KernelDef CatchUpRowsCudaKernel() {
   KernelDef def;
+  def.depends_on_step = AlwaysDependsOnStep;
   def.create = [](const KernelSpec& spec) -> absl::StatusOr<Kernel> {
     const int64_t key = CatchUpRoundingKey(spec.attributes.Int("key"));
     return Kernel([key](const KernelContext& context) {

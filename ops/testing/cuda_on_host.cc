@@ -76,6 +76,26 @@ absl::Status BringIn(const KernelDef& def, const KernelSpec& planned,
   return absl::OkStatus();
 }
 
+// Calls `run` as a session does that replays: what it puts into the stream is
+// recorded, then done.
+absl::Status Replayed(cudaStream_t stream,
+                      const std::function<absl::Status()>& run) {
+  RETURN_IF_CUDA_ERROR(
+      cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  const absl::Status status = run();
+  cudaGraph_t graph = nullptr;
+  const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
+  RETURN_IF_ERROR(status);
+  RETURN_IF_CUDA_ERROR(ended);
+  cudaGraphExec_t executable = nullptr;
+  RETURN_IF_CUDA_ERROR(
+      cudaGraphInstantiateWithFlags(&executable, graph, /*flags=*/0));
+  RETURN_IF_CUDA_ERROR(cudaGraphDestroy(graph));
+  RETURN_IF_CUDA_ERROR(cudaGraphLaunch(executable, stream));
+  RETURN_IF_CUDA_ERROR(cudaStreamSynchronize(stream));
+  return ToStatus(cudaGraphExecDestroy(executable), "cudaGraphExecDestroy");
+}
+
 absl::Status RunOnHost(const KernelDef& def, std::vector<KernelSpec> planned,
                        absl::Span<const KernelContext> hosts) {
   ASSIGN_OR_RETURN(const std::unique_ptr<CudaContext> cuda,
@@ -92,7 +112,16 @@ absl::Status RunOnHost(const KernelDef& def, std::vector<KernelSpec> planned,
   ASSIGN_OR_RETURN(const GroupKernel kernel, CreateGroupKernel(def, planned));
   // The copies have left the host; the kernel's stream does not wait for them.
   RETURN_IF_CUDA_ERROR(cudaDeviceSynchronize());
-  RETURN_IF_ERROR(kernel(contexts));
+  if (def.depends_on_step != nullptr &&
+      std::any_of(planned.begin(), planned.end(), def.depends_on_step)) {
+    RETURN_IF_ERROR(kernel(contexts));
+  } else {
+    // Who has not said that the step matters does not learn it.
+    for (KernelContext& context : contexts) {
+      context.step = KernelContext::kNoStep;
+    }
+    RETURN_IF_ERROR(Replayed(cuda->stream(), [&] { return kernel(contexts); }));
+  }
   RETURN_IF_CUDA_ERROR(cudaStreamSynchronize(cuda->stream()));
   auto copy_back = [](const TensorView& device, const TensorView& to) {
     return ToStatus(cudaMemcpy(to.data, device.data, to.slice.size_bytes(),

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
+#include <map>
 #include <thread>
 #include <utility>
 
@@ -56,28 +58,41 @@ absl::Status CreateTaskEvents(const std::vector<Device*>& devices,
                               LaneShared* shared) {
   const placement::Plan& plan = *shared->plan;
   shared->task_events.resize(plan.tasks_size());
-  auto link = [&](int from, int to) -> absl::Status {
-    std::unique_ptr<Event>& event = shared->task_events[from];
-    if (shared->lane_of_task[from] == shared->lane_of_task[to] ||
-        event != nullptr) {
-      return absl::OkStatus();
-    }
-    Device* device = devices[plan.tasks(from).device()];
-    ASSIGN_OR_RETURN(event, device->CreateEvent(/*timed=*/false));
-    return absl::OkStatus();
+  shared->awaited.resize(plan.tasks_size());
+  // What each task needs of another lane, from how many steps before: the last.
+  std::vector<std::map<std::pair<Lane*, int>, int>> needs(plan.tasks_size());
+  auto need = [&](int from, int to, int steps) {
+    Lane* lane = shared->lane_of_task[from];
+    // Also of tasks of another process.
+    if (lane == shared->lane_of_task[to]) return;
+    int& last =
+        needs[to].emplace(std::make_pair(lane, steps), from).first->second;
+    last = std::max(last, from);
   };
   for (const FiringEdge& edge : shared->edges) {
-    RETURN_IF_ERROR(link(edge.from, edge.to));
+    need(edge.from, edge.to, edge.tokens);
   }
-  shared->once_writer.assign(plan.registers_size(), -1);
+  // Tasks that run once have no edges: other lanes' threads start when all are
+  // done, other streams know nothing of that.
+  std::vector<int> once_writer(plan.registers_size(), -1);
   for (int t = 0; t < plan.tasks_size(); ++t) {
     if (!plan.tasks(t).once()) continue;
-    for (int reg : plan.tasks(t).outputs()) shared->once_writer[reg] = t;
+    for (int reg : plan.tasks(t).outputs()) once_writer[reg] = t;
   }
   for (int t = 0; t < plan.tasks_size(); ++t) {
     for (int reg : plan.tasks(t).inputs()) {
-      const int once = shared->once_writer[reg];
-      if (once >= 0) RETURN_IF_ERROR(link(once, t));
+      if (once_writer[reg] >= 0) need(once_writer[reg], t, INT_MAX);
+    }
+  }
+  for (int t = 0; t < plan.tasks_size(); ++t) {
+    for (const auto& [lane_and_steps, from] : needs[t]) {
+      Device* device = devices[plan.tasks(from).device()];
+      if (!device->asynchronous()) continue;
+      std::unique_ptr<Event>& event = shared->task_events[from];
+      if (event == nullptr) {
+        ASSIGN_OR_RETURN(event, device->CreateEvent(/*timed=*/false));
+      }
+      shared->awaited[t].push_back(from);
     }
   }
   return absl::OkStatus();
@@ -134,34 +149,53 @@ absl::Status Lane::PrepareTasks() {
     absl::StatusOr<TaskRunner> runner = prepare_(task, stream_.get());
     RETURN_IF_ERROR(WithTask(runner.status(), *shared_, task, -1));
     runners_.push_back(*std::move(runner));
-    waits_.emplace_back();
-    auto wait_for = [&](int from) {
-      const Event* event = shared_->task_events[from].get();
-      if (event == nullptr || shared_->lane_of_task[from] == this) return;
-      std::vector<const Event*>& waits = waits_.back();
-      if (std::find(waits.begin(), waits.end(), event) == waits.end()) {
-        waits.push_back(event);
-      }
-    };
-    for (int edge : shared_->firing->in_edges(task)) {
-      wait_for(shared_->edges[edge].from);
-    }
-    // Tasks that run once have no edges: other lanes' threads start when all
-    // are done, other streams know nothing of that.
-    for (int reg : plan.tasks(task).inputs()) {
-      if (const int once = shared_->once_writer[reg]; once >= 0) wait_for(once);
-    }
   }
-  for (size_t i = 0; i < tasks_.size(); ++i) {
+  FindTogether();
+  for (int i = 0; i < static_cast<int>(tasks_.size()); ++i) {
     if (!plan.tasks(tasks_[i]).once()) continue;
     if (shared_->stop.load()) return absl::OkStatus();
-    RETURN_IF_ERROR(Fire(static_cast<int>(i), -1));
+    RETURN_IF_ERROR(Fire(i, i + 1, -1));
   }
   if (device_->asynchronous() && shared_->timeline != nullptr) {
     ASSIGN_OR_RETURN(clock_, DeviceClock::Create(device_, stream_.get(),
                                                  tasks_.size(), kStepsAhead));
   }
   return EndStep(-1);
+}
+
+void Lane::FindTogether() {
+  const int count = static_cast<int>(tasks_.size());
+  recorded_.resize(tasks_.size());
+  together_.resize(tasks_.size());
+  together_wait_.resize(tasks_.size());
+  auto needs_this_step = [&](int position) {  // Of another lane.
+    for (int edge : shared_->firing->in_edges(tasks_[position])) {
+      const FiringEdge& e = shared_->edges[edge];
+      if (shared_->lane_of_task[e.from] != this && e.tokens == 0) return true;
+    }
+    return false;
+  };
+  for (int begin = 0; begin < count;) {
+    int end = begin + 1;
+    if (runners_[begin].is_same_in_every_step()) {
+      while (end < count && runners_[end].is_same_in_every_step() &&
+             !needs_this_step(end) &&
+             shared_->task_events[tasks_[end - 1]] == nullptr) {
+        ++end;
+      }
+    }
+    std::vector<const Event*>& wait = together_wait_[begin];
+    for (int position = begin; position < end; ++position) {
+      together_[position] = end;
+      for (int task : shared_->awaited[tasks_[position]]) {
+        const Event* event = shared_->task_events[task].get();
+        if (std::find(wait.begin(), wait.end(), event) == wait.end()) {
+          wait.push_back(event);
+        }
+      }
+    }
+    begin = end;
+  }
 }
 
 absl::Status Lane::RunSteps() {
@@ -186,12 +220,14 @@ absl::Status Lane::RunSteps() {
 }
 
 absl::Status Lane::RunStep(int64_t step) {
-  for (size_t i = 0; i < tasks_.size(); ++i) {
-    const int task = tasks_[i];
+  for (int begin = 0, end; begin < static_cast<int>(tasks_.size());
+       begin = end) {
+    end = EndOfTogether(begin, step);
+    const int task = tasks_[begin];
     if (shared_->plan->tasks(task).once()) continue;
-    if (!Await(task)) return absl::OkStatus();
+    if (!Await(task) || !AwaitTogether(begin, end)) return absl::OkStatus();
     shared_->firing->Begin(task);
-    RETURN_IF_ERROR(Fire(static_cast<int>(i), step));
+    RETURN_IF_ERROR(Fire(begin, end, step));
   }
   return EndStep(step);
 }
@@ -228,10 +264,14 @@ absl::Status Lane::AwaitDevice(int64_t step) {
 
 absl::Status Lane::RecordStep(int64_t step) {
   if (!IsTimed(step)) return absl::OkStatus();
-  for (size_t i = 0; i < tasks_.size(); ++i) {
-    if (shared_->plan->tasks(tasks_[i]).once()) continue;
-    ASSIGN_OR_RETURN(const DeviceClock::Interval when, clock_->When(i, step));
-    shared_->timeline->Record({tasks_[i], step, when.start_ns, when.end_ns});
+  for (int begin = 0, end; begin < static_cast<int>(tasks_.size());
+       begin = end) {
+    end = EndOfTogether(begin, step);
+    if (shared_->plan->tasks(tasks_[begin]).once()) continue;
+    ASSIGN_OR_RETURN(const DeviceClock::Interval when,
+                     clock_->When(begin, step));
+    shared_->timeline->Record(
+        {tasks_[begin], step, when.start_ns, when.end_ns, end - begin});
   }
   return absl::OkStatus();
 }
@@ -250,6 +290,25 @@ bool Lane::Await(int task) {
   return true;
 }
 
+bool Lane::AwaitTogether(int begin, int end) {
+  for (int position = begin + 1; position < end; ++position) {
+    const int task = tasks_[position];
+    for (int edge : shared_->firing->in_edges(task)) {
+      if (shared_->lane_of_task[shared_->edges[edge].from] == this) continue;
+      if (shared_->firing->tokens(edge) > 0) continue;
+      current_since_ns_.store(NowNs());
+      current_task_.store(task);
+      waiting_.store(true);
+      while (shared_->firing->tokens(edge) == 0) {
+        Receive();
+        if (shared_->stop.load()) return false;
+      }
+      waiting_.store(false);
+    }
+  }
+  return true;
+}
+
 void Lane::Receive() {
   mailbox_.Take(&received_);
   for (int edge : received_) shared_->firing->Arrive(edge);
@@ -261,32 +320,63 @@ void Lane::Receive() {
   report_ready_.notify_one();
 }
 
-absl::Status Lane::Fire(int position, int64_t step) {
-  const int task = tasks_[position];
+absl::Status Lane::Fire(int begin, int end, int64_t step) {
+  const int task = tasks_[begin];
   const int64_t start_ns = NowNs();
   current_since_ns_.store(start_ns, std::memory_order_relaxed);
   current_task_.store(task, std::memory_order_relaxed);
-  const absl::Status status = RunTask(position, step);
+  const absl::Status status = RunTasks(begin, end, step);
   // Before the tokens leave: sending them is the runtime's work, not the
   // task's.
-  const int64_t end_ns = runners_[position].works() ? NowNs() : start_ns;
-  if (status.ok()) Finish(position, step);
+  const int64_t end_ns = runners_[begin].works() ? NowNs() : start_ns;
+  if (status.ok()) {
+    Finish(begin, step);
+    for (int position = begin + 1; position < end; ++position) {
+      CHECK(shared_->firing->CanFire(tasks_[position]));
+      shared_->firing->Begin(tasks_[position]);
+      Finish(position, step);
+    }
+  }
   if (shared_->timeline != nullptr && step >= 0 && !device_->asynchronous()) {
     shared_->timeline->Record({task, step, start_ns, end_ns});
   }
   return WithTask(status, *shared_, task, step);
 }
 
-absl::Status Lane::RunTask(int position, int64_t step) {
-  for (const Event* event : waits_[position]) {
-    RETURN_IF_ERROR(stream_->Wait(*event));
+absl::Status Lane::RunTasks(int begin, int end, int64_t step) {
+  if (end > begin + 1) {
+    for (const Event* event : together_wait_[begin]) {
+      RETURN_IF_ERROR(stream_->Wait(*event));
+    }
+  } else {
+    for (int task : shared_->awaited[tasks_[begin]]) {
+      RETURN_IF_ERROR(stream_->Wait(*shared_->task_events[task]));
+    }
   }
   const bool is_timed = IsTimed(step);
-  if (is_timed) RETURN_IF_ERROR(clock_->Begin(position, step));
-  RETURN_IF_ERROR(runners_[position].Run(step));
-  if (is_timed) RETURN_IF_ERROR(clock_->End(position, step));
-  Event* event = shared_->task_events[tasks_[position]].get();
+  if (is_timed) RETURN_IF_ERROR(clock_->Begin(begin, step));
+  RETURN_IF_ERROR(end > begin + 1 ? RunTogether(begin, end, step)
+                                  : runners_[begin].Run(step));
+  if (is_timed) RETURN_IF_ERROR(clock_->End(begin, step));
+  Event* event = shared_->task_events[tasks_[end - 1]].get();
   return event == nullptr ? absl::OkStatus() : stream_->Record(*event);
+}
+
+absl::Status Lane::RunTogether(int begin, int end, int64_t step) {
+  std::unique_ptr<RecordedWork>& recorded = recorded_[begin];
+  if (recorded == nullptr) {
+    RETURN_IF_ERROR(stream_->BeginRecording());
+    absl::Status status;
+    for (int position = begin; position < end && status.ok(); ++position) {
+      status = WithTask(runners_[position].Run(step), *shared_,
+                        tasks_[position], step);
+    }
+    auto ended = stream_->EndRecording();
+    RETURN_IF_ERROR(status);
+    RETURN_IF_ERROR(ended.status());
+    recorded = *std::move(ended);
+  }
+  return stream_->Replay(*recorded);
 }
 
 bool Lane::IsTimed(int64_t step) const {

@@ -8,6 +8,8 @@
 // On an asynchronous device a token says that the work it stands for is in the
 // sender's stream, with an event behind it; the receiver's stream waits for
 // that event. So the thread runs ahead of the device: by kStepsAhead at most.
+// There, runs of tasks that no other lane's work of the same step comes between
+// may be recorded once and replayed as one (LaneShared::replay).
 #ifndef FACET_RUNTIME_ACTOR_LANE_H_
 #define FACET_RUNTIME_ACTOR_LANE_H_
 
@@ -43,10 +45,14 @@ struct LaneShared {
   std::unique_ptr<placement::FiringState> firing;
   std::vector<Lane*> lane_of_task;
   // By task: recorded when its work is in the stream. Null for tasks that no
-  // other lane waits for, and on synchronous devices.
+  // other lane's stream waits for, and on synchronous devices.
   std::vector<std::unique_ptr<Event>> task_events;
-  std::vector<int> once_writer;  // By register: the `once` task; -1: none.
+  // By task: those of other lanes whose events its stream waits for. Of several
+  // of one lane that it needs from the same step, the last stands for all.
+  std::vector<std::vector<int>> awaited;
   Timeline* timeline = nullptr;
+  // Lanes of asynchronous devices: from step kFirstReplayed on.
+  bool replay = false;
   int64_t first_step = 0;  // What users know step 0 as.
   // Called once by each lane that fails; stops the others.
   std::function<void(absl::Status)> fail;
@@ -60,8 +66,8 @@ struct LaneShared {
   std::atomic<int64_t> finished{0};
 };
 
-// Makes LaneShared::task_events and once_writer, from plan, edges and
-// lane_of_task. `devices` by plan device id.
+// Makes LaneShared::task_events and awaited, from plan, edges and lane_of_task.
+// `devices` by plan device id.
 absl::Status CreateTaskEvents(const std::vector<Device*>& devices,
                               LaneShared* shared);
 
@@ -75,6 +81,9 @@ class Lane {
   // end of an earlier one: enough to keep the device busy, few enough that an
   // error is found soon.
   static constexpr int64_t kStepsAhead = 2;
+
+  // Before it, libraries may still prepare something when they first run.
+  static constexpr int64_t kFirstReplayed = 1;
 
   // `tasks`: of this lane, in plan order, `once` tasks among them. `prepare`
   // is called on the lane's thread, pinned and with its OpenMP team, since
@@ -126,10 +135,22 @@ class Lane {
   // session stops.
   absl::Status AwaitDevice(int64_t step);
   void Receive();
-  absl::Status Fire(int position, int64_t step);
-  // The task's work, with the events that stand before and behind it.
-  absl::Status RunTask(int position, int64_t step);
+  // The same for tasks [begin, end) that fire together: each when those before
+  // it have.
+  bool AwaitTogether(int begin, int end);
+  // Fires them.
+  absl::Status Fire(int begin, int end, int64_t step);
+  // Their work, with the events that stand before and behind it.
+  absl::Status RunTasks(int begin, int end, int64_t step);
+  absl::Status RunTogether(int begin, int end, int64_t step);
   void Finish(int position, int64_t step);
+  // Sets together_.
+  void FindTogether();
+  // One past the last task that fires with this one, its first, in this step.
+  int EndOfTogether(int position, int64_t step) const {
+    return shared_->replay && step >= kFirstReplayed ? together_[position]
+                                                     : position + 1;
+  }
   bool IsTimed(int64_t step) const;
   // Into the timeline: a step that the device has done.
   absl::Status RecordStep(int64_t step);
@@ -142,9 +163,11 @@ class Lane {
   Prepare prepare_;
   std::vector<TaskRunner> runners_;
   std::unique_ptr<Stream> stream_;
-  // Of other lanes' tasks, by position: what the task's work waits for. Empty
-  // on synchronous devices, which have none of what follows, too.
-  std::vector<std::vector<const Event*>> waits_;
+  // By the position of a first task: one past the last that is replayed with
+  // it, and their work once it is recorded.
+  std::vector<int> together_;
+  std::vector<std::vector<const Event*>> together_wait_;  // For these.
+  std::vector<std::unique_ptr<RecordedWork>> recorded_;
   // Recorded at the end of a step, in turns. The `once` tasks are step -1.
   std::array<std::unique_ptr<Event>, kStepsAhead> step_events_;
   std::unique_ptr<DeviceClock> clock_;  // Only with a timeline.

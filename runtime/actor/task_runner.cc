@@ -139,6 +139,11 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
         task.name(), workspace_bytes, task.workspace_bytes()));
   }
   ASSIGN_OR_RETURN(runner.kernel_, ops::CreateGroupKernel(*def, specs));
+  runner.is_same_in_every_step_ =
+      device.asynchronous() && !task.once() && task.every() <= 1 &&
+      runner.rotating_.empty() &&
+      (def->depends_on_step == nullptr ||
+       std::none_of(specs.begin(), specs.end(), def->depends_on_step));
   return runner;
 }
 
@@ -153,7 +158,9 @@ absl::Status TaskRunner::Run(int64_t step) {
         rotating.base + step % rotating.credits * rotating.stride;
   }
   if (communicator_ != nullptr) return RunCollective();
-  for (ops::KernelContext& part : parts_) part.step = known_as;
+  for (ops::KernelContext& part : parts_) {
+    part.step = is_same_in_every_step_ ? ops::KernelContext::kNoStep : known_as;
+  }
   return kernel_(parts_);
 }
 

@@ -46,6 +46,10 @@ class TaskRunner {
   absl::Status Run(int64_t step);
   // Of the last Run.
   bool works() const { return works_; }
+  // True if every run but those of `once` tasks puts the same work into the
+  // stream of an asynchronous device, and needs no other rank for it: it may be
+  // replayed.
+  bool is_same_in_every_step() const { return is_same_in_every_step_; }
 
   // After Run: the first float32 output that holds a value that is not finite,
   // -1 if there is none. Looks only at outputs of a few thousand elements:
@@ -75,6 +79,7 @@ class TaskRunner {
   std::vector<Rotating> rotating_;
   int64_t first_step_ = 0;
   int every_ = 1;
+  bool is_same_in_every_step_ = false;
   bool works_ = true;  // In the step that Run was last called for.
   std::vector<ops::KernelContext> parts_;  // None of a collective.
   ops::GroupKernel kernel_;                // Null for a collective.

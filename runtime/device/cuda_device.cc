@@ -70,6 +70,17 @@ class CudaEvent : public Event {
   const cudaEvent_t event_;
 };
 
+class CudaGraph : public RecordedWork {
+ public:
+  explicit CudaGraph(cudaGraphExec_t graph) : graph_(graph) {}
+  ~CudaGraph() override { (void)cudaGraphExecDestroy(graph_); }
+
+  cudaGraphExec_t get() const { return graph_; }
+
+ private:
+  const cudaGraphExec_t graph_;
+};
+
 class CudaStream : public Stream {
  public:
   explicit CudaStream(std::unique_ptr<ops::CudaContext> context)
@@ -96,6 +107,31 @@ class CudaStream : public Stream {
   absl::Status Synchronize() override {
     return ops::ToStatus(cudaStreamSynchronize(context_->stream()),
                          "cudaStreamSynchronize");
+  }
+
+  absl::Status BeginRecording() override {
+    // Of this thread only: others go on with their streams.
+    return ops::ToStatus(
+        cudaStreamBeginCapture(context_->stream(),
+                               cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
+  }
+  absl::StatusOr<std::unique_ptr<RecordedWork>> EndRecording() override {
+    cudaGraph_t graph = nullptr;
+    RETURN_IF_CUDA_ERROR(cudaStreamEndCapture(context_->stream(), &graph));
+    cudaGraphExec_t executable = nullptr;
+    const absl::Status status = ops::ToStatus(
+        cudaGraphInstantiateWithFlags(&executable, graph, /*flags=*/0),
+        "cudaGraphInstantiate");
+    (void)cudaGraphDestroy(graph);
+    RETURN_IF_ERROR(status);
+    return std::make_unique<CudaGraph>(executable);
+  }
+  absl::Status Replay(const RecordedWork& work) override {
+    return ops::ToStatus(
+        cudaGraphLaunch(static_cast<const CudaGraph&>(work).get(),
+                        context_->stream()),
+        "cudaGraphLaunch");
   }
 
  private:

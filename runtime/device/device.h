@@ -40,6 +40,13 @@ class Event {
   virtual absl::StatusOr<double> SecondsSince(const Event& earlier) const = 0;
 };
 
+// Work that was put into a stream of an asynchronous device, to be put there
+// again. Destroyed when it is no more in the stream.
+class RecordedWork {
+ public:
+  virtual ~RecordedWork() = default;
+};
+
 // An in-order queue of work of a device. Used by one thread, its own (the one
 // that Device::EnterStream prepared).
 //
@@ -61,6 +68,14 @@ class Stream {
   virtual absl::Status Wait(const Event&) { return absl::OkStatus(); }
   // The calling thread waits for all work in this stream.
   virtual absl::Status Synchronize() { return absl::OkStatus(); }
+
+  // What tasks put into this stream between these two is kept, not done: with
+  // the memory that it names, and all else as it was. Neither events nor
+  // collectives. EndRecording also ends what failed.
+  virtual absl::Status BeginRecording();
+  virtual absl::StatusOr<std::unique_ptr<RecordedWork>> EndRecording();
+  // Does it, in the order in which it came, as one piece of work.
+  virtual absl::Status Replay(const RecordedWork& work);
 };
 
 // Thread-safe, except where said.
@@ -109,6 +124,16 @@ class Device {
   virtual absl::Status CopyFromHost(const void* host, void* device,
                                     int64_t size_bytes) = 0;
 };
+
+inline absl::Status Stream::BeginRecording() {
+  return absl::UnimplementedError("this kind of device does not replay work");
+}
+inline absl::StatusOr<std::unique_ptr<RecordedWork>> Stream::EndRecording() {
+  return absl::UnimplementedError("this kind of device does not replay work");
+}
+inline absl::Status Stream::Replay(const RecordedWork&) {
+  return absl::UnimplementedError("this kind of device does not replay work");
+}
 
 }  // namespace facet::runtime
 

@@ -20,6 +20,11 @@ std::string JsonString(const std::string& text) {
       "\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
 }
 
+std::string NameOf(const placement::Task& task, const TimelineEvent& event) {
+  if (event.tasks == 1) return task.name();
+  return absl::StrCat(task.name(), " and ", event.tasks - 1, " more, replayed");
+}
+
 }  // namespace
 
 Timeline::Timeline(const placement::Plan& plan, int64_t steps) : steps_(steps) {
@@ -94,7 +99,7 @@ absl::Status Timeline::WriteTrace(const placement::Plan& plan,
           "{\"ph\":\"X\",\"name\":%s,\"cat\":%s,\"pid\":%d,\"tid\":%d,"
           "\"ts\":%.3f,\"dur\":%.3f,\"args\":{\"step\":%d,\"op\":%s,"
           "\"layer\":%s,\"predicted_us\":%.3f}},\n",
-          JsonString(t.name()), JsonString(t.phase()), t.device(), lane,
+          JsonString(NameOf(t, event)), JsonString(t.phase()), t.device(), lane,
           (event.start_ns - origin_ns) * 1e-3,
           (event.end_ns - event.start_ns) * 1e-3, event.step,
           JsonString(t.has_collective() ? t.collective().transition() : t.op()),

@@ -18,6 +18,9 @@ struct TimelineEvent {
   int64_t step = 0;
   int64_t start_ns = 0;
   int64_t end_ns = 0;
+  // More than one: so many of the lane, of which `task` is the first, were
+  // replayed as one piece of work.
+  int32_t tasks = 1;
 };
 
 // Lanes are written each by its own thread, without locks and without

@@ -29,7 +29,8 @@ placement::Plan SmallPlan(int devices, bool split_weight,
                                   {"key", int64_t{7}}});
   const TensorId y =
       b.Add1("matmul", "y", {flat, weight}, {{"transpose_b", true}});
-  const TensorId square = b.Add1("square_norm", "square", {y});
+  const TensorId scaled = b.Add1("scale", "scaled", {y}, {{"factor", 0.5}});
+  const TensorId square = b.Add1("square_norm", "square", {scaled});
   b.Add1("fetch", "fetch", {square}, {{"name", std::string("square")}});
   EXPECT_TRUE(b.status().ok()) << b.status();
   placement::DeviceSpec device;

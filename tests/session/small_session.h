@@ -21,7 +21,8 @@ namespace facet::runtime {
 inline constexpr int64_t kBatch = 6;
 inline constexpr int64_t kPixels = int64_t{3} * 112 * 112;
 
-// images -> flatten -> matmul with a variable -> loss-like sum, fetched. No
+// images -> flatten -> matmul with a variable -> half of it -> loss-like sum,
+// fetched. No
 // convolution: oneDNN allocates a little whenever one runs.
 placement::Plan SmallPlan(int devices, bool split_weight,
                           const std::string& kind = "cpu");

@@ -103,7 +103,9 @@ TEST_F(CheckpointTest, GpusGoOnToTheBit) {
     GTEST_SKIP() << "this machine has " << devices->size() << " CUDA devices";
   }
   SmallTraining training;
-  training.backend = {"cuda", &ops::CudaKernels(), runtime::CreateCudaDevices};
+  training.backend = {"cuda", &ops::CudaKernels(), [](int count) {
+                        return runtime::CreateCudaDevices(count);
+                      }};
   training.devices = 2;
   ExpectGoesOnToTheBit(training);
 }

@@ -24,8 +24,9 @@ class CudaTrainingTest : public testing::TestWithParam<int> {
 
   SmallTraining OnCuda() const {
     SmallTraining training;
-    training.backend = {"cuda", &ops::CudaKernels(),
-                        runtime::CreateCudaDevices};
+    training.backend = {"cuda", &ops::CudaKernels(), [](int count) {
+                          return runtime::CreateCudaDevices(count);
+                        }};
     training.devices = GetParam();
     training.steps = 3;
     return training;

@@ -193,6 +193,7 @@ absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
   options.data_source = &source;
   options.fetch_sink = &losses;
   options.stall_timeout = t.stall_timeout;
+  options.replay = t.replay;
   if (!t.resume.empty()) {
     ASSIGN_OR_RETURN(options.first_step, runtime::CheckpointStep(t.resume));
   }

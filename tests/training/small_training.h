@@ -68,6 +68,7 @@ struct SmallTraining {
   float spoil = 1;
   // As in SessionOptions.
   absl::Duration stall_timeout = absl::Minutes(10);
+  bool replay = false;
 };
 
 struct TrainingResult {

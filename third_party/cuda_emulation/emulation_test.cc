@@ -484,6 +484,83 @@ TEST_F(EmulationTest, Tf32HasElevenBits) {
   EXPECT_EQ(cublasDestroy(cublas), CUBLAS_STATUS_SUCCESS);
 }
 
+class Graph {
+ public:
+  // What `record` puts into the stream.
+  Graph(cudaStream_t stream, const std::function<void()>& record) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+              cudaSuccess);
+    record();
+    cudaGraph_t graph = nullptr;
+    ended_ = cudaStreamEndCapture(stream, &graph);
+    if (ended_ != cudaSuccess) return;
+    EXPECT_EQ(cudaGraphInstantiateWithFlags(&graph_, graph, 0), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  }
+  ~Graph() { cudaGraphExecDestroy(graph_); }
+
+  cudaError_t ended() const { return ended_; }
+  cudaError_t Launch(cudaStream_t stream) const {
+    return cudaGraphLaunch(graph_, stream);
+  }
+
+ private:
+  cudaError_t ended_ = cudaSuccess;
+  cudaGraphExec_t graph_ = nullptr;
+};
+
+TEST_F(EmulationTest, AGraphDoesItsWorkWhenItIsLaunched) {
+  const Buffer buffer(1);
+  ASSERT_EQ(cudaMemsetAsync(buffer.data(), 0, buffer.bytes(), stream_),
+            cudaSuccess);
+  const Graph graph(stream_, [&] {
+    for (int addend : {1, 10}) {
+      EXPECT_EQ(LaunchKernel(1, 1, 0, stream_, {buffer.writes()},
+                             [&buffer, addend] {
+                               Put(buffer, 0, *Storage(buffer.data()) + addend);
+                             }),
+                cudaSuccess);
+    }
+  });
+  ASSERT_EQ(graph.ended(), cudaSuccess);
+  cudaStreamSynchronize(stream_);
+  EXPECT_EQ(buffer.Read(), std::vector<int>{0});
+  EXPECT_EQ(graph.Launch(stream_), cudaSuccess);
+  EXPECT_EQ(graph.Launch(stream_), cudaSuccess);
+  cudaStreamSynchronize(stream_);
+  EXPECT_EQ(buffer.Read(), std::vector<int>{22});
+}
+
+TEST_F(EmulationTest, AGraphDoesNotWaitForOtherStreams) {
+  const Buffer buffer(1);
+  const Graph graph(stream_, [&] {
+    EXPECT_EQ(cudaMemsetAsync(buffer.data(), 0, buffer.bytes(), stream_),
+              cudaSuccess);
+  });
+  ASSERT_EQ(cudaMemsetAsync(buffer.data(), 0, buffer.bytes(), other_),
+            cudaSuccess);
+  EXPECT_EQ(graph.Launch(stream_), cudaErrorIllegalAddress);
+  EXPECT_THAT(TakeViolation(), HasSubstr("cudaMemsetAsync"));
+}
+
+TEST_F(EmulationTest, EventsAndWaitsSpoilACapture) {
+  cudaEvent_t event = nullptr;
+  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming),
+            cudaSuccess);
+  const std::function<cudaError_t()> spoilers[] = {
+      [&] { return cudaEventRecord(event, stream_); },
+      [&] { return cudaStreamWaitEvent(stream_, event); },
+      [&] { return cudaStreamSynchronize(stream_); }};
+  for (const auto& spoiler : spoilers) {
+    const Graph graph(stream_, [&] {
+      EXPECT_EQ(spoiler(), cudaErrorStreamCaptureUnsupported);
+    });
+    EXPECT_EQ(graph.ended(), cudaErrorStreamCaptureInvalidated);
+  }
+  cudaEventDestroy(event);
+  EXPECT_EQ(cudaEventRecord(nullptr, stream_), cudaErrorInvalidResourceHandle);
+}
+
 // Rank 0 comes when rank 1 has left, with another count: they do not meet.
 TEST_F(EmulationTest, WhoComesToAnAbortedCollectiveMeetsNobody) {
   ncclUniqueId id;

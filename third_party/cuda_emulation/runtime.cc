@@ -115,6 +115,22 @@ void ViolationLocked(Machine& m, const std::string& what) {
 }  // namespace
 }  // namespace cuda_emulation
 
+// Calls of EnqueueOn, to be made again.
+struct CUgraph_st {
+  struct Node {
+    const char* name;
+    int device;
+    std::vector<cuda_emulation::Access> accesses;
+    std::function<void()> work;
+  };
+  std::vector<Node> nodes;
+  bool is_valid = true;
+};
+
+struct CUgraphExec_st {
+  std::vector<CUgraph_st::Node> nodes;
+};
+
 // An in-order queue and the thread that works on it.
 struct CUstream_st {
  public:
@@ -129,6 +145,10 @@ struct CUstream_st {
   int device() const { return device_; }
   // Guarded by the machine's mutex.
   cuda_emulation::Clock* clock() { return &clock_; }
+
+  // What is collected instead of done; null: nothing is. Of the thread that
+  // uses the stream.
+  CUgraph_st* capture = nullptr;
 
   // An empty one ends the thread.
   void Push(std::function<void()> work) {
@@ -212,6 +232,13 @@ void Drain(CUstream_st* stream, Clock* known) {
   known->Join(clock);
 }
 
+// What a capture does not take: it is of no use any more.
+bool SpoilsCapture(CUstream_st* stream) {
+  if (stream->capture == nullptr) return false;
+  stream->capture->is_valid = false;
+  return true;
+}
+
 // All streams of a device; every host thread knows of it afterwards.
 void DrainDevice(int device) {
   Machine& m = machine();
@@ -293,6 +320,10 @@ cudaError_t EnqueueOn(const char* name, CUstream_st* stream, int device,
                       const std::vector<Access>& accesses,
                       std::function<void()> work) {
   if (stream == nullptr) return Return(cudaErrorInvalidResourceHandle);
+  if (stream->capture != nullptr) {
+    stream->capture->nodes.push_back({name, device, accesses, std::move(work)});
+    return Return(State());
+  }
   Machine& m = machine();
   std::lock_guard<std::mutex> lock(m.mutex);
   if (cudaError_t error = StateLocked(m); error != cudaSuccess) {
@@ -638,6 +669,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     cuda_emulation::host_clock.Join(m.host_stream, cuda_emulation::kHostStream);
     return Return(cuda_emulation::StateLocked(m));
   }
+  if (cuda_emulation::SpoilsCapture(stream)) {
+    return Return(cudaErrorStreamCaptureUnsupported);
+  }
   cuda_emulation::Drain(stream, &cuda_emulation::host_clock);
   return Return(cuda_emulation::State());
 }
@@ -653,6 +687,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event,
   if (stream == nullptr || event == nullptr) {
     return Return(cudaErrorInvalidResourceHandle);
   }
+  if (cuda_emulation::SpoilsCapture(stream)) {
+    return Return(cudaErrorStreamCaptureUnsupported);
+  }
   std::lock_guard<std::mutex> lock(machine().mutex);
   if (event->recording != nullptr) {
     stream->clock()->Join(event->recording->clock());
@@ -665,11 +702,67 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event,
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function,
                                void* data) {
   if (stream == nullptr) return Return(cudaErrorInvalidResourceHandle);
+  if (cuda_emulation::SpoilsCapture(stream)) {
+    return Return(cudaErrorStreamCaptureUnsupported);
+  }
   std::lock_guard<std::mutex> lock(machine().mutex);
   const cudaError_t state = cuda_emulation::StateLocked(machine());
   if (state != cudaSuccess) return Return(state);
   stream->Push([=] { function(data); });
   return cudaSuccess;
+}
+
+// ---- Graphs ---------------------------------------------------------------
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == nullptr) return Return(cudaErrorInvalidResourceHandle);
+  if (stream->capture != nullptr) return Return(cudaErrorIllegalState);
+  stream->capture = new CUgraph_st;
+  return Return(cuda_emulation::State());
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (stream == nullptr || stream->capture == nullptr) {
+    return Return(cudaErrorInvalidValue);
+  }
+  CUgraph_st* captured = std::exchange(stream->capture, nullptr);
+  if (!captured->is_valid) {
+    delete captured;
+    return Return(cudaErrorStreamCaptureInvalidated);
+  }
+  *graph = captured;
+  return Return(cuda_emulation::State());
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable,
+                                          cudaGraph_t graph,
+                                          unsigned long long) {
+  if (graph == nullptr) return Return(cudaErrorInvalidValue);
+  *executable = new CUgraphExec_st{graph->nodes};
+  return Return(cuda_emulation::State());
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (executable == nullptr || stream == nullptr) {
+    return Return(cudaErrorInvalidResourceHandle);
+  }
+  for (const CUgraph_st::Node& node : executable->nodes) {
+    const cudaError_t error = cuda_emulation::EnqueueOn(
+        node.name, stream, node.device, node.accesses, node.work);
+    if (error != cudaSuccess) return error;
+  }
+  return Return(cuda_emulation::State());
 }
 
 // ---- Events ---------------------------------------------------------------
@@ -694,6 +787,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (event == nullptr || stream == nullptr ||
       event->device != stream->device()) {
     return Return(cudaErrorInvalidResourceHandle);
+  }
+  if (cuda_emulation::SpoilsCapture(stream)) {
+    return Return(cudaErrorStreamCaptureUnsupported);
   }
   std::lock_guard<std::mutex> lock(machine().mutex);
   event->recording = cuda_emulation::RecordLocked(stream);
@@ -775,8 +871,14 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorIllegalAddress";
     case cudaErrorPeerAccessAlreadyEnabled:
       return "cudaErrorPeerAccessAlreadyEnabled";
+    case cudaErrorIllegalState:
+      return "cudaErrorIllegalState";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
   }
   return "unrecognized error code";
 }
