@@ -23,6 +23,9 @@ int64_t WindowBytes(int ranks) {
   return std::max<int64_t>(4096, kAll / ranks / 64 * 64);
 }
 
+// Of a rank's piece: those are worth a message of their own.
+constexpr int64_t kLargeBytes = int64_t{64} << 10;
+
 int64_t AlignUp(int64_t bytes) { return (bytes + 7) / 8 * 8; }
 
 // The pieces of an all-reduce's buffers that `rank` adds up, one behind the
@@ -95,8 +98,8 @@ class MessagePassingCommunicator : public Communicator {
       tag_to_.push_back(places.TagOf(rank, r));
       tag_from_.push_back(places.TagOf(r, rank));
     }
-    outgoing_.reserve(size_);
-    incoming_.reserve(size_);
+    outgoing_.reserve(2 * size_);
+    incoming_.reserve(2 * size_);
   }
 
   int rank() const override { return rank_; }
@@ -104,16 +107,16 @@ class MessagePassingCommunicator : public Communicator {
 
   absl::Status AllReduce(Stream&, ReduceOp op,
                          absl::Span<const ReduceBuffer> buffers) override {
-    const Piece mine(buffers, size_, rank_);
-    int64_t most = 0;
-    for (int r = 0; r < size_; ++r) {
-      most = std::max(most, Piece(buffers, size_, r).bytes());
+    small_.clear();
+    for (const ReduceBuffer& buffer : buffers) {
+      const int64_t bytes = buffer.count * ops::SizeInBytes(buffer.dtype);
+      if (bytes < kLargeBytes * size_) {
+        small_.push_back(buffer);
+      } else {
+        RETURN_IF_ERROR(ReduceLarge(op, buffer));
+      }
     }
-    for (int64_t begin = 0; begin < most; begin += window_) {
-      RETURN_IF_ERROR(ReduceWindow(op, buffers, mine, begin));
-      RETURN_IF_ERROR(SpreadWindow(buffers, mine, begin));
-    }
-    return absl::OkStatus();
+    return ReduceSmall(op, small_);
   }
 
   absl::Status AllGather(Stream&, ops::DataType dtype, const void* in,
@@ -141,23 +144,20 @@ class MessagePassingCommunicator : public Communicator {
     const int64_t element = ops::SizeInBytes(dtype);
     const int64_t window = window_ / element;  // Elements.
     const int64_t most = *std::max_element(counts.begin(), counts.end());
-    auto part = [&](int r, int64_t begin) {
-      return std::clamp<int64_t>(counts[r] - begin, 0, window);
-    };
     for (int64_t begin = 0; begin < most; begin += window) {
+      auto part = [&](int r) {
+        return std::clamp<int64_t>(counts[r] - begin, 0, window);
+      };
       const char* piece = static_cast<const char*>(in);
       for (int r = 0; r < size_; ++r) {
-        const char* from = piece + begin * element;
+        QueueToReduce(r, piece + begin * element, part(r) * element,
+                      part(rank_) * element);
         piece += counts[r] * element;
-        ins_[r] = r == rank_ ? from : ReceiveWindow(r);
-        if (r == rank_) continue;
-        Send(r, from, part(r, begin) * element);
-        Receive(r, ReceiveWindow(r), part(rank_, begin) * element);
       }
       RETURN_IF_ERROR(Exchange());
-      if (part(rank_, begin) == 0) continue;
+      if (part(rank_) == 0) continue;
       void* to = static_cast<char*>(out) + begin * element;
-      ReduceInOrder(op, dtype, ins_, {&to, 1}, 0, part(rank_, begin));
+      ReduceInOrder(op, dtype, ins_, {&to, 1}, 0, part(rank_));
     }
     return absl::OkStatus();
   }
@@ -213,6 +213,59 @@ class MessagePassingCommunicator : public Communicator {
     outgoing_.clear();
     incoming_.clear();
     return status;
+  }
+
+  // Rank r gets what is at `from` of its piece, this rank theirs of its own,
+  // for ins_.
+  void QueueToReduce(int r, const char* from, int64_t sent, int64_t received) {
+    ins_[r] = r == rank_ ? from : ReceiveWindow(r);
+    if (r == rank_) return;
+    Send(r, from, sent);
+    Receive(r, ReceiveWindow(r), received);
+  }
+
+  // From where it lies to where it belongs. While a window is reduced, the
+  // window before is sent around.
+  absl::Status ReduceLarge(ReduceOp op, const ReduceBuffer& buffer) {
+    const int64_t element = ops::SizeInBytes(buffer.dtype);
+    const int64_t window = window_ / element;  // Elements.
+    const int64_t most = ops::ShardRange(buffer.count, size_, 0).size();
+    const char* in = static_cast<const char*>(buffer.in);
+    char* out = static_cast<char*>(buffer.out);
+    for (int64_t begin = 0; begin < most; begin += window) {
+      auto part = [&](int r) {  // Of piece r.
+        const ops::Range piece = ops::ShardRange(buffer.count, size_, r);
+        const int64_t first = std::min(piece.begin + begin, piece.end);
+        return ops::Range{first, std::min(first + window, piece.end)};
+      };
+      auto bytes = [&](int r) { return part(r).size() * element; };
+      for (int r = 0; r < size_; ++r) {
+        QueueToReduce(r, in + part(r).begin * element, bytes(r), bytes(rank_));
+      }
+      RETURN_IF_ERROR(Exchange());
+      char* mine = out + part(rank_).begin * element;
+      void* to = mine;
+      ReduceInOrder(op, buffer.dtype, ins_, {&to, 1}, 0, part(rank_).size());
+      for (int r = 0; r < size_; ++r) {
+        if (r == rank_) continue;
+        Send(r, mine, bytes(rank_));
+        Receive(r, out + part(r).begin * element, bytes(r));
+      }
+    }
+    return Exchange();
+  }
+
+  // Packed into windows, many at once.
+  absl::Status ReduceSmall(ReduceOp op,
+                           absl::Span<const ReduceBuffer> buffers) {
+    const Piece mine(buffers, size_, rank_);
+    // Rank 0 has the largest piece of each.
+    const int64_t most = Piece(buffers, size_, 0).bytes();
+    for (int64_t begin = 0; begin < most; begin += window_) {
+      RETURN_IF_ERROR(ReduceWindow(op, buffers, mine, begin));
+      RETURN_IF_ERROR(SpreadWindow(buffers, mine, begin));
+    }
+    return absl::OkStatus();
   }
 
   // This rank's piece, reduced, into its own send window.
@@ -281,6 +334,7 @@ class MessagePassingCommunicator : public Communicator {
   std::vector<Outgoing> outgoing_;
   std::vector<Incoming> incoming_;
   std::vector<const void*> ins_;
+  std::vector<ReduceBuffer> small_;
   const std::function<absl::Status()> interrupted_;
   std::mutex mutex_;
   absl::Status status_;  // Of Abort. Guarded by mutex_.

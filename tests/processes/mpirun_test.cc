@@ -8,9 +8,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -50,19 +51,30 @@ std::string Mpirun(int processes, const std::string& program) {
       processes, " ", program);
 }
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-// The line of a results file that has the losses.
-std::string LossesIn(const std::string& path) {
+// Of a results file.
+std::vector<double> LossesIn(const std::string& path) {
   std::ifstream file(path);
+  std::vector<double> losses;
   std::string line;
   while (std::getline(file, line)) {
-    if (line.find("\"losses\"") != std::string::npos) return line;
+    if (line.find("\"losses\"") == std::string::npos) continue;
+    std::istringstream numbers(line.substr(line.find('[') + 1));
+    double loss = 0;
+    while (numbers >> loss) {
+      losses.push_back(loss);
+      numbers.ignore(1, ',');
+    }
   }
-  return "no losses in " + path;
+  return losses;
+}
+
+void ExpectNear(const std::vector<double>& losses,
+                const std::vector<double>& expected, size_t count) {
+  ASSERT_EQ(losses.size(), count);
+  ASSERT_EQ(expected.size(), count);
+  for (size_t i = 0; i < count; ++i) {
+    EXPECT_NEAR(losses[i], expected[i], 1e-4 * expected[i]) << "step " << i;
+  }
 }
 
 class MpirunTest : public testing::Test {
@@ -114,36 +126,30 @@ TEST_F(MpirunTest, WaitsEnd) {
 constexpr char kTraining[] =
     "benchmarks/r50_2m --network=r18 --classes=40 --batch_size=4 --warmup=0 "
     "--conv=rule --devices=cpu:2 ";
-// Whatever a message costs.
-constexpr char kPlaced[] = "--pin='images:S(0);head.weight:S(0)' ";
 
+// Nearly, since plans depend on what messages cost;
+// //tests/training:processes_training_test compares the bits of one plan.
 TEST_F(MpirunTest, TrainsAsOneProcessDoes) {
-  const std::string flags = absl::StrCat(kTraining, kPlaced, "--steps=2 ");
-  auto outputs = [&](const std::string& name) {
-    return absl::StrCat("--json=", PathOf(name + ".json"),
-                        " --checkpoint=", PathOf(name + ".safetensors"));
+  auto run = [&](int processes, const std::string& name,
+                 const std::string& flags) {
+    const std::string command =
+        absl::StrCat(kTraining, flags, " --json=", PathOf(name + ".json"),
+                     " --checkpoint=", PathOf(name + ".safetensors"));
+    const Outcome outcome =
+        RunShell(processes == 1 ? command : Mpirun(processes, command));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    return outcome;
   };
-  const Outcome one = RunShell(absl::StrCat(flags, outputs("one")));
-  ASSERT_EQ(one.exit_code, 0) << one.output;
-  const Outcome two = RunShell(Mpirun(2, absl::StrCat(flags, outputs("two"))));
-  ASSERT_EQ(two.exit_code, 0) << two.output;
+  run(1, "one", "--steps=2");
+  const Outcome two = run(2, "two", "--steps=2");
   EXPECT_THAT(two.output, HasSubstr("2 processes on 1 host: 2 devices"));
-  EXPECT_EQ(LossesIn(PathOf("two.json")), LossesIn(PathOf("one.json")));
-  EXPECT_TRUE(ReadFile(PathOf("two.safetensors")) ==
-              ReadFile(PathOf("one.safetensors")));
+  ExpectNear(LossesIn(PathOf("two.json")), LossesIn(PathOf("one.json")), 2);
 
   // And goes on, from the other's.
-  auto resume = [&](const std::string& name, const std::string& from) {
-    return absl::StrCat(kTraining, kPlaced,
-                        "--steps=1 --resume=", PathOf(from + ".safetensors"),
-                        " --json=", PathOf(name + ".json"));
-  };
-  const Outcome one_more = RunShell(resume("one_more", "two"));
-  ASSERT_EQ(one_more.exit_code, 0) << one_more.output;
-  const Outcome two_more = RunShell(Mpirun(2, resume("two_more", "one")));
-  ASSERT_EQ(two_more.exit_code, 0) << two_more.output;
-  EXPECT_EQ(LossesIn(PathOf("two_more.json")),
-            LossesIn(PathOf("one_more.json")));
+  run(1, "one_more", "--steps=1 --resume=" + PathOf("two.safetensors"));
+  run(2, "two_more", "--steps=1 --resume=" + PathOf("one.safetensors"));
+  ExpectNear(LossesIn(PathOf("two_more.json")),
+             LossesIn(PathOf("one_more.json")), 1);
 }
 
 TEST_F(MpirunTest, ErrorsAreSaidOnce) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -23,6 +24,7 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/data/synthetic.h"
 #include "runtime/device/cpu_device.h"
+#include "runtime/processes/in_memory.h"
 
 namespace facet::tests {
 namespace {
@@ -180,12 +182,14 @@ absl::StatusOr<TrainingResult> Train(const SmallTraining& t) {
   return result;
 }
 
-absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
-                                       const placement::Plan& plan) {
+namespace {
+
+// In one process: `devices` by number, null where another has it.
+absl::StatusOr<TrainingResult> RunProcess(
+    const SmallTraining& t, const placement::Plan& plan,
+    const std::vector<runtime::Device*>& devices,
+    runtime::ProcessGroup* processes) {
   TrainingResult result;
-  ASSIGN_OR_RETURN(const auto owned, t.backend.create_devices(t.devices));
-  std::vector<runtime::Device*> devices;
-  for (const auto& device : owned) devices.push_back(device.get());
   Source source(t);
   Losses losses;
   runtime::SessionOptions options;
@@ -194,6 +198,7 @@ absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
   options.fetch_sink = &losses;
   options.stall_timeout = t.stall_timeout;
   options.replay = t.replay;
+  options.processes = processes;
   if (!t.resume.empty()) {
     ASSIGN_OR_RETURN(options.first_step, runtime::CheckpointStep(t.resume));
   }
@@ -220,6 +225,39 @@ absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
     ASSIGN_OR_RETURN(result.variables[name], session->ReadVariable(name));
   }
   return result;
+}
+
+}  // namespace
+
+absl::StatusOr<TrainingResult> RunPlan(const SmallTraining& t,
+                                       const placement::Plan& plan) {
+  ASSIGN_OR_RETURN(const auto owned, t.backend.create_devices(t.devices));
+  auto devices_of = [&](const runtime::ProcessGroup* process) {
+    std::vector<runtime::Device*> devices;
+    for (int d = 0; d < t.devices; ++d) {
+      const bool here =
+          process == nullptr ||
+          runtime::ProcessOfDevice(d, t.devices, process) == process->rank();
+      devices.push_back(here ? owned[d].get() : nullptr);
+    }
+    return devices;
+  };
+  if (t.processes == 0)
+    return RunProcess(t, plan, devices_of(nullptr), nullptr);
+  const auto processes = runtime::CreateInMemoryProcesses(t.processes);
+  std::vector<absl::StatusOr<TrainingResult>> results(
+      t.processes, absl::UnknownError("it has not run"));
+  std::vector<std::thread> threads;
+  for (int p = 0; p < t.processes; ++p) {
+    threads.emplace_back([&, p] {
+      runtime::ProcessGroup* process = processes[p].get();
+      results[p] = RunProcess(t, plan, devices_of(process), process);
+      if (!results[p].ok()) process->Abort();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& result : results) RETURN_IF_ERROR(result.status());
+  return std::move(results[0]);
 }
 
 absl::StatusOr<TrainingResult> Interpret(const SmallTraining& t) {

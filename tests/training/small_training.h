@@ -69,6 +69,9 @@ struct SmallTraining {
   // As in SessionOptions.
   absl::Duration stall_timeout = absl::Minutes(10);
   bool replay = false;
+  // "Processes" that are threads, each with as many of the devices; 0: one that
+  // knows of no others. The result is that of process 0.
+  int processes = 0;
 };
 
 struct TrainingResult {
