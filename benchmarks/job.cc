@@ -1,7 +1,5 @@
 #include "benchmarks/job.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -19,22 +17,10 @@ namespace {
 
 using runtime::ProcessGroup;
 
-std::string HostName() {
-  char name[256] = "";
-  (void)gethostname(name, sizeof(name) - 1);
-  return name;
-}
-
 absl::Status DivideCores(ProcessGroup& processes) {
-  const std::string mine =
-      absl::StrCat(HostName(), " ", runtime::UsableCores());
-  ASSIGN_OR_RETURN(const std::vector<std::string> all,
-                   runtime::AllGather(processes, mine));
-  const auto with_mine = [&](auto end) {
-    return static_cast<int>(std::count(all.begin(), end, mine));
-  };
-  return runtime::UsePartOfCores(with_mine(all.begin() + processes.rank()),
-                                 with_mine(all.end()));
+  ASSIGN_OR_RETURN(const runtime::Share share,
+                   runtime::ShareOf(processes, runtime::UsableCores()));
+  return runtime::UsePartOfCores(share.index, share.count);
 }
 
 // A message to the next process, and one from the previous, at once.
@@ -74,11 +60,11 @@ absl::StatusOr<placement::Link> MeasureNetwork(ProcessGroup& processes,
   return network;
 }
 
-// Bytes that each device of this process can have; the host's are shared.
-double MemoryOfDevice(const LocalDevices& local,
-                      const ProcessGroup& processes) {
+// Bytes that each device of this process can have; `on_host` processes share
+// the host's.
+double MemoryOfDevice(const LocalDevices& local, int on_host) {
   double bytes = static_cast<double>(local.cluster.host_memory_bytes) /
-                 (processes.host_size() * local.devices.size());
+                 (on_host * static_cast<double>(local.devices.size()));
   for (const placement::DeviceSpec& device : local.cluster.devices) {
     if (device.memory_bytes == 0) continue;
     const auto its = static_cast<double>(device.memory_bytes);
@@ -90,7 +76,7 @@ double MemoryOfDevice(const LocalDevices& local,
 // The names of all hosts.
 absl::StatusOr<std::set<std::string>> FindHosts(ProcessGroup& processes) {
   ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                   runtime::AllGather(processes, HostName()));
+                   runtime::AllGather(processes, runtime::HostName()));
   return std::set<std::string>(names.begin(), names.end());
 }
 
@@ -134,8 +120,10 @@ absl::StatusOr<JobDevices> GatherDevices(
   const int count = static_cast<int>(local.devices.size());
   RETURN_IF_ERROR(CheckThatAllHave(absl::StrCat(kind, ":", count), *processes));
   ASSIGN_OR_RETURN(const std::set<std::string> hosts, FindHosts(*processes));
+  ASSIGN_OR_RETURN(const runtime::Share of_host,
+                   runtime::ShareOf(*processes, ""));
   ASSIGN_OR_RETURN(const double negative_bytes,
-                   Most(*processes, -MemoryOfDevice(local, *processes)));
+                   Most(*processes, -MemoryOfDevice(local, of_host.count)));
   const auto least_bytes = static_cast<int64_t>(-negative_bytes);
 
   placement::Hardware hardware = local.profile;
@@ -146,7 +134,7 @@ absl::StatusOr<JobDevices> GatherDevices(
   } else if (hosts.size() == 1) {
     *hardware.mutable_network() = hardware.link();
   } else {
-    hardware.set_devices_per_host(count * processes->host_size());
+    hardware.set_devices_per_host(count * of_host.count);
   }
   const int total = count * processes->size();
   job.description = absl::StrCat(

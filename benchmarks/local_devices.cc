@@ -33,6 +33,15 @@ std::string WithoutGpu() {
   return gpus->empty() ? "no CUDA device; running on CPU: " : "";
 }
 
+// The same for processes that see the same GPUs.
+std::string BusIds(const std::vector<runtime::CudaDeviceInfo>& gpus) {
+  std::string ids;
+  for (const runtime::CudaDeviceInfo& gpu : gpus) {
+    absl::StrAppend(&ids, gpu.pci_bus_id, " ");
+  }
+  return ids;
+}
+
 absl::StatusOr<LocalDevices> UseCpu(int count) {
   LocalDevices local;
   local.hardware = CpuDescription();
@@ -85,21 +94,26 @@ absl::StatusOr<LocalDevices> UseCuda(int count, int first) {
 
 }  // namespace
 
-placement::DeviceChoice AutoDevices(const runtime::ProcessGroup* processes) {
-  if (const auto gpus = runtime::CudaDevices(); gpus.ok() && !gpus->empty()) {
-    const auto here = static_cast<int>(gpus->size());
-    return {"cuda", processes == nullptr
-                        ? here
-                        : processes->size() *
-                              std::max(1, here / processes->host_size())};
+absl::StatusOr<placement::DeviceChoice> AutoDevices(
+    runtime::ProcessGroup* processes) {
+  const auto gpus = runtime::CudaDevices();
+  const bool cuda = gpus.ok() && !gpus->empty();
+  if (processes == nullptr) {
+    return cuda
+               ? placement::DeviceChoice{"cuda", static_cast<int>(gpus->size())}
+               : placement::DeviceChoice{
+                     "cpu", std::clamp(runtime::AvailableCores(), 2, 8)};
   }
-  if (processes != nullptr) return {"cpu", processes->size()};
-  return {"cpu", std::clamp(runtime::AvailableCores(), 2, 8)};
+  // Together, whatever each has: where they differ it is said later.
+  ASSIGN_OR_RETURN(const runtime::Share share,
+                   runtime::ShareOf(*processes, cuda ? BusIds(*gpus) : ""));
+  if (!cuda) return placement::DeviceChoice{"cpu", processes->size()};
+  const int each = static_cast<int>(gpus->size()) / share.count;
+  return placement::DeviceChoice{"cuda", processes->size() * std::max(1, each)};
 }
 
 absl::StatusOr<LocalDevices> UseLocalDevices(
-    const placement::DeviceChoice& choice,
-    const runtime::ProcessGroup* processes) {
+    const placement::DeviceChoice& choice, runtime::ProcessGroup* processes) {
   const int parts = processes == nullptr ? 1 : processes->size();
   if (choice.count % parts != 0) {
     return placement::InvalidFlag(
@@ -110,7 +124,14 @@ absl::StatusOr<LocalDevices> UseLocalDevices(
                      parts));
   }
   const int count = choice.count / parts;
-  const int first = processes == nullptr ? 0 : processes->host_rank() * count;
+  int first = 0;
+  if (processes != nullptr && choice.kind == "cuda") {
+    const auto gpus = runtime::CudaDevices();
+    ASSIGN_OR_RETURN(
+        const runtime::Share share,
+        runtime::ShareOf(*processes, gpus.ok() ? BusIds(*gpus) : ""));
+    first = share.index * count;
+  }
   absl::StatusOr<LocalDevices> local =
       choice.kind == "cuda" ? UseCuda(count, first) : UseCpu(count);
   if (!local.ok()) {

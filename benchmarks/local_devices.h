@@ -17,9 +17,10 @@ namespace facet::benchmarks {
 
 // What --devices=auto means here: every GPU, if this program was built with
 // CUDA and there is one; else a CPU device per core, 2 to 8. Of several
-// processes, all GPUs of hosts like this one, or a CPU device per process.
-placement::DeviceChoice AutoDevices(
-    const runtime::ProcessGroup* processes = nullptr);
+// processes (collective), all GPUs of hosts like this one, or a CPU device per
+// process.
+absl::StatusOr<placement::DeviceChoice> AutoDevices(
+    runtime::ProcessGroup* processes = nullptr);
 
 struct LocalDevices {
   std::string hardware;     // "AMD EPYC 9B14, AVX-512"
@@ -32,13 +33,13 @@ struct LocalDevices {
 };
 
 // InvalidArgument, naming --devices, if there are not so many or this program
-// cannot use that kind. Of several processes each has its part of the choice;
-// those of one host have GPUs of their own. With CPU devices the calling
-// thread, which is to compile for them, gets an OpenMP team of their size
-// (ops/openmp_team.h).
+// cannot use that kind. Of several processes (collective) each has its part of
+// the choice; those of one host that see the same GPUs divide them. With CPU
+// devices the calling thread, which is to compile for them, gets an OpenMP team
+// of their size (ops/openmp_team.h).
 absl::StatusOr<LocalDevices> UseLocalDevices(
     const placement::DeviceChoice& choice,
-    const runtime::ProcessGroup* processes = nullptr);
+    runtime::ProcessGroup* processes = nullptr);
 
 }  // namespace facet::benchmarks
 

@@ -121,7 +121,7 @@ absl::Status CheckRanges(const Settings& s) {
 
 absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
                                        const Preset& preset,
-                                       const runtime::ProcessGroup* processes) {
+                                       runtime::ProcessGroup* processes) {
   gflags::SetUsageMessage(preset.usage);
   auto set_default = [](const char* flag, const std::string& value) {
     CHECK(!gflags::SetCommandLineOptionWithMode(flag, value.c_str(),
@@ -151,8 +151,10 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
 
   Settings s;
   s.program = preset.program;
+  ASSIGN_OR_RETURN(const placement::DeviceChoice auto_devices,
+                   AutoDevices(processes));
   ASSIGN_OR_RETURN(static_cast<placement::Request&>(s),
-                   placement::RequestFromFlags(AutoDevices(processes)));
+                   placement::RequestFromFlags(auto_devices));
   if (!s.hardware.empty()) {
     return InvalidFlag("devices", absl::StrCat(s.hardware, ":", s.devices),
                        "is hardware that plans can be made for (`plan show`), "

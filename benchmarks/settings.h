@@ -62,7 +62,7 @@ struct Settings : placement::Request {
 // this one alone.
 absl::StatusOr<Settings> ParseSettings(
     int* argc, char*** argv, const Preset& preset,
-    const runtime::ProcessGroup* processes = nullptr);
+    runtime::ProcessGroup* processes = nullptr);
 
 }  // namespace facet::benchmarks
 

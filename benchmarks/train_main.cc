@@ -157,12 +157,15 @@ int TrainMain(int argc, char** argv, const Preset& preset, bool evaluate) {
   const bool in_job = processes.ok() && *processes != nullptr;
   if (in_job && (*processes)->rank() != 0) {
     // What all find wrong, process 0 says, and ends the others.
-    absl::SleepFor(absl::Seconds(1));
+    absl::SleepFor(absl::Seconds(2));
   }
   std::fprintf(stderr, "%s: error: %s\n", who.c_str(),
                std::string(status.message()).c_str());
   // The others cannot go on without this one.
-  if (in_job) (*processes)->Abort();
+  if (in_job) {
+    absl::SleepFor(absl::Milliseconds(200));  // The launcher passes it on.
+    (*processes)->Abort();
+  }
   return 1;
 }
 

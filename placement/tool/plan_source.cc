@@ -16,8 +16,8 @@ namespace facet::placement {
 
 absl::StatusOr<Compiled> CompileFromFlags() {
   Compiled compiled;
-  ASSIGN_OR_RETURN(compiled.request,
-                   RequestFromFlags(benchmarks::AutoDevices()));
+  ASSIGN_OR_RETURN(const DeviceChoice auto_devices, benchmarks::AutoDevices());
+  ASSIGN_OR_RETURN(compiled.request, RequestFromFlags(auto_devices));
   if (compiled.request.classes == 0) {
     return InvalidFlag("classes", "0", "a plan needs a number of classes");
   }

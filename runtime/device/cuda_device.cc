@@ -270,6 +270,9 @@ absl::StatusOr<CudaDeviceInfo> Describe(int device) {
   RETURN_IF_CUDA_ERROR(cudaGetDeviceProperties(&properties, device));
   CudaDeviceInfo info;
   info.name = properties.name;
+  char bus_id[32] = "";
+  RETURN_IF_CUDA_ERROR(cudaDeviceGetPCIBusId(bus_id, sizeof(bus_id), device));
+  info.pci_bus_id = bus_id;
   info.compute_capability = 10 * properties.major + properties.minor;
   info.multiprocessors = properties.multiProcessorCount;
   info.cudnn_version = static_cast<int64_t>(cudnnGetVersion());

@@ -15,6 +15,7 @@ namespace facet::runtime {
 // What a GPU is, for the cost model and the report.
 struct CudaDeviceInfo {
   std::string name;            // "Tesla V100-SXM2-32GB"
+  std::string pci_bus_id;      // "0000:3b:00.0": which it is of its host.
   int compute_capability = 0;  // 80 for 8.0
   int multiprocessors = 0;
   int64_t memory_bytes = 0;            // In all.

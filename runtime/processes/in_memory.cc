@@ -39,8 +39,6 @@ class InMemoryProcessGroup : public ProcessGroup {
 
   int rank() const override { return rank_; }
   int size() const override { return office_->size; }
-  int host_rank() const override { return rank_; }
-  int host_size() const override { return size(); }
 
   absl::Status Exchange(
       absl::Span<const Outgoing> outgoing, absl::Span<const Incoming> incoming,

@@ -30,17 +30,11 @@ absl::Status ToStatus(int error, absl::string_view call) {
 
 class MpiProcessGroup : public ProcessGroup {
  public:
-  MpiProcessGroup(int rank, int size, int host_rank, int host_size)
-      : rank_(rank),
-        size_(size),
-        host_rank_(host_rank),
-        host_size_(host_size) {}
+  MpiProcessGroup(int rank, int size) : rank_(rank), size_(size) {}
   ~MpiProcessGroup() override { (void)MPI_Finalize(); }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  int host_rank() const override { return host_rank_; }
-  int host_size() const override { return host_size_; }
 
   absl::Status Exchange(
       absl::Span<const Outgoing> outgoing, absl::Span<const Incoming> incoming,
@@ -116,8 +110,6 @@ class MpiProcessGroup : public ProcessGroup {
   std::mutex mutex_;
   const int rank_;
   const int size_;
-  const int host_rank_;
-  const int host_size_;
 };
 
 }  // namespace
@@ -138,18 +130,10 @@ absl::StatusOr<std::unique_ptr<ProcessGroup>> JoinMpi() {
       "MPI_Init_thread"));
   CHECK_GE(provided, MPI_THREAD_SERIALIZED) << "MPI without threads";
   (void)MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  int rank = 0, size = 1, host_rank = 0, host_size = 1;
+  int rank = 0, size = 1;
   (void)MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   (void)MPI_Comm_size(MPI_COMM_WORLD, &size);
-  MPI_Comm host = MPI_COMM_NULL;
-  RETURN_IF_ERROR(
-      ToStatus(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED,
-                                   /*key=*/rank, MPI_INFO_NULL, &host),
-               "MPI_Comm_split_type"));
-  (void)MPI_Comm_rank(host, &host_rank);
-  (void)MPI_Comm_size(host, &host_size);
-  (void)MPI_Comm_free(&host);
-  return std::make_unique<MpiProcessGroup>(rank, size, host_rank, host_size);
+  return std::make_unique<MpiProcessGroup>(rank, size);
 }
 
 }  // namespace facet::runtime

@@ -1,7 +1,11 @@
 #include "runtime/processes/process_group.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "ops/status_macros.h"
 
@@ -78,6 +82,22 @@ absl::StatusOr<std::vector<double>> AllGather(ProcessGroup& processes,
     std::memcpy(&values[p], all[p].data(), sizeof(double));
   }
   return values;
+}
+
+std::string HostName() {
+  char name[256] = "";
+  (void)gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+absl::StatusOr<Share> ShareOf(ProcessGroup& processes,
+                              const std::string& what) {
+  const std::string mine = absl::StrCat(HostName(), " ", what);
+  ASSIGN_OR_RETURN(const std::vector<std::string> all,
+                   AllGather(processes, mine));
+  const auto self = all.begin() + processes.rank();
+  return Share{static_cast<int>(std::count(all.begin(), self, mine)),
+               static_cast<int>(std::count(all.begin(), all.end(), mine))};
 }
 
 }  // namespace facet::runtime

@@ -22,9 +22,6 @@ class ProcessGroup {
 
   virtual int rank() const = 0;  // Of this process.
   virtual int size() const = 0;
-  // The same among the processes of this process's host.
-  virtual int host_rank() const = 0;
-  virtual int host_size() const = 0;
 
   struct Outgoing {
     int to = 0;  // A process, which may be this one.
@@ -78,6 +75,19 @@ absl::StatusOr<std::vector<std::string>> AllGather(ProcessGroup& processes,
                                                    const std::string& mine);
 absl::StatusOr<std::vector<double>> AllGather(ProcessGroup& processes,
                                               double mine);
+
+// Of this process's host.
+std::string HostName();
+
+// Which of `count` processes that have something of their host in common this
+// one is.
+struct Share {
+  int index = 0;
+  int count = 1;
+};
+
+// Of the processes of this host that call what they may use by the same text.
+absl::StatusOr<Share> ShareOf(ProcessGroup& processes, const std::string& what);
 
 }  // namespace facet::runtime
 

@@ -26,8 +26,6 @@ void CheckOk(const absl::Status& status) { CHECK(status.ok()) << status; }
 void Messages(ProcessGroup& processes) {
   const int size = processes.size();
   const int rank = processes.rank();
-  CHECK_EQ(processes.host_size(), size);
-  CHECK_EQ(processes.host_rank(), rank);
   const int64_t large = 300001;
   auto value = [&](int from, int to, int which) {
     return static_cast<char>(1 + from + 10 * to + 100 * which);
@@ -70,6 +68,12 @@ void Messages(ProcessGroup& processes) {
   const auto numbers = runtime::AllGather(processes, 0.5 * rank);
   CheckOk(numbers.status());
   for (int p = 0; p < size; ++p) CHECK_EQ((*numbers)[p], 0.5 * p);
+
+  // Those with an even rank have something in common, and the others.
+  const auto share = runtime::ShareOf(processes, rank % 2 == 0 ? "a" : "b");
+  CheckOk(share.status());
+  CHECK_EQ(share->index, rank / 2);
+  CHECK_EQ(share->count, (size + 1 - rank % 2) / 2);
 }
 
 void Sum(ProcessGroup& processes) {

@@ -485,6 +485,11 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute,
   return Return(cuda_emulation::State());
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
+  std::snprintf(id, length, "0000:%02x:00.0", device);
+  return Return(cuda_emulation::State());
+}
+
 cudaError_t cudaDeviceSynchronize() {
   cuda_emulation::DrainDevice(cuda_emulation::current_device);
   return Return(cuda_emulation::State());
