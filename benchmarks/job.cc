@@ -122,9 +122,11 @@ absl::StatusOr<JobDevices> GatherDevices(
   ASSIGN_OR_RETURN(const std::set<std::string> hosts, FindHosts(*processes));
   ASSIGN_OR_RETURN(const runtime::Share of_host,
                    runtime::ShareOf(*processes, ""));
-  ASSIGN_OR_RETURN(const double negative_bytes,
-                   Most(*processes, -MemoryOfDevice(local, of_host.count)));
-  const auto least_bytes = static_cast<int64_t>(-negative_bytes);
+  ASSIGN_OR_RETURN(
+      const std::vector<double> bytes,
+      runtime::AllGather(*processes, MemoryOfDevice(local, of_host.count)));
+  const auto least_bytes =
+      static_cast<int64_t>(*std::min_element(bytes.begin(), bytes.end()));
 
   placement::Hardware hardware = local.profile;
   hardware.set_devices_per_host(count);
