@@ -3,9 +3,7 @@
 
 #include <sched.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "opencv2/core.hpp"
 #include "opencv2/imgcodecs.hpp"
+#include "tests/shell/run_shell.h"
 
 namespace facet::tests {
 namespace {
@@ -28,24 +27,8 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-struct Outcome {
-  int exit_code = -1;  // -1: killed by a signal.
-  std::string output;  // stdout and stderr.
-};
-
 Outcome RunProgram(const std::string& program, const std::string& flags) {
-  const std::string command =
-      "exec 2>&1; timeout 120 benchmarks/" + program + " " + flags;
-  Outcome outcome;
-  FILE* pipe = popen(command.c_str(), "r");
-  EXPECT_NE(pipe, nullptr);
-  char buffer[4096];
-  while (const size_t n = fread(buffer, 1, sizeof(buffer), pipe)) {
-    outcome.output.append(buffer, n);
-  }
-  const int status = pclose(pipe);
-  if (WIFEXITED(status)) outcome.exit_code = WEXITSTATUS(status);
-  return outcome;
+  return RunShell("timeout 120 benchmarks/" + program + " " + flags);
 }
 
 // A configuration that trains in a second or two.

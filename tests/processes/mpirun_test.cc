@@ -1,10 +1,8 @@
 // Several processes, as users start them: mpirun. What they do is what one does
 // with as many devices, to the bit, and a lost process ends the others.
 #include <signal.h>
-#include <sys/wait.h>
 
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/shell/run_shell.h"
 
 namespace facet::tests {
 namespace {
@@ -24,24 +23,6 @@ namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-
-struct Outcome {
-  int exit_code = -1;  // -1: killed by a signal.
-  std::string output;  // stdout and stderr.
-};
-
-Outcome RunShell(const std::string& command) {
-  Outcome outcome;
-  FILE* pipe = popen(absl::StrCat("exec 2>&1; ", command).c_str(), "r");
-  EXPECT_NE(pipe, nullptr);
-  char buffer[4096];
-  while (const size_t n = fread(buffer, 1, sizeof(buffer), pipe)) {
-    outcome.output.append(buffer, n);
-  }
-  const int status = pclose(pipe);
-  if (WIFEXITED(status)) outcome.exit_code = WEXITSTATUS(status);
-  return outcome;
-}
 
 // More processes than cores, and as root, which mpirun asks to be told.
 std::string Mpirun(int processes, const std::string& program) {

@@ -10,9 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "ops/cuda_kernels.h"
 #include "runtime/checkpoint/safetensors.h"
-#include "runtime/device/cuda_device.h"
+#include "tests/training/cuda_backend.h"
 #include "tests/training/small_training.h"
 
 namespace facet::tests {
@@ -97,15 +96,9 @@ TEST_F(CheckpointTest, StateIn16BitsGoesOnToTheBit) {
 }
 
 TEST_F(CheckpointTest, GpusGoOnToTheBit) {
-  const auto devices = runtime::CudaDevices();
-  ASSERT_TRUE(devices.ok()) << devices.status();
-  if (devices->size() < 2) {
-    GTEST_SKIP() << "this machine has " << devices->size() << " CUDA devices";
-  }
+  FACET_SKIP_WITHOUT_CUDA_DEVICES(2);
   SmallTraining training;
-  training.backend = {"cuda", &ops::CudaKernels(), [](int count) {
-                        return runtime::CreateCudaDevices(count);
-                      }};
+  training.backend = CudaBackend();
   training.devices = 2;
   ExpectGoesOnToTheBit(training);
 }

@@ -4,8 +4,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
-#include "ops/cuda_kernels.h"
-#include "runtime/device/cuda_device.h"
+#include "tests/training/cuda_backend.h"
 #include "tests/training/small_training.h"
 
 namespace facet::tests {
@@ -13,20 +12,11 @@ namespace {
 
 class CudaTrainingTest : public testing::TestWithParam<int> {
  protected:
-  void SetUp() override {
-    const auto devices = runtime::CudaDevices();
-    ASSERT_TRUE(devices.ok()) << devices.status();
-    if (static_cast<int>(devices->size()) < GetParam()) {
-      GTEST_SKIP() << "this machine has " << devices->size()
-                   << " CUDA devices, the case needs " << GetParam();
-    }
-  }
+  void SetUp() override { FACET_SKIP_WITHOUT_CUDA_DEVICES(GetParam()); }
 
   SmallTraining OnCuda() const {
     SmallTraining training;
-    training.backend = {"cuda", &ops::CudaKernels(), [](int count) {
-                          return runtime::CreateCudaDevices(count);
-                        }};
+    training.backend = CudaBackend();
     training.devices = GetParam();
     training.steps = 3;
     return training;

@@ -6,8 +6,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
-#include "ops/cuda_kernels.h"
-#include "runtime/device/cuda_device.h"
+#include "tests/training/cuda_backend.h"
 #include "tests/training/small_training.h"
 
 namespace facet::tests {
@@ -85,15 +84,9 @@ TEST(ProcessesTrainingTest, AMesh) {
 }
 
 TEST(ProcessesTrainingTest, CudaDevices) {
-  const auto devices = runtime::CudaDevices();
-  ASSERT_TRUE(devices.ok()) << devices.status();
-  if (devices->size() < 4) {
-    GTEST_SKIP() << "needs 4 CUDA devices, here are " << devices->size();
-  }
+  FACET_SKIP_WITHOUT_CUDA_DEVICES(4);
   SmallTraining training = OnFour();
-  training.backend = {"cuda", &ops::CudaKernels(), [](int count) {
-                        return runtime::CreateCudaDevices(count);
-                      }};
+  training.backend = CudaBackend();
   training.replay = true;
   ExpectTheSameInProcesses(training, 2);
 }
