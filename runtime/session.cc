@@ -33,7 +33,9 @@ class PlanSession : public Session {
       : plan_(plan), devices_(std::move(devices)), options_(options) {}
 
   ~PlanSession() override {
-    Stop(absl::CancelledError("the session ends"));
+    // Lanes are idle, unless an error has stopped all. Communicators are not
+    // aborted: peers in other processes may still be in the last collective.
+    StopLanes();
     for (const std::unique_ptr<Lane>& lane : lanes_) lane->Join();
   }
 
@@ -76,6 +78,7 @@ class PlanSession : public Session {
   absl::Status DescribeStall();
   absl::Status Health();
   void Fail(absl::Status status);
+  void StopLanes();
   void Stop(absl::Status status);
   absl::Status FirstError() const;
   char* ArenaOf(int device) const {
@@ -367,6 +370,11 @@ void PlanSession::Fail(absl::Status status) {
   Stop(std::move(status));
 }
 
+void PlanSession::StopLanes() {
+  shared_.stop.store(true);
+  for (const std::unique_ptr<Lane>& lane : lanes_) lane->Wake();
+}
+
 void PlanSession::Stop(absl::Status status) {
   shared_.stop.store(true);
   for (const auto& group : communicators_) {
@@ -374,7 +382,7 @@ void PlanSession::Stop(absl::Status status) {
       if (communicator != nullptr) communicator->Abort(status);
     }
   }
-  for (const std::unique_ptr<Lane>& lane : lanes_) lane->Wake();
+  StopLanes();
 }
 
 absl::Status PlanSession::Settle() {
