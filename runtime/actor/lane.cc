@@ -278,11 +278,16 @@ absl::Status Lane::RecordStep(int64_t step) {
 
 bool Lane::Await(int task) {
   if (shared_->stop.load(std::memory_order_relaxed)) return false;
-  if (shared_->firing->CanFire(task)) return true;
+  return AwaitUntil(task, [&] { return shared_->firing->CanFire(task); });
+}
+
+template <typename Condition>
+bool Lane::AwaitUntil(int task, const Condition& condition) {
+  if (condition()) return true;
   current_since_ns_.store(NowNs());
   current_task_.store(task);
   waiting_.store(true);
-  while (!shared_->firing->CanFire(task)) {
+  while (!condition()) {
     Receive();
     if (shared_->stop.load()) return false;
   }
@@ -295,15 +300,8 @@ bool Lane::AwaitTogether(int begin, int end) {
     const int task = tasks_[position];
     for (int edge : shared_->firing->in_edges(task)) {
       if (shared_->lane_of_task[shared_->edges[edge].from] == this) continue;
-      if (shared_->firing->tokens(edge) > 0) continue;
-      current_since_ns_.store(NowNs());
-      current_task_.store(task);
-      waiting_.store(true);
-      while (shared_->firing->tokens(edge) == 0) {
-        Receive();
-        if (shared_->stop.load()) return false;
-      }
-      waiting_.store(false);
+      auto has_come = [&] { return shared_->firing->tokens(edge) > 0; };
+      if (!AwaitUntil(task, has_come)) return false;
     }
   }
   return true;
@@ -340,7 +338,7 @@ absl::Status Lane::Fire(int begin, int end, int64_t step) {
   if (shared_->timeline != nullptr && step >= 0 && !device_->asynchronous()) {
     shared_->timeline->Record({task, step, start_ns, end_ns});
   }
-  return WithTask(status, *shared_, task, step);
+  return status;
 }
 
 absl::Status Lane::RunTasks(int begin, int end, int64_t step) {
@@ -356,7 +354,8 @@ absl::Status Lane::RunTasks(int begin, int end, int64_t step) {
   const bool is_timed = IsTimed(step);
   if (is_timed) RETURN_IF_ERROR(clock_->Begin(begin, step));
   RETURN_IF_ERROR(end > begin + 1 ? RunTogether(begin, end, step)
-                                  : runners_[begin].Run(step));
+                                  : WithTask(runners_[begin].Run(step),
+                                             *shared_, tasks_[begin], step));
   if (is_timed) RETURN_IF_ERROR(clock_->End(begin, step));
   Event* event = shared_->task_events[tasks_[end - 1]].get();
   return event == nullptr ? absl::OkStatus() : stream_->Record(*event);
@@ -376,7 +375,7 @@ absl::Status Lane::RunTogether(int begin, int end, int64_t step) {
     RETURN_IF_ERROR(ended.status());
     recorded = *std::move(ended);
   }
-  return stream_->Replay(*recorded);
+  return WithTask(stream_->Replay(*recorded), *shared_, tasks_[begin], step);
 }
 
 bool Lane::IsTimed(int64_t step) const {

@@ -135,6 +135,8 @@ class Lane {
   // session stops.
   absl::Status AwaitDevice(int64_t step);
   void Receive();
+  template <typename Condition>
+  bool AwaitUntil(int task, const Condition& condition);
   // The same for tasks [begin, end) that fire together: each when those before
   // it have.
   bool AwaitTogether(int begin, int end);
@@ -144,7 +146,7 @@ class Lane {
   absl::Status RunTasks(int begin, int end, int64_t step);
   absl::Status RunTogether(int begin, int end, int64_t step);
   void Finish(int position, int64_t step);
-  // Sets together_.
+  // Sets together_ and together_wait_.
   void FindTogether();
   // One past the last task that fires with this one, its first, in this step.
   int EndOfTogether(int position, int64_t step) const {

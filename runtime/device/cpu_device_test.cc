@@ -2,7 +2,9 @@
 
 #include <hwloc.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -78,6 +80,33 @@ TEST(CpuDeviceTest, CoresAndTheMemoryBesideThem) {
   }
   hwloc_bitmap_free(all);
   hwloc_topology_destroy(topology);
+}
+
+// In processes of their own, since it cannot be taken back: their first part is
+// neither all cores nor their last part.
+TEST(PartOfCoresTest, PartsAreLessThanAllAndDiffer) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const int cores = AvailableCores();
+  const std::string all = UsableCores();
+  // More parts than cores: all share all.
+  EXPECT_TRUE(UsePartOfCores(0, cores + 1).ok());
+  EXPECT_EQ(UsableCores(), all);
+  if (cores < 2) GTEST_SKIP() << "one core cannot be divided";
+  const std::string file = testing::TempDir() + "/first_part";
+  auto use = [&](int index) {
+    const bool is_ok = UsePartOfCores(index, cores).ok();
+    const std::string part = UsableCores();
+    std::string first;
+    if (index == 0) {
+      std::ofstream(file) << part;
+    } else {
+      std::ifstream(file) >> first;
+    }
+    std::_Exit(is_ok && part != all && part != first ? 0 : 1);
+  };
+  EXPECT_EXIT(use(0), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(use(cores - 1), testing::ExitedWithCode(0), "");
+  EXPECT_EQ(UsableCores(), all);
 }
 
 }  // namespace

@@ -115,8 +115,9 @@ class MpiProcessGroup : public ProcessGroup {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ProcessGroup>> JoinMpi() {
-  if (std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr &&
-      std::getenv("PMIX_RANK") == nullptr) {
+  const char* launched = std::getenv("OMPI_COMM_WORLD_SIZE");
+  if (launched != nullptr && absl::string_view(launched) == "1") return nullptr;
+  if (launched == nullptr && std::getenv("PMIX_RANK") == nullptr) {
     const char* size = std::getenv("PMI_SIZE");
     if (size == nullptr || absl::string_view(size) == "1") return nullptr;
     return absl::FailedPreconditionError(absl::StrCat(

@@ -10,7 +10,8 @@
 namespace facet::runtime {
 
 // Once per process, on the main thread, which also destroys it: that waits for
-// the others to do so. Null if this process was started alone. A process that
+// the others to do so. Null if this process was started alone
+// (`mpirun -n 1`, too). A process that
 // ends without destroying it ends all. FailedPrecondition if another MPI's
 // launcher started it, whose processes would not know of each other.
 absl::StatusOr<std::unique_ptr<ProcessGroup>> JoinMpi();

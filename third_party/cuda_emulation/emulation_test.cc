@@ -550,7 +550,12 @@ TEST_F(EmulationTest, EventsAndWaitsSpoilACapture) {
   const std::function<cudaError_t()> spoilers[] = {
       [&] { return cudaEventRecord(event, stream_); },
       [&] { return cudaStreamWaitEvent(stream_, event); },
-      [&] { return cudaStreamSynchronize(stream_); }};
+      [&] { return cudaStreamSynchronize(stream_); },
+      [&] { return cudaDeviceSynchronize(); },
+      [&] {
+        int* data = nullptr;
+        return cudaMalloc(&data, 4);
+      }};
   for (const auto& spoiler : spoilers) {
     const Graph graph(stream_, [&] {
       EXPECT_EQ(spoiler(), cudaErrorStreamCaptureUnsupported);

@@ -239,6 +239,14 @@ bool SpoilsCapture(CUstream_st* stream) {
   return true;
 }
 
+// The stream that this thread captures; null: none.
+thread_local CUstream_st* captured_stream = nullptr;
+
+// The same of calls that name no stream: they wait or allocate.
+bool SpoilsThreadsCapture() {
+  return captured_stream != nullptr && SpoilsCapture(captured_stream);
+}
+
 // All streams of a device; every host thread knows of it afterwards.
 void DrainDevice(int device) {
   Machine& m = machine();
@@ -491,6 +499,9 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  if (cuda_emulation::SpoilsThreadsCapture()) {
+    return Return(cudaErrorStreamCaptureUnsupported);
+  }
   cuda_emulation::DrainDevice(cuda_emulation::current_device);
   return Return(cuda_emulation::State());
 }
@@ -516,6 +527,9 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 
 cudaError_t cudaMalloc(void** data, size_t size_bytes) {
   *data = nullptr;
+  if (cuda_emulation::SpoilsThreadsCapture()) {
+    return Return(cudaErrorStreamCaptureUnsupported);
+  }
   if (cudaError_t e = cuda_emulation::State(); e != cudaSuccess) {
     return Return(e);
   }
@@ -723,6 +737,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream == nullptr) return Return(cudaErrorInvalidResourceHandle);
   if (stream->capture != nullptr) return Return(cudaErrorIllegalState);
   stream->capture = new CUgraph_st;
+  cuda_emulation::captured_stream = stream;
   return Return(cuda_emulation::State());
 }
 
@@ -732,6 +747,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     return Return(cudaErrorInvalidValue);
   }
   CUgraph_st* captured = std::exchange(stream->capture, nullptr);
+  cuda_emulation::captured_stream = nullptr;
   if (!captured->is_valid) {
     delete captured;
     return Return(cudaErrorStreamCaptureInvalidated);
