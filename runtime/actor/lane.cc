@@ -168,7 +168,9 @@ void Lane::FindTogether() {
   recorded_.resize(tasks_.size());
   together_.resize(tasks_.size());
   together_wait_.resize(tasks_.size());
-  auto needs_this_step = [&](int position) {  // Of another lane.
+  // Of another lane. It could be waited for with the first of a run, but then
+  // the run would begin late.
+  auto needs_this_step = [&](int position) {
     for (int edge : shared_->firing->in_edges(tasks_[position])) {
       const FiringEdge& e = shared_->edges[edge];
       if (shared_->lane_of_task[e.from] != this && e.tokens == 0) return true;

@@ -17,6 +17,7 @@
 #include "placement/plan/small_plan.h"
 #include "runtime/actor/fake_device.h"
 #include "runtime/collectives/shared_memory.h"
+#include "runtime/device/cuda_device.h"
 
 namespace facet::runtime {
 namespace {
@@ -220,6 +221,32 @@ TEST(LaneTest, ReportsTheFirstValueThatIsNotFinite) {
   ASSERT_TRUE(machine.Run(100).ok());
   // g = 2 h is the first to overflow, in the collective.
   EXPECT_THAT(machine.non_finite(), testing::StartsWith("g g "));
+}
+
+// A stream is in order: who needs two tasks of it waits for the later one.
+TEST(TaskEventsTest, TheLastOfSeveralTasksStandsForAll) {
+  auto devices = CreateCudaDevices(1);
+  if (!devices.ok()) GTEST_SKIP() << devices.status();
+  Device* device = (*devices)[0].get();
+  placement::Plan plan;
+  plan.add_devices();
+  for (int t = 0; t < 3; ++t) plan.add_tasks();
+  LaneShared shared;
+  shared.plan = &plan;
+  // The third needs both of this step; the first needs the third of the one
+  // before.
+  shared.edges = {{0, 2, 0}, {1, 2, 0}, {2, 0, 1}};
+  shared.firing = std::make_unique<placement::FiringState>(shared.edges, 3);
+  Lane compute(&shared, device, ops::StreamKind::kCompute, {0, 1}, nullptr);
+  Lane other(&shared, device, ops::StreamKind::kCommunication, {2}, nullptr);
+  shared.lane_of_task = {&compute, &compute, &other};
+  ASSERT_TRUE(CreateTaskEvents({device}, &shared).ok());
+  EXPECT_THAT(shared.awaited, testing::ElementsAre(testing::ElementsAre(2),
+                                                   testing::ElementsAre(),
+                                                   testing::ElementsAre(1)));
+  EXPECT_EQ(shared.task_events[0], nullptr);
+  EXPECT_NE(shared.task_events[1], nullptr);
+  EXPECT_NE(shared.task_events[2], nullptr);
 }
 
 }  // namespace
