@@ -165,6 +165,13 @@ struct OpDef {
   // short.
   bool fuse_saves_memory = false;
 
+  // Names of two ops that it does in one: of the first one's inputs the first
+  // one's outputs, and then those of the second, whose only input is the first
+  // one's first output; with the attributes of both. It takes their place where
+  // a kernel that joins them is measured to be faster
+  // (placement/passes/choose_kernels.h). Empty: none.
+  std::vector<std::string> joins;
+
   // Inputs whose memory the op updates. They must be outputs of a variable.
   std::vector<int> mutates;
   SettleRule settle;

@@ -22,6 +22,7 @@ OPS = [
     # Backbone.
     ("conv2d", ["conv2d", "conv2d_grad_input", "conv2d_grad_weight"]),
     ("batch_norm", ["batch_norm_statistics", "batch_norm", "batch_norm_grad_statistics", "batch_norm_grad_input", "batch_norm_update", "batch_norm_inference"]),
+    ("conv2d_statistics", ["conv2d_statistics"]),
     ("prelu", ["prelu", "prelu_grad"]),
     ("batch_norm_prelu", ["batch_norm_prelu", "batch_norm_prelu_grad_statistics", "batch_norm_prelu_grad_input"]),
     ("batch_norm_add", ["batch_norm_add", "batch_norm_grad_input_add"]),

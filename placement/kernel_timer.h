@@ -1,4 +1,4 @@
-// KernelTimer: whom the compiler asks how long kernels take, where an operator
+// KernelTimer: whom the compiler asks how long kernels take, where something
 // can be computed in several ways. An interface only: the compiler runs
 // nothing. The one that measures is benchmarks/tuning/local_kernel_timer.h.
 #ifndef FACET_PLACEMENT_KERNEL_TIMER_H_
@@ -20,7 +20,7 @@ struct KernelChoice {
   // Of a device's share as if it were the whole: rank 0 of 1, global shapes are
   // the local ones. With what the attributes leave open ("auto").
   ops::KernelSpec spec;
-  std::vector<ops::Attributes> alternatives;  // Two or more.
+  std::vector<ops::Attributes> alternatives;  // One or more.
 };
 
 class KernelTimer {

@@ -75,7 +75,7 @@ absl::StatusOr<Plan> PlanPlaced(const PlacedModel& model,
   // buckets and memory. Workspaces and times are asked for here.
   ASSIGN_OR_RETURN(
       tasks, ChooseKernels(std::move(tasks), cluster, options.preferred_kernels,
-                           ops::FindOp));
+                           ops::AllOps(), ops::FindOp));
   RETURN_IF_ERROR(
       log->Done("10_choose_kernels", [&] { return TasksText(tasks); }));
   // An order before groups and buckets: they join what is ready at about the

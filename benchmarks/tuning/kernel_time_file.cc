@@ -1,6 +1,5 @@
 #include "benchmarks/tuning/kernel_time_file.h"
 
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -37,7 +36,7 @@ absl::StatusOr<SecondsByKernel> Read(const std::string& path,
   }
   SecondsByKernel times;
   for (const KernelTime& time : message.times()) {
-    if (!std::isfinite(time.seconds()) || time.seconds() <= 0) {
+    if (!(time.seconds() > 0)) {
       return absl::DataLossError(
           absl::StrCat(time.seconds(), " s for ", time.kernel()));
     }

@@ -10,6 +10,7 @@
 
 namespace facet::benchmarks {
 
+// Infinity: this machine will never run it.
 using SecondsByKernel = std::map<std::string, double>;
 
 // ${XDG_CACHE_HOME:-$HOME/.cache}/facet/kernel_times-<hash of machine>.txtpb:

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -55,7 +56,8 @@ class KernelTimeFileTest : public testing::Test {
 
 TEST_F(KernelTimeFileTest, KeepsTimes) {
   const SecondsByKernel times = {{"cpu 1 conv2d \"a\"", 0.1},
-                                 {"cpu 1 conv2d \"b\"", 1.0 / 3}};
+                                 {"cpu 1 conv2d \"b\"", 1.0 / 3},
+                                 {"never", HUGE_VAL}};
   ASSERT_TRUE(AddKernelTimes(path_, "this", times).ok());
   EXPECT_EQ(ReadKernelTimes(path_, "this"), times);
 }

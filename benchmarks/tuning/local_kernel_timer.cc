@@ -1,7 +1,6 @@
 #include "benchmarks/tuning/local_kernel_timer.h"
 
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <thread>
@@ -33,12 +32,12 @@ LocalKernelTimer::LocalKernelTimer(std::vector<LocalDevice> devices,
   if (!path_.empty()) known_ = ReadKernelTimes(path_, machine_);
 }
 
-std::vector<std::vector<double>> LocalKernelTimer::Measure(
+std::vector<std::vector<absl::StatusOr<double>>> LocalKernelTimer::Measure(
     const std::vector<const placement::KernelChoice*>& choices) const {
-  std::vector<std::vector<double>> seconds;
+  std::vector<std::vector<absl::StatusOr<double>>> seconds;
   for (const placement::KernelChoice* choice : choices) {
     seconds.emplace_back(choice->alternatives.size(),
-                         std::numeric_limits<double>::infinity());
+                         absl::NotFoundError("no such device is here"));
   }
   // Equal devices take turns.
   std::vector<std::vector<size_t>> of_device(devices_.size());
@@ -91,13 +90,19 @@ std::vector<std::vector<double>> LocalKernelTimer::Seconds(
     std::printf("measuring %zu kernels, once on this machine ... ", kernels);
     std::fflush(stdout);
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<std::vector<double>> measured = Measure(unknown);
+    const std::vector<std::vector<absl::StatusOr<double>>> measured =
+        Measure(unknown);
     SecondsByKernel to_keep;
     for (size_t u = 0; u < unknown.size(); ++u) {
       for (size_t a = 0; a < measured[u].size(); ++a) {
         const std::string key = KeyOf(*unknown[u], unknown[u]->alternatives[a]);
-        known_[key] = measured[u][a];
-        if (std::isfinite(measured[u][a])) to_keep[key] = measured[u][a];
+        known_[key] =
+            measured[u][a].value_or(std::numeric_limits<double>::infinity());
+        // What did not run may do so the next time, but for what never does.
+        const absl::Status& status = measured[u][a].status();
+        if (status.ok() || absl::IsUnimplemented(status)) {
+          to_keep[key] = known_[key];
+        }
       }
     }
     const double seconds =

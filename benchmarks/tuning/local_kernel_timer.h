@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "benchmarks/tuning/kernel_time_file.h"
 #include "placement/kernel_timer.h"
 #include "runtime/device/device.h"
@@ -27,9 +28,9 @@ class LocalKernelTimer : public placement::KernelTimer {
 
   // Each kernel on a device that has as many cores as the choice says, with its
   // team of threads, while the other devices measure others: as in a training
-  // they share the machine's memory and clock. Infinity where there is no such
-  // device. Says on a line of standard output how many it measures; a file that
-  // cannot be written is a warning.
+  // they share the machine's memory and clock. Infinity for what does not run,
+  // or where there is no such device. Says on a line of standard output how
+  // many it measures; a file that cannot be written is a warning.
   std::vector<std::vector<double>> Seconds(
       const std::vector<placement::KernelChoice>& choices) override;
 
@@ -37,7 +38,7 @@ class LocalKernelTimer : public placement::KernelTimer {
   double spent_seconds() const { return spent_seconds_; }
 
  private:
-  std::vector<std::vector<double>> Measure(
+  std::vector<std::vector<absl::StatusOr<double>>> Measure(
       const std::vector<const placement::KernelChoice*>& choices) const;
 
   const std::vector<LocalDevice> devices_;

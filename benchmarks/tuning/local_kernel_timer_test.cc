@@ -121,6 +121,32 @@ TEST_F(LocalKernelTimerTest, AlternativesAreMeasuredTogether) {
   EXPECT_EQ(answers[0].size(), 3u);
 }
 
+TEST_F(LocalKernelTimerTest, KeepsWhatNeverRuns) {
+  // Winograd's algorithm has no stride.
+  auto whole = [](const ops::Shape& shape, ops::Layout layout) {
+    return ops::TensorSlice{
+        ops::DataType::kFloat32, layout, shape, shape, {0, 0, 0, 0}};
+  };
+  placement::KernelChoice choice;
+  choice.device_kind = "cpu";
+  choice.op = "conv2d";
+  choice.spec.attributes = {{"stride", int64_t{2}},
+                            {"padding", int64_t{1}},
+                            {"algorithm", std::string("winograd")},
+                            {"may_round", false}};
+  choice.alternatives = {choice.spec.attributes};
+  choice.spec.inputs = {whole({2, 16, 8, 8}, ops::Layout::kBlocked8),
+                        whole({16, 16, 3, 3}, ops::Layout::kRowMajor)};
+  choice.spec.outputs = {whole({2, 16, 4, 4}, ops::Layout::kBlocked8)};
+  std::string line;
+  LocalKernelTimer timer = Timer();
+  EXPECT_TRUE(std::isinf(Ask(&timer, {choice}, &line)[0][0]));
+  EXPECT_THAT(line, HasSubstr("measuring 1 kernels"));
+  LocalKernelTimer next = Timer();
+  EXPECT_TRUE(std::isinf(Ask(&next, {choice}, &line)[0][0]));
+  EXPECT_EQ(line, "");
+}
+
 TEST_F(LocalKernelTimerTest, OnDevicesWithAsManyCores) {
   std::string line;
   LocalKernelTimer timer = Timer(/*cores=*/2);

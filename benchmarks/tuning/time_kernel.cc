@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -18,8 +17,6 @@ namespace {
 // In turns until those that count took this long, but at least so many.
 constexpr double kEnoughSeconds = 0.05;
 constexpr int kFewestRuns = 3;
-
-constexpr double kNotMeasured = std::numeric_limits<double>::infinity();
 
 int64_t Aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -102,10 +99,11 @@ absl::StatusOr<Prepared> Prepare(const placement::KernelChoice& choice,
   return prepared;
 }
 
-// An alternative that fails leaves infinity, and a warning; the status is of
-// what all of them need.
+// An alternative that fails leaves its error; the status is of what all of them
+// need.
 absl::Status Time(const placement::KernelChoice& choice,
-                  runtime::Device* device, std::vector<double>* best) {
+                  runtime::Device* device,
+                  std::vector<absl::StatusOr<double>>* best) {
   const ops::KernelDef* def = device->kernels().find(choice.op);
   CHECK(def != nullptr) << choice.op;
   ASSIGN_OR_RETURN(const std::unique_ptr<runtime::Stream> stream,
@@ -114,10 +112,12 @@ absl::Status Time(const placement::KernelChoice& choice,
                    Stopwatch::Create(device, stream.get()));
   std::vector<Prepared> prepared(choice.alternatives.size());
   int64_t workspace_bytes = 0;
+  bool any = false;  // Left to be measured.
   auto failed = [&](size_t a, const absl::Status& status) {
-    LOG(WARNING) << choice.op << " cannot be measured: " << status;
+    LOG_IF(WARNING, !absl::IsUnimplemented(status))
+        << choice.op << " cannot be measured: " << status;
     prepared[a].kernel = nullptr;
-    (*best)[a] = kNotMeasured;
+    (*best)[a] = status;
   };
   for (size_t a = 0; a < prepared.size(); ++a) {
     absl::StatusOr<Prepared> one =
@@ -128,7 +128,9 @@ absl::Status Time(const placement::KernelChoice& choice,
     }
     prepared[a] = *std::move(one);
     workspace_bytes = std::max(workspace_bytes, prepared[a].workspace_bytes);
+    any = true;
   }
+  if (!any) return absl::OkStatus();
 
   int64_t bytes = Aligned(workspace_bytes);
   for (const auto* slices : {&choice.spec.inputs, &choice.spec.outputs}) {
@@ -162,9 +164,10 @@ absl::Status Time(const placement::KernelChoice& choice,
     return std::chrono::duration<double>(Clock::now() - start).count();
   };
   // The first runs warm up: pages, caches, what a library does once.
-  for (int run = 0; run <= kFewestRuns || spent() < kEnoughSeconds; ++run) {
+  for (int run = 0; any && (run <= kFewestRuns || spent() < kEnoughSeconds);
+       ++run) {
     if (run == 1) start = Clock::now();
-    bool any = false;
+    any = false;
     for (size_t a = 0; a < prepared.size(); ++a) {
       if (prepared[a].kernel == nullptr) continue;
       any = true;
@@ -173,22 +176,26 @@ absl::Status Time(const placement::KernelChoice& choice,
       if (!seconds.ok()) {
         failed(a, seconds.status());
       } else if (run > 0) {
-        (*best)[a] = std::min((*best)[a], *seconds);
+        (*best)[a] = std::min((*best)[a].value_or(*seconds), *seconds);
       }
     }
-    if (!any) break;
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-std::vector<double> TimeKernel(const placement::KernelChoice& choice,
-                               runtime::Device* device) {
-  std::vector<double> best(choice.alternatives.size(), kNotMeasured);
+std::vector<absl::StatusOr<double>> TimeKernel(
+    const placement::KernelChoice& choice, runtime::Device* device) {
+  const absl::Status not_run = absl::UnavailableError("not measured");
+  std::vector<absl::StatusOr<double>> best(choice.alternatives.size(), not_run);
   const absl::Status status = Time(choice, device, &best);
-  LOG_IF(WARNING, !status.ok())
-      << choice.op << " cannot be measured: " << status;
+  if (!status.ok()) {
+    LOG(WARNING) << choice.op << " cannot be measured: " << status;
+    for (absl::StatusOr<double>& one : best) {
+      if (!absl::IsUnimplemented(one.status())) one = status;
+    }
+  }
   return best;
 }
 

@@ -20,7 +20,7 @@ namespace facet::ops {
 namespace {
 
 // By which the operands are known when the plan runs.
-constexpr int64_t kX = 'x', kW = 'w', kY = 'y';
+constexpr int64_t kX = 'x', kW = 'w', kY = 'y', kSum = 's', kSquareSum = 'q';
 
 cudnnDataType_t CudnnType(DataType dtype) {
   switch (dtype) {
@@ -46,19 +46,21 @@ absl::string_view NameOf(ConvolutionDirection direction) {
   }
 }
 
-std::string ToString(const ConvolutionProblem& problem) {
+std::string ToString(const ConvolutionProblem& problem, bool statistics) {
   return absl::StrCat(
-      "the ", NameOf(problem.direction), " of x ", problem.x.shape.ToString(),
-      " with w ", problem.w.shape.ToString(), ", stride ", problem.stride,
-      ", padding ", problem.padding, ", ", DataTypeName(problem.x.dtype), " ",
+      "the ", NameOf(problem.direction), statistics ? " with statistics" : "",
+      " of x ", problem.x.shape.ToString(), " with w ",
+      problem.w.shape.ToString(), ", stride ", problem.stride, ", padding ",
+      problem.padding, ", ", DataTypeName(problem.x.dtype), " ",
       LayoutName(problem.x.layout));
 }
 
 // cuDNN's errors do not say which layer it was.
-absl::Status Of(const ConvolutionProblem& problem, const absl::Status& status) {
+absl::Status Of(const ConvolutionProblem& problem, bool statistics,
+                const absl::Status& status) {
   if (status.ok()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat(ToString(problem), ": ", status.message()));
+  return absl::Status(status.code(), absl::StrCat(ToString(problem, statistics),
+                                                  ": ", status.message()));
 }
 
 // Their offsets are ints inside many of cuDNN's engines.
@@ -199,32 +201,56 @@ absl::StatusOr<std::string> ReasonAgainst(const CudnnDescriptor& config,
 // Descriptors may refer to those before them.
 struct CudnnConvolution::Graph {
   ConvolutionProblem problem;
-  CudnnDescriptor x, w, y, convolution, operation, graph, config, plan;
+  bool has_statistics = false;
+  CudnnDescriptor x, w, y, sum, square_sum;
+  CudnnDescriptor convolution, operation, statistics, graph, config, plan;
   int64_t workspace_bytes = 0;
-  std::vector<std::pair<std::array<void*, 4>, CudnnDescriptor>> packs;
+  std::vector<std::pair<Operands, CudnnDescriptor>> packs;
 
-  absl::Status Describe(cudnnContext* cudnn);
-  absl::Status Choose(cudnnContext* cudnn, int64_t most, int engine);
-  absl::Status Execute(cudnnContext* cudnn,
-                       const std::array<void*, 4>& pointers);
+  absl::Status Describe(const CudnnTarget& target);
+  absl::Status Choose(const CudnnTarget& target, int64_t most, int engine);
+  absl::Status Execute(cudnnContext* cudnn, const Operands& operands);
 
  private:
-  // x, w, y and workspace as cuDNN wants them. Addresses are those of the plan,
-  // so that a step makes none after the first.
-  absl::StatusOr<cudnnBackendDescriptor_t> PackOf(
-      const std::array<void*, 4>& pointers);
+  absl::Status DescribeStatistics();
+  // The operands as cuDNN wants them. Addresses are those of the plan, so that
+  // a step makes none after the first.
+  absl::StatusOr<cudnnBackendDescriptor_t> PackOf(const Operands& operands);
 
   // Those of a mode, the fastest first, as far as they compute what is wanted;
   // what is said against the others goes to `reasons`.
   absl::StatusOr<std::vector<CudnnDescriptor>> Configs(
-      cudnnBackendHeurMode_t mode, std::string* reasons) const;
+      const CudnnTarget& target, cudnnBackendHeurMode_t mode,
+      std::string* reasons) const;
   // Makes `plan` of it; what is said against that, or "".
-  absl::StatusOr<std::string> TryPlan(cudnnContext* cudnn,
+  absl::StatusOr<std::string> TryPlan(const CudnnTarget& target,
                                       const CudnnDescriptor& candidate,
                                       int64_t most);
 };
 
-absl::Status CudnnConvolution::Graph::Describe(cudnnContext* cudnn) {
+absl::Status CudnnConvolution::Graph::DescribeStatistics() {
+  TensorSlice channels;
+  channels.shape = {1, problem.w.shape[0], 1, 1};
+  channels.layout = problem.y.layout;
+  ASSIGN_OR_RETURN(sum, DescribeTensor(channels, kSum));
+  ASSIGN_OR_RETURN(square_sum, DescribeTensor(channels, kSquareSum));
+  ASSIGN_OR_RETURN(
+      statistics,
+      CudnnDescriptor::Make(CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR));
+  RETURN_IF_ERROR(statistics.Set<cudnnGenStatsMode_t>(
+      CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_TYPE_GENSTATS_MODE,
+      {CUDNN_GENSTATS_SUM_SQSUM}));
+  RETURN_IF_ERROR(statistics.Set<cudnnDataType_t>(
+      CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_TYPE_DATA_TYPE,
+      {CUDNN_DATA_FLOAT}));
+  RETURN_IF_ERROR(statistics.Set(CUDNN_ATTR_OPERATION_GENSTATS_XDESC, y));
+  RETURN_IF_ERROR(statistics.Set(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, sum));
+  RETURN_IF_ERROR(
+      statistics.Set(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC, square_sum));
+  return statistics.Finalize();
+}
+
+absl::Status CudnnConvolution::Graph::Describe(const CudnnTarget& target) {
   ASSIGN_OR_RETURN(x, DescribeTensor(problem.x, kX));
   ASSIGN_OR_RETURN(w, DescribeTensor(problem.w, kW));
   ASSIGN_OR_RETURN(y, DescribeTensor(problem.y, kY));
@@ -240,19 +266,27 @@ absl::Status CudnnConvolution::Graph::Describe(cudnnContext* cudnn) {
   RETURN_IF_ERROR(operation.Finalize());
   ASSIGN_OR_RETURN(
       graph, CudnnDescriptor::Make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR));
-  RETURN_IF_ERROR(graph.Set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation));
-  RETURN_IF_ERROR(graph.Set<cudnnHandle_t>(CUDNN_ATTR_OPERATIONGRAPH_HANDLE,
-                                           CUDNN_TYPE_HANDLE, {cudnn}));
+  if (has_statistics) {
+    RETURN_IF_ERROR(DescribeStatistics());
+    RETURN_IF_ERROR(graph.Set<cudnnBackendDescriptor_t>(
+        CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+        {operation.get(), statistics.get()}));
+  } else {
+    RETURN_IF_ERROR(graph.Set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation));
+  }
+  RETURN_IF_ERROR(target.SetOnGraph(&graph));
   return graph.Finalize();
 }
 
 absl::StatusOr<std::vector<CudnnDescriptor>> CudnnConvolution::Graph::Configs(
-    cudnnBackendHeurMode_t mode, std::string* reasons) const {
+    const CudnnTarget& target, cudnnBackendHeurMode_t mode,
+    std::string* reasons) const {
   ASSIGN_OR_RETURN(CudnnDescriptor heuristics,
                    CudnnDescriptor::Make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR));
   RETURN_IF_ERROR(heuristics.Set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph));
   RETURN_IF_ERROR(heuristics.Set<cudnnBackendHeurMode_t>(
       CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, {mode}));
+  RETURN_IF_ERROR(target.SetOnHeuristics(&heuristics));
   RETURN_IF_ERROR(heuristics.Finalize());
   ASSIGN_OR_RETURN(
       const int64_t known,
@@ -285,11 +319,10 @@ absl::StatusOr<std::vector<CudnnDescriptor>> CudnnConvolution::Graph::Configs(
 }
 
 absl::StatusOr<std::string> CudnnConvolution::Graph::TryPlan(
-    cudnnContext* cudnn, const CudnnDescriptor& candidate, int64_t most) {
+    const CudnnTarget& target, const CudnnDescriptor& candidate, int64_t most) {
   ASSIGN_OR_RETURN(
       plan, CudnnDescriptor::Make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR));
-  RETURN_IF_ERROR(plan.Set<cudnnHandle_t>(CUDNN_ATTR_EXECUTION_PLAN_HANDLE,
-                                          CUDNN_TYPE_HANDLE, {cudnn}));
+  RETURN_IF_ERROR(target.SetOnPlan(&plan));
   RETURN_IF_ERROR(plan.Set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, candidate));
   // Heuristics name engines that turn out not to be for this GPU or problem.
   const cudnnStatus_t status = cudnnBackendFinalize(plan.get());
@@ -301,19 +334,20 @@ absl::StatusOr<std::string> CudnnConvolution::Graph::TryPlan(
                                 : std::string();
 }
 
-absl::Status CudnnConvolution::Graph::Choose(cudnnContext* cudnn, int64_t most,
-                                             int engine) {
+absl::Status CudnnConvolution::Graph::Choose(const CudnnTarget& target,
+                                             int64_t most, int engine) {
   std::string offered;
   ASSIGN_OR_RETURN(std::vector<CudnnDescriptor> configs,
-                   Configs(CUDNN_HEUR_MODE_A, &offered));
+                   Configs(target, CUDNN_HEUR_MODE_A, &offered));
   // Where the fast ones will not do, what is slow and always there.
   ASSIGN_OR_RETURN(std::vector<CudnnDescriptor> slow,
-                   Configs(CUDNN_HEUR_MODE_FALLBACK, &offered));
+                   Configs(target, CUDNN_HEUR_MODE_FALLBACK, &offered));
   configs.insert(configs.end(), std::make_move_iterator(slow.begin()),
                  std::make_move_iterator(slow.end()));
   for (size_t i = 0; i < configs.size(); ++i) {
     CudnnDescriptor& candidate = configs[(engine + i) % configs.size()];
-    ASSIGN_OR_RETURN(const std::string reason, TryPlan(cudnn, candidate, most));
+    ASSIGN_OR_RETURN(const std::string reason,
+                     TryPlan(target, candidate, most));
     if (reason.empty()) {
       config = std::move(candidate);
       return absl::OkStatus();
@@ -336,9 +370,10 @@ int64_t CudnnConvolution::workspace_bytes() const {
 }
 
 absl::StatusOr<CudnnConvolution> CudnnConvolution::Create(
-    cudnnContext* cudnn, const ConvolutionProblem& problem,
-    int64_t most_workspace_bytes, int engine) {
+    const CudnnTarget& target, const ConvolutionProblem& problem,
+    int64_t most_workspace_bytes, int engine, bool statistics) {
   CHECK_GE(engine, 0);
+  CHECK(!statistics || problem.direction == ConvolutionDirection::kForward);
   for (const TensorSlice* slice : {&problem.x, &problem.w, &problem.y}) {
     CHECK(slice->dtype == problem.x.dtype);
     CHECK(slice->layout == problem.x.layout);
@@ -346,41 +381,55 @@ absl::StatusOr<CudnnConvolution> CudnnConvolution::Create(
   }
   auto graph = std::make_unique<Graph>();
   graph->problem = problem;
-  RETURN_IF_ERROR(Of(problem, graph->Describe(cudnn)));
-  RETURN_IF_ERROR(
-      Of(problem, graph->Choose(cudnn, most_workspace_bytes, engine)));
+  graph->has_statistics = statistics;
+  RETURN_IF_ERROR(Of(problem, statistics, graph->Describe(target)));
+  RETURN_IF_ERROR(Of(problem, statistics,
+                     graph->Choose(target, most_workspace_bytes, engine)));
   return CudnnConvolution(std::move(graph));
 }
 
 absl::StatusOr<cudnnBackendDescriptor_t> CudnnConvolution::Graph::PackOf(
-    const std::array<void*, 4>& pointers) {
+    const Operands& operands) {
+  auto pointers = [](const Operands& o) {
+    return std::array<void*, 6>{o.x,   o.w,          o.y,
+                                o.sum, o.square_sum, o.workspace};
+  };
   for (const auto& [known, pack] : packs) {
-    if (known == pointers) return pack.get();
+    if (pointers(known) == pointers(operands)) return pack.get();
   }
   ASSIGN_OR_RETURN(
       CudnnDescriptor pack,
       CudnnDescriptor::Make(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR));
-  RETURN_IF_ERROR(pack.Set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {kX, kW, kY}));
-  RETURN_IF_ERROR(pack.Set<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
-                                  CUDNN_TYPE_VOID_PTR,
-                                  {pointers[0], pointers[1], pointers[2]}));
+  const Operands& o = operands;
+  if (has_statistics) {
+    RETURN_IF_ERROR(pack.Set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS,
+                             {kX, kW, kY, kSum, kSquareSum}));
+    RETURN_IF_ERROR(pack.Set<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+                                    CUDNN_TYPE_VOID_PTR,
+                                    {o.x, o.w, o.y, o.sum, o.square_sum}));
+  } else {
+    RETURN_IF_ERROR(pack.Set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {kX, kW, kY}));
+    RETURN_IF_ERROR(pack.Set<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
+                                    CUDNN_TYPE_VOID_PTR, {o.x, o.w, o.y}));
+  }
   RETURN_IF_ERROR(pack.Set<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
-                                  CUDNN_TYPE_VOID_PTR, {pointers[3]}));
+                                  CUDNN_TYPE_VOID_PTR, {o.workspace}));
   RETURN_IF_ERROR(pack.Finalize());
-  packs.emplace_back(pointers, std::move(pack));
+  packs.emplace_back(operands, std::move(pack));
   return packs.back().second.get();
 }
 
-absl::Status CudnnConvolution::Graph::Execute(
-    cudnnContext* cudnn, const std::array<void*, 4>& pointers) {
-  ASSIGN_OR_RETURN(const cudnnBackendDescriptor_t pack, PackOf(pointers));
+absl::Status CudnnConvolution::Graph::Execute(cudnnContext* cudnn,
+                                              const Operands& operands) {
+  ASSIGN_OR_RETURN(const cudnnBackendDescriptor_t pack, PackOf(operands));
   RETURN_IF_CUDNN_ERROR(cudnnBackendExecute(cudnn, plan.get(), pack));
   return absl::OkStatus();
 }
 
-absl::Status CudnnConvolution::Run(cudnnContext* cudnn, void* x, void* w,
-                                   void* y, void* workspace) const {
-  return Of(graph_->problem, graph_->Execute(cudnn, {x, w, y, workspace}));
+absl::Status CudnnConvolution::Run(cudnnContext* cudnn,
+                                   const Operands& operands) const {
+  return Of(graph_->problem, graph_->has_statistics,
+            graph_->Execute(cudnn, operands));
 }
 
 }  // namespace facet::ops

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "ops/conv2d/cudnn_target.h"
 #include "ops/conv2d/problem.h"
 
 struct cudnnContext;  // CudaContext::cudnn(); cuDNN's header is large.
@@ -22,20 +23,35 @@ class CudnnConvolution {
   // `most_workspace_bytes`; after the last comes the first. For one version of
   // cuDNN on one kind of GPU always the same.
   //
+  // With `statistics`, of a forward convolution: in the same pass the sums over
+  // N, OH and OW of y's values, and of their squares, whether before or after y
+  // is rounded. As cuDNN 9.19 says of 16-bit types: for float16,
+  // channels-last, multiples of 8 channels, on A100, H100 and their kin, and on
+  // B200 with bits that differ from run to run.
+  //
   // x, w and y of the problem must have one floating type and one layout,
   // row-major or channels-last (of w: O KH KW C), and elements. Float32 is
   // multiplied as float32 or, if the problem says may_round and the heuristics
   // find it faster, as TF32; 16 bits by tensor cores, with sums in float32.
   // Unimplemented if no engine will do, with what there is.
   static absl::StatusOr<CudnnConvolution> Create(
-      cudnnContext* cudnn, const ConvolutionProblem& problem,
-      int64_t most_workspace_bytes, int engine);
+      const CudnnTarget& target, const ConvolutionProblem& problem,
+      int64_t most_workspace_bytes, int engine, bool statistics);
   ~CudnnConvolution();
   CudnnConvolution(CudnnConvolution&&) noexcept;
 
-  // Enqueues it: reads two of the operands and writes the third.
-  absl::Status Run(cudnnContext* cudnn, void* x, void* w, void* y,
-                   void* workspace) const;
+  // On the device.
+  struct Operands {
+    void* x = nullptr;
+    void* w = nullptr;
+    void* y = nullptr;
+    // With statistics: float32, [O].
+    void* sum = nullptr;
+    void* square_sum = nullptr;
+    void* workspace = nullptr;
+  };
+  // Enqueues it: reads two of x, w and y and writes the rest.
+  absl::Status Run(cudnnContext* cudnn, const Operands& operands) const;
 
   // What Run uses.
   int64_t workspace_bytes() const;

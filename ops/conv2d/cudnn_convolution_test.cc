@@ -46,9 +46,10 @@ class CudnnConvolutionTest : public testing::Test {
   cudnnContext* cudnn() { return *cuda_->cudnn(); }
   absl::StatusOr<CudnnConvolution> Create(const ConvolutionProblem& problem,
                                           int64_t most_workspace_bytes,
-                                          int engine = 0) {
-    return CudnnConvolution::Create(*cuda_->cudnn(), problem,
-                                    most_workspace_bytes, engine);
+                                          int engine = 0,
+                                          bool statistics = false) {
+    return CudnnConvolution::Create(CudnnTarget(cudnn()), problem,
+                                    most_workspace_bytes, engine, statistics);
   }
 
  private:
@@ -111,7 +112,11 @@ TEST_F(CudnnConvolutionTest, RunsWhereItIsTold) {
   void* const w = allocate(problem.w, 0);
   for (int run = 0; run < 2; ++run) {
     void* const y = allocate(problem.y, 0x11);
-    const absl::Status status = convolution->Run(cudnn(), x, w, y, nullptr);
+    CudnnConvolution::Operands operands;
+    operands.x = x;
+    operands.w = w;
+    operands.y = y;
+    const absl::Status status = convolution->Run(cudnn(), operands);
     ASSERT_TRUE(status.ok()) << status;
     ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     std::vector<char> bytes(problem.y.size_bytes());
@@ -120,6 +125,31 @@ TEST_F(CudnnConvolutionTest, RunsWhereItIsTold) {
     EXPECT_EQ(bytes, std::vector<char>(bytes.size(), 0)) << run;
     // The first y stays allocated, so that the second lies elsewhere.
   }
+}
+
+TEST_F(CudnnConvolutionTest, HasStatisticsOfFloat16) {
+  ConvolutionProblem problem = Problem(Direction::kForward, 2);
+  EXPECT_EQ(Create(problem, 512, 0, true)->workspace_bytes(), 512);
+  EXPECT_EQ(Create(problem, 512, 1, true)->workspace_bytes(), 512);
+  // What it computes: ../conv2d_statistics.
+  for (TensorSlice* slice : {&problem.x, &problem.w, &problem.y}) {
+    slice->dtype = DataType::kBFloat16;
+  }
+  const absl::Status status = Create(problem, 512, 0, true).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(status.message(),
+            "the convolution with statistics of x [2, 8, 6, 5] with w "
+            "[16, 8, 3, 3], stride 1, padding 1, bfloat16 nhwc: cuDNN 90000 "
+            "has no engine that computes this with the same bits each time "
+            "within 512 bytes of workspace");
+}
+
+TEST_F(CudnnConvolutionTest, OldVersionsKnowOnlyGpusThatAreHere) {
+  const auto target = CudnnTarget::Described("{}");
+  EXPECT_EQ(target.status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(target.status().message(),
+            "cuDNN 90000 makes plans only for GPUs that are here; 9.8 and "
+            "later make them for others");
 }
 
 TEST_F(CudnnConvolutionTest, SaysWhatThereIsWhereNothingWillDo) {

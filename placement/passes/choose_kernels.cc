@@ -14,6 +14,7 @@
 #include "placement/cost/op_cost.h"
 #include "placement/kernel_spec_text.h"
 #include "placement/kernel_timer.h"
+#include "placement/passes/join_tasks.h"
 
 namespace facet::placement {
 namespace {
@@ -43,21 +44,30 @@ bool HasAll(const ops::Attributes& attributes, const ops::Attributes& wanted) {
 class Chooser {
  public:
   Chooser(TaskGraph graph, const Cluster& cluster,
-          const ops::Attributes& preferred, ops::OpLookup lookup)
+          const ops::Attributes& preferred, absl::Span<const ops::OpDef> ops,
+          ops::OpLookup lookup)
       : graph_(std::move(graph)),
         cluster_(cluster),
         preferred_(preferred),
+        ops_(ops),
         lookup_(lookup) {}
 
   absl::StatusOr<TaskGraph> Run();
 
  private:
-  // The shares of a node, by its tasks of one name.
+  // The shares of a node: its tasks on all devices.
   struct Shares {
-    std::vector<int> tasks;
+    std::vector<LocalTask*> tasks;
     std::vector<int> choice_of_task;      // Indices into choices_.
     std::vector<int> choices;             // The same, each once.
     std::vector<ops::Attributes> common;  // What all of them could take.
+    bool is_timed = false;  // Even if there is nothing to choose from.
+    double seconds = 0;     // Of the slowest; what Choose found. 0: not asked.
+  };
+  // A candidate and places in the list of all shares.
+  struct Joint {
+    const JoinableNodes* nodes;
+    size_t first, second, joined;
   };
 
   ops::KernelSpec SpecOf(const LocalTask& task) const;
@@ -66,15 +76,24 @@ class Chooser {
   // Index of the task's choice.
   int ChoiceOf(const LocalTask& task, const ops::KernelDef& kernel);
   std::vector<ops::Attributes> Common(const Shares& shares) const;
+  absl::StatusOr<Shares> SharesOf(std::vector<LocalTask*> tasks);
+  // All nodes with something to choose from, and what joining is about: adds
+  // the shares of candidates, and of those that they would replace.
+  absl::StatusOr<std::vector<Shares>> FindShares(
+      std::vector<JoinableNodes>* candidates, std::vector<Joint>* joints);
   // By choice and alternative; empty for those that nobody has to know.
   std::vector<std::vector<double>> Seconds(
       const std::vector<Shares>& all_shares) const;
+  // Fills in what the shares take.
+  void ChooseFor(const std::vector<std::vector<double>>& seconds,
+                 Shares* shares) const;
   absl::Status Choose();
   absl::Status FillIn(LocalTask* task);
 
   TaskGraph graph_;
   const Cluster& cluster_;
   const ops::Attributes& preferred_;
+  const absl::Span<const ops::OpDef> ops_;
   const ops::OpLookup lookup_;
   std::vector<KernelChoice> choices_;
   std::map<std::string, int> choice_index_;         // By device and spec.
@@ -131,7 +150,10 @@ int Chooser::ChoiceOf(const LocalTask& task, const ops::KernelDef& kernel) {
                                          KernelSpecText(task.op, choice.spec)),
                             static_cast<int>(choices_.size()));
   if (is_new) {
-    choice.alternatives = kernel.alternatives(choice.spec);
+    choice.alternatives =
+        kernel.alternatives == nullptr
+            ? std::vector<ops::Attributes>{choice.spec.attributes}
+            : kernel.alternatives(choice.spec);
     CHECK(!choice.alternatives.empty()) << task.name;
     choices_.push_back(std::move(choice));
   }
@@ -148,7 +170,7 @@ std::vector<ops::Attributes> Chooser::Common(const Shares& shares) const {
         });
     if (in_all) common.push_back(one);
   }
-  CHECK(!common.empty()) << graph_.tasks[shares.tasks[0]].name;
+  CHECK(!common.empty()) << shares.tasks[0]->name;
   std::vector<ops::Attributes> wanted;
   for (const ops::Attributes& one : common) {
     if (HasAll(one, preferred_)) wanted.push_back(one);
@@ -162,7 +184,7 @@ std::vector<std::vector<double>> Chooser::Seconds(
   if (cluster_.kernel_timer == nullptr) return seconds;
   std::vector<bool> is_open(choices_.size(), false);
   for (const Shares& shares : all_shares) {
-    if (shares.common.size() < 2) continue;
+    if (shares.common.size() < 2 && !shares.is_timed) continue;
     for (int c : shares.choices) is_open[c] = true;
   }
   std::vector<KernelChoice> asked;
@@ -182,56 +204,123 @@ std::vector<std::vector<double>> Chooser::Seconds(
   return seconds;
 }
 
-absl::Status Chooser::Choose() {
-  std::map<std::pair<ops::NodeId, std::string>, int> index;
-  std::vector<Shares> all_shares;
-  for (size_t t = 0; t < graph_.tasks.size(); ++t) {
-    const LocalTask& task = graph_.tasks[t];
-    if (task.op.empty()) continue;
-    ASSIGN_OR_RETURN(const ops::KernelDef* kernel, KernelOf(task));
-    if (kernel->alternatives == nullptr) continue;
-    const auto [it, is_new] =
-        index.emplace(std::make_pair(task.node, task.name), all_shares.size());
-    if (is_new) all_shares.emplace_back();
-    Shares& shares = all_shares[it->second];
-    shares.tasks.push_back(static_cast<int>(t));
-    const int choice = ChoiceOf(task, *kernel);
+absl::StatusOr<Chooser::Shares> Chooser::SharesOf(
+    std::vector<LocalTask*> tasks) {
+  Shares shares;
+  shares.tasks = std::move(tasks);
+  for (const LocalTask* task : shares.tasks) {
+    ASSIGN_OR_RETURN(const ops::KernelDef* kernel, KernelOf(*task));
+    const int choice = ChoiceOf(*task, *kernel);
     shares.choice_of_task.push_back(choice);
     if (std::find(shares.choices.begin(), shares.choices.end(), choice) ==
         shares.choices.end()) {
       shares.choices.push_back(choice);
     }
   }
-  for (Shares& shares : all_shares) shares.common = Common(shares);
+  shares.common = Common(shares);
+  return shares;
+}
 
-  const std::vector<std::vector<double>> seconds = Seconds(all_shares);
-  for (const Shares& shares : all_shares) {
-    // 0: not asked.
-    auto seconds_of = [&](int choice, const ops::Attributes& alternative) {
-      if (seconds[choice].empty()) return 0.0;
-      const auto& all = choices_[choice].alternatives;
-      const auto at = std::find(all.begin(), all.end(), alternative);
-      return seconds[choice][at - all.begin()];
-    };
-    auto slowest = [&](const ops::Attributes& alternative) {
-      double most = 0;
-      for (int c : shares.choices) {
-        most = std::max(most, seconds_of(c, alternative));
-      }
-      return most;
-    };
-    size_t best = 0;
-    for (size_t a = 1; a < shares.common.size(); ++a) {
-      if (slowest(shares.common[a]) < slowest(shares.common[best])) best = a;
+absl::StatusOr<std::vector<Chooser::Shares>> Chooser::FindShares(
+    std::vector<JoinableNodes>* candidates, std::vector<Joint>* joints) {
+  using Name = std::pair<ops::NodeId, std::string>;
+  std::map<Name, size_t> index;
+  std::vector<std::vector<LocalTask*>> nodes;
+  for (LocalTask& task : graph_.tasks) {
+    if (task.op.empty()) continue;
+    ASSIGN_OR_RETURN(const ops::KernelDef* kernel, KernelOf(task));
+    if (kernel->alternatives == nullptr) continue;
+    const auto [it, is_new] =
+        index.emplace(Name(task.node, task.name), nodes.size());
+    if (is_new) nodes.emplace_back();
+    nodes[it->second].push_back(&task);
+  }
+  std::vector<Shares> all_shares;
+  for (std::vector<LocalTask*>& tasks : nodes) {
+    ASSIGN_OR_RETURN(all_shares.emplace_back(), SharesOf(std::move(tasks)));
+  }
+  // Without a measurement nothing is joined.
+  if (cluster_.kernel_timer == nullptr) return all_shares;
+  auto shares_of =
+      [&](const std::vector<int>& tasks) -> absl::StatusOr<size_t> {
+    const LocalTask& any = graph_.tasks[tasks[0]];
+    const auto known = index.find(Name(any.node, any.name));
+    if (known != index.end()) return known->second;
+    std::vector<LocalTask*> pointers;
+    for (int t : tasks) pointers.push_back(&graph_.tasks[t]);
+    ASSIGN_OR_RETURN(all_shares.emplace_back(), SharesOf(std::move(pointers)));
+    return all_shares.size() - 1;
+  };
+  for (JoinableNodes& pair : *candidates) {
+    const ops::KernelDef* kernel = cluster_.kernels->find(pair.joined[0].op);
+    if (kernel == nullptr || kernel->alternatives == nullptr) continue;
+    const ops::Attributes as_it_is = pair.joined[0].attributes;
+    std::vector<LocalTask*> pointers;
+    for (LocalTask& task : pair.joined) pointers.push_back(&task);
+    ASSIGN_OR_RETURN(Shares joined, SharesOf(std::move(pointers)));
+    joined.common.erase(
+        std::remove(joined.common.begin(), joined.common.end(), as_it_is),
+        joined.common.end());
+    if (joined.common.empty()) continue;  // No kernel is made for it.
+    Joint joint;
+    joint.nodes = &pair;
+    ASSIGN_OR_RETURN(joint.first, shares_of(pair.first));
+    ASSIGN_OR_RETURN(joint.second, shares_of(pair.second));
+    joint.joined = all_shares.size();
+    all_shares.push_back(std::move(joined));
+    for (size_t s : {joint.first, joint.second, joint.joined}) {
+      all_shares[s].is_timed = true;
     }
-    for (size_t i = 0; i < shares.tasks.size(); ++i) {
-      LocalTask& task = graph_.tasks[shares.tasks[i]];
-      task.attributes = shares.common[best];
-      const double measured =
-          seconds_of(shares.choice_of_task[i], task.attributes);
-      if (std::isfinite(measured)) task.predicted_seconds = measured;
+    joints->push_back(joint);
+  }
+  return all_shares;
+}
+
+void Chooser::ChooseFor(const std::vector<std::vector<double>>& seconds,
+                        Shares* shares) const {
+  // 0: not asked.
+  auto seconds_of = [&](int choice, const ops::Attributes& alternative) {
+    if (seconds[choice].empty()) return 0.0;
+    const auto& all = choices_[choice].alternatives;
+    const auto at = std::find(all.begin(), all.end(), alternative);
+    return seconds[choice][at - all.begin()];
+  };
+  auto slowest = [&](const ops::Attributes& alternative) {
+    double most = 0;
+    for (int c : shares->choices) {
+      most = std::max(most, seconds_of(c, alternative));
+    }
+    return most;
+  };
+  size_t best = 0;
+  for (size_t a = 1; a < shares->common.size(); ++a) {
+    if (slowest(shares->common[a]) < slowest(shares->common[best])) best = a;
+  }
+  shares->seconds = slowest(shares->common[best]);
+  for (size_t i = 0; i < shares->tasks.size(); ++i) {
+    LocalTask& task = *shares->tasks[i];
+    task.attributes = shares->common[best];
+    const double measured =
+        seconds_of(shares->choice_of_task[i], task.attributes);
+    if (std::isfinite(measured)) task.predicted_seconds = measured;
+  }
+}
+
+absl::Status Chooser::Choose() {
+  std::vector<JoinableNodes> candidates = FindJoinable(graph_, ops_);
+  std::vector<Joint> joints;
+  ASSIGN_OR_RETURN(std::vector<Shares> all_shares,
+                   FindShares(&candidates, &joints));
+  const std::vector<std::vector<double>> seconds = Seconds(all_shares);
+  for (Shares& shares : all_shares) ChooseFor(seconds, &shares);
+  std::vector<JoinableNodes> faster;
+  for (const Joint& joint : joints) {
+    if (all_shares[joint.joined].seconds <
+        all_shares[joint.first].seconds + all_shares[joint.second].seconds) {
+      faster.push_back(*joint.nodes);
     }
   }
+  graph_ = JoinTasks(std::move(graph_), std::move(faster));
   return absl::OkStatus();
 }
 
@@ -274,8 +363,9 @@ absl::StatusOr<TaskGraph> Chooser::Run() {
 
 absl::StatusOr<TaskGraph> ChooseKernels(TaskGraph graph, const Cluster& cluster,
                                         const ops::Attributes& preferred,
+                                        absl::Span<const ops::OpDef> ops,
                                         ops::OpLookup lookup) {
-  return Chooser(std::move(graph), cluster, preferred, lookup).Run();
+  return Chooser(std::move(graph), cluster, preferred, ops, lookup).Run();
 }
 
 }  // namespace facet::placement

@@ -20,6 +20,21 @@ ops::Attributes Way(const std::string& way) {
   return {{"way", way}, {"kept", int64_t{7}}};
 }
 
+// "both" does what "work" and "sum" do.
+const std::vector<ops::OpDef>& Ops() {
+  static const auto* const kOps = [] {
+    auto* ops = new std::vector<ops::OpDef>(1);
+    ops->front().name = "both";
+    ops->front().joins = {"work", "sum"};
+    return ops;
+  }();
+  return *kOps;
+}
+
+const ops::OpDef* FindOp(absl::string_view name) {
+  return FindAnyOp(name == "both" || name == "sum" ? "work" : name);
+}
+
 // Kernels of "work" with a workspace that says which way they go: of shares of
 // 3 rows and more "plain", "tall", "odd"; of smaller ones "odd", "plain".
 ops::KernelLibrary Library() {
@@ -44,11 +59,20 @@ ops::KernelLibrary Library() {
     };
     return def;
   }();
+  static const ops::KernelDef* const kBoth = [] {
+    auto* def = new ops::KernelDef(*kWork);
+    def->alternatives = [](const ops::KernelSpec& spec) {
+      ops::Attributes joined = spec.attributes;
+      joined.Set("way", std::string("joined"));
+      return std::vector<ops::Attributes>{spec.attributes, joined};
+    };
+    return def;
+  }();
   static const ops::KernelDef* const kPlain = new ops::KernelDef;
   return {"test",
           [](absl::string_view op) -> const ops::KernelDef* {
             if (op == "report") return nullptr;
-            return op == "work" ? kWork : kPlain;
+            return op == "work" ? kWork : op == "both" ? kBoth : kPlain;
           },
           [](ops::DataType) { return ops::Layout::kRowMajor; }};
 }
@@ -113,7 +137,7 @@ class ChooseKernelsTest : public testing::Test {
   static std::vector<std::string> Ways(const TaskGraph& graph,
                                        const Cluster& cluster,
                                        const ops::Attributes& preferred = {}) {
-    const auto chosen = ChooseKernels(graph, cluster, preferred, FindAnyOp);
+    const auto chosen = ChooseKernels(graph, cluster, preferred, Ops(), FindOp);
     EXPECT_TRUE(chosen.ok()) << chosen.status();
     std::vector<std::string> ways;
     for (const LocalTask& task : chosen->tasks) {
@@ -199,9 +223,9 @@ TEST_F(ChooseKernelsTest, WhatWasMeasuredIsPredicted) {
   FakeTimer timer({{10, 80, 40}, {60, 10, 30}, {kNone, kNone, kNone}});
   Cluster cluster = Devices(2);
   const TaskGraph graph = Nodes(cluster, {7, 12});
-  const auto by_model = ChooseKernels(graph, cluster, {}, FindAnyOp);
+  const auto by_model = ChooseKernels(graph, cluster, {}, Ops(), FindOp);
   cluster.kernel_timer = &timer;
-  const auto chosen = ChooseKernels(graph, cluster, {}, FindAnyOp);
+  const auto chosen = ChooseKernels(graph, cluster, {}, Ops(), FindOp);
   ASSERT_TRUE(by_model.ok() && chosen.ok());
   EXPECT_EQ(chosen->tasks[0].predicted_seconds, 40);
   EXPECT_EQ(chosen->tasks[1].predicted_seconds, 30);
@@ -241,10 +265,133 @@ TEST_F(ChooseKernelsTest, PreferredOnesComeFirst) {
   EXPECT_EQ(timer.asked.size(), 1u);
 }
 
+class JoinKernelsTest : public ChooseKernelsTest {
+ protected:
+  // A node of "work" and one of "sum" that reads it.
+  static TaskGraph Pair(const Cluster& cluster, int64_t rows) {
+    TaskGraph graph = Nodes(cluster, {rows});
+    for (int d = 0; d < cluster.num_devices(); ++d) {
+      LocalTask sum = graph.tasks[d];
+      sum.name = "sum";
+      sum.node = 1;
+      sum.op = "sum";
+      sum.attributes = {{"groups", int64_t{1}}};
+      sum.inputs = graph.tasks[d].outputs;
+      sum.outputs = {static_cast<int>(graph.registers.size())};
+      graph.registers.push_back(graph.registers[sum.inputs[0]]);
+      graph.tasks.push_back(sum);
+    }
+    return graph;
+  }
+  // The ops of the tasks.
+  static Names Chosen(const TaskGraph& graph, const Cluster& cluster) {
+    const auto chosen = ChooseKernels(graph, cluster, {}, Ops(), FindOp);
+    EXPECT_TRUE(chosen.ok()) << chosen.status();
+    Names names;
+    for (const LocalTask& task : chosen->tasks) names.push_back(task.op);
+    return names;
+  }
+};
+
+// Asked: "work", plain, tall and odd; "both", as it is and joined; "sum".
+TEST_F(JoinKernelsTest, WhatTakesLessTogetherIsJoined) {
+  FakeTimer timer({{3, 1, 2}, {9, 2.5}, {2}});
+  Cluster cluster = Devices(2);
+  cluster.kernel_timer = &timer;
+  const TaskGraph graph = Pair(cluster, 8);
+  const auto chosen = ChooseKernels(graph, cluster, {}, Ops(), FindOp);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  ASSERT_EQ(timer.asked.size(), 3u);
+  EXPECT_EQ(timer.asked[1].op, "both");
+  EXPECT_EQ(timer.asked[2].op, "sum");
+  EXPECT_EQ(timer.asked[2].alternatives.size(), 1u);
+  ASSERT_EQ(chosen->tasks.size(), 2u);
+  for (int d = 0; d < 2; ++d) {
+    const LocalTask& task = chosen->tasks[d];
+    EXPECT_EQ(task.name, "node0");
+    EXPECT_EQ(task.op, "both");
+    EXPECT_EQ(task.device, d);
+    EXPECT_EQ(task.attributes, (ops::Attributes{{"way", std::string("joined")},
+                                                {"kept", int64_t{7}},
+                                                {"groups", int64_t{1}}}));
+    EXPECT_EQ(task.inputs, graph.tasks[d].inputs);
+    EXPECT_EQ(task.outputs, (std::vector<int>{graph.tasks[d].outputs[0],
+                                              graph.tasks[2 + d].outputs[0]}));
+    EXPECT_EQ(task.predicted_seconds, 2.5);
+    EXPECT_EQ(task.workspace_bytes, 600);
+  }
+}
+
+TEST_F(JoinKernelsTest, WhatTakesMoreTogetherIsNot) {
+  for (double joined : {3.0, std::numeric_limits<double>::infinity()}) {
+    // As it is, "both" is no kernel of its own, however fast.
+    FakeTimer timer({{3, 1, 2}, {0.5, joined}, {2}});
+    Cluster cluster = Devices(1);
+    cluster.kernel_timer = &timer;
+    const auto chosen =
+        ChooseKernels(Pair(cluster, 8), cluster, {}, Ops(), FindOp);
+    ASSERT_TRUE(chosen.ok()) << chosen.status();
+    ASSERT_EQ(chosen->tasks.size(), 2u);
+    EXPECT_EQ(chosen->tasks[0].attributes, Way("tall"));
+    EXPECT_EQ(chosen->tasks[1].op, "sum");
+    EXPECT_EQ(chosen->tasks[1].predicted_seconds, 2);
+  }
+}
+
+TEST_F(JoinKernelsTest, NothingIsWithoutAMeasurement) {
+  EXPECT_EQ(Chosen(Pair(Devices(1), 8), Devices(1)), (Names{"work", "sum"}));
+}
+
+// Shares of 4 and 3 rows: the slower of each kind counts.
+TEST_F(JoinKernelsTest, OfUnequalSharesTheSlowestCounts) {
+  Cluster cluster = Devices(2);
+  for (double joined : {5.5, 6.5}) {
+    FakeTimer timer({{4, 4, 4}, {3, 3, 3}, {9, 5}, {9, joined}, {2}, {1}});
+    cluster.kernel_timer = &timer;
+    EXPECT_EQ(Chosen(Pair(cluster, 7), cluster).size(), joined < 6 ? 2 : 4);
+  }
+}
+
+TEST_F(JoinKernelsTest, OnlyWhatLooksTheSameOnAllDevices) {
+  FakeTimer timer({{3, 1, 2}});
+  Cluster cluster = Devices(2);
+  cluster.kernel_timer = &timer;
+  TaskGraph graph = Pair(cluster, 8);
+  graph.tasks.pop_back();  // The second device reads it otherwise.
+  EXPECT_EQ(Chosen(graph, cluster), (Names{"work", "work", "sum"}));
+}
+
+// The copy in the backward pass must have the same bits.
+TEST_F(JoinKernelsTest, NotWhatIsComputedAgain) {
+  FakeTimer timer({{3, 1, 2}});
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &timer;
+  TaskGraph graph = Pair(cluster, 8);
+  LocalTask again = graph.tasks[0];
+  again.name = "node0/again";
+  again.node = 2;
+  again.origin.again = true;
+  graph.tasks.push_back(again);
+  EXPECT_EQ(Chosen(graph, cluster), (Names{"work", "sum", "work"}));
+}
+
+TEST_F(JoinKernelsTest, OnlyTheFirstReader) {
+  FakeTimer timer({{3, 1, 2}, {9, 2.5}, {2}});
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &timer;
+  TaskGraph graph = Pair(cluster, 8);
+  LocalTask other = graph.tasks[1];
+  other.name = "other";
+  other.node = 2;
+  graph.tasks.push_back(other);
+  EXPECT_EQ(Chosen(graph, cluster), (Names{"both", "sum"}));
+}
+
 TEST_F(ChooseKernelsTest, SaysWhichKernelIsMissing) {
   TaskGraph graph = Nodes(Devices(1), {6});
   graph.tasks[0].op = "report";
-  const auto status = ChooseKernels(graph, Devices(1), {}, FindAnyOp).status();
+  const auto status =
+      ChooseKernels(graph, Devices(1), {}, Ops(), FindOp).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(status.message(),
             "node0: devices of kind test have no kernel for op report");
@@ -254,7 +401,7 @@ TEST_F(ChooseKernelsTest, HardwareWithoutKernelsGetsTimes) {
   Cluster cluster = Devices(2);
   cluster.kernels = nullptr;
   const auto chosen =
-      ChooseKernels(Nodes(cluster, {6}), cluster, {}, FindAnyOp);
+      ChooseKernels(Nodes(cluster, {6}), cluster, {}, Ops(), FindOp);
   ASSERT_TRUE(chosen.ok()) << chosen.status();
   EXPECT_EQ(chosen->tasks[0].attributes, Way("auto"));
   EXPECT_EQ(chosen->tasks[0].workspace_bytes, 0);

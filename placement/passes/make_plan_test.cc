@@ -16,7 +16,7 @@ namespace {
 Plan PlanOf(const LaidOutGraph& graph, const Cluster& cluster, int credits) {
   auto split = SplitPerDevice(graph, cluster, credits, FindAnyOp);
   EXPECT_TRUE(split.ok()) << split.status();
-  auto chosen = ChooseKernels(*std::move(split), cluster, {}, FindAnyOp);
+  auto chosen = ChooseKernels(*std::move(split), cluster, {}, {}, FindAnyOp);
   EXPECT_TRUE(chosen.ok()) << chosen.status();
   auto ordered = OrderTasks(*std::move(chosen));
   EXPECT_TRUE(ordered.ok()) << ordered.status();

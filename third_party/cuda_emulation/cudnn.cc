@@ -1,11 +1,12 @@
 // Emulated cuDNN: convolutions as plain loops over the definition, sums in
-// double.
+// double; of the results, too, where they are asked for.
 #include <cudnn.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "third_party/cuda_emulation/elements.h"
@@ -31,15 +32,17 @@ struct Operand {
   int64_t At(int64_t n, int64_t c, int64_t h, int64_t w) const {
     return n * stride[0] + c * stride[1] + h * stride[2] + w * stride[3];
   }
+  bool IsChannelsLast() const {
+    return stride[1] == 1 && stride[3] == dim[1] &&
+           stride[2] == dim[3] * dim[1] &&
+           stride[0] == dim[1] * dim[2] * dim[3];
+  }
   // Whether its elements lie side by side, row-major or channels-last.
   bool IsPacked() const {
     const int64_t planes = dim[2] * dim[3];
     const bool row_major = stride[3] == 1 && stride[2] == dim[3] &&
                            stride[1] == planes && stride[0] == dim[1] * planes;
-    const bool channels_last = stride[1] == 1 && stride[3] == dim[1] &&
-                               stride[2] == dim[3] * dim[1] &&
-                               stride[0] == dim[1] * planes;
-    return row_major || channels_last;
+    return row_major || IsChannelsLast();
   }
 };
 
@@ -48,6 +51,8 @@ struct Problem {
   Operand x, w, y;
   int64_t pad[2] = {}, stride[2] = {}, dilation[2] = {};
   float alpha = 1, beta = 0;
+  bool has_statistics = false;
+  Operand sum, square_sum;  // Of y, by channel.
 
   bool Fits() const {
     for (int d = 0; d < 2; ++d) {
@@ -220,8 +225,73 @@ bool ReadProblem(const Descriptor& d, Problem* problem) {
          problem->Fits();
 }
 
+// Float32 sums by channel of what it reads.
+bool IsStatistics(const Descriptor& d) {
+  cudnnGenStatsMode_t mode;
+  cudnnDataType_t compute_type;
+  Operand x, sums[2];
+  if (!d.Get(CUDNN_ATTR_OPERATION_GENSTATS_MODE, &mode) ||
+      mode != CUDNN_GENSTATS_SUM_SQSUM ||
+      !d.Get(CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, &compute_type) ||
+      compute_type != CUDNN_DATA_FLOAT ||
+      !ReadOperand(d.Get(CUDNN_ATTR_OPERATION_GENSTATS_XDESC), &x) ||
+      !ReadOperand(d.Get(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC), &sums[0]) ||
+      !ReadOperand(d.Get(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC), &sums[1])) {
+    return false;
+  }
+  for (const Operand& sum : sums) {
+    if (sum.type != CUDA_R_32F || sum.size() != x.dim[1] ||
+        sum.dim[1] != x.dim[1]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// One operation, or a convolution and the statistics of its result.
+bool ReadGraph(const Descriptor& d, Problem* problem) {
+  if (const Descriptor* only = d.Get(CUDNN_ATTR_OPERATIONGRAPH_OPS)) {
+    if (only->type == CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR) {
+      return false;  // By itself it is not emulated.
+    }
+    *problem = only->problem;
+    return true;
+  }
+  cudnnBackendDescriptor_t both[2];
+  if (!d.Get(CUDNN_ATTR_OPERATIONGRAPH_OPS, both, 2)) return false;
+  const auto& convolution = *static_cast<const Descriptor*>(both[0]);
+  const auto& statistics = *static_cast<const Descriptor*>(both[1]);
+  Operand y;
+  if (!convolution.finalized || !statistics.finalized ||
+      convolution.type !=
+          CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR ||
+      statistics.type != CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR ||
+      !ReadOperand(statistics.Get(CUDNN_ATTR_OPERATION_GENSTATS_XDESC), &y) ||
+      y.id != convolution.problem.y.id) {
+    return false;
+  }
+  *problem = convolution.problem;
+  problem->has_statistics = true;
+  return ReadOperand(statistics.Get(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC),
+                     &problem->sum) &&
+         ReadOperand(statistics.Get(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC),
+                     &problem->square_sum);
+}
+
+bool HasEnginesForStatistics(const Problem& problem) {
+  return problem.y.type == CUDA_R_16F && problem.x.IsChannelsLast() &&
+         problem.y.IsChannelsLast() && problem.x.dim[1] % 8 == 0 &&
+         problem.y.dim[1] % 8 == 0;
+}
+
 std::vector<Engine> EnginesOf(const Problem& problem,
                               cudnnBackendHeurMode_t mode) {
+  if (problem.has_statistics) {
+    if (mode == CUDNN_HEUR_MODE_FALLBACK || !HasEnginesForStatistics(problem)) {
+      return {};
+    }
+    return {{.supported = false}, {.workspace_bytes = kWorkspaceBytes}};
+  }
   if (mode == CUDNN_HEUR_MODE_FALLBACK) {
     return {{.supported = true, .rounds = false}};
   }
@@ -303,21 +373,43 @@ void Accumulate(const Problem& problem, const std::vector<double>& a,
   }
 }
 
+// Of the elements of y, which lies channels-last.
+void StoreStatistics(const Problem& problem, const std::vector<double>& y,
+                     void* sum, void* square_sum) {
+  const int64_t channels = problem.y.dim[1];
+  for (int64_t c = 0; c < channels; ++c) {
+    double total = 0, squares = 0;
+    for (size_t i = c; i < y.size(); i += channels) {
+      total += y[i];
+      squares += y[i] * y[i];
+    }
+    cuda_emulation::StoreElement(sum, CUDA_R_32F, c, static_cast<float>(total));
+    cuda_emulation::StoreElement(square_sum, CUDA_R_32F, c,
+                                 static_cast<float>(squares));
+  }
+}
+
+// Where the operands are.
+struct Pointers {
+  void *x, *w, *y;
+  void *sum, *square_sum;  // Null: without statistics.
+};
+
 cudnnStatus_t Run(cudnnHandle_t handle, const Problem& problem,
-                  const Engine& engine, void* const pointers[3],
+                  const Engine& engine, const Pointers& pointers,
                   char* workspace) {
   constexpr const char* kName = "cudnnBackendExecute";
   // Two operands in, one out.
   const Operand *a = &problem.x, *b = &problem.w, *out = &problem.y;
-  void *a_data = pointers[0], *b_data = pointers[1], *out_data = pointers[2];
+  void *a_data = pointers.x, *b_data = pointers.w, *out_data = pointers.y;
   if (problem.direction ==
       CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR) {
     a = &problem.w, b = &problem.y, out = &problem.x;
-    a_data = pointers[1], b_data = pointers[2], out_data = pointers[0];
+    a_data = pointers.w, b_data = pointers.y, out_data = pointers.x;
   } else if (problem.direction ==
              CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR) {
     b = &problem.y, out = &problem.w;
-    b_data = pointers[2], out_data = pointers[1];
+    b_data = pointers.y, out_data = pointers.w;
   }
   std::vector<Access> accesses = {{a_data, a->size_bytes(), false},
                                   {b_data, b->size_bytes(), false},
@@ -325,6 +417,11 @@ cudnnStatus_t Run(cudnnHandle_t handle, const Problem& problem,
   const int64_t workspace_bytes = engine.workspace_bytes;
   if (workspace_bytes > 0)
     accesses.push_back({workspace, workspace_bytes, true});
+  if (problem.has_statistics) {
+    accesses.push_back({pointers.sum, problem.sum.size_bytes(), true});
+    accesses.push_back(
+        {pointers.square_sum, problem.square_sum.size_bytes(), true});
+  }
   const bool rounds = engine.rounds;
   const cudaError_t error = cuda_emulation::Enqueue(
       kName, handle->stream, accesses,
@@ -341,6 +438,10 @@ cudnnStatus_t Run(cudnnHandle_t handle, const Problem& problem,
           }
           cuda_emulation::StoreElement(out_data, third.type, i,
                                        static_cast<float>(value));
+          sums[i] = value;
+        }
+        if (problem.has_statistics) {
+          StoreStatistics(problem, sums, pointers.sum, pointers.square_sum);
         }
         if (workspace_bytes > 0) {
           std::memset(cuda_emulation::Storage(workspace), 0xff,
@@ -390,7 +491,7 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
   handle->stream = stream;
   return CUDNN_STATUS_SUCCESS;
 }
-size_t cudnnGetVersion() { return 90000; }
+size_t cudnnGetVersion() { return CUDNN_VERSION; }
 
 const char* cudnnGetErrorString(cudnnStatus_t status) {
   switch (status) {
@@ -490,9 +591,11 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
       if (!ReadProblem(*d, &d->problem)) return CUDNN_STATUS_BAD_PARAM;
       break;
+    case CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR:
+      if (!IsStatistics(*d)) return CUDNN_STATUS_BAD_PARAM;
+      break;
     case CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR:
-      of = d->Get(CUDNN_ATTR_OPERATIONGRAPH_OPS);
-      if (of == nullptr) return CUDNN_STATUS_BAD_PARAM;
+      if (!ReadGraph(*d, &d->problem)) return CUDNN_STATUS_BAD_PARAM;
       break;
     case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:
       of = d->Get(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
@@ -519,24 +622,33 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle,
                                   cudnnBackendDescriptor_t variant_pack) {
   const auto& plan = *static_cast<const Descriptor*>(plan_descriptor);
   const auto& pack = *static_cast<const Descriptor*>(variant_pack);
-  int64_t ids[3];
-  void* given[3];
+  const Problem& problem = plan.problem;
+  // By id, as the operands of the problem are named.
+  Pointers pointers = {};
+  std::vector<std::pair<const Operand*, void**>> wanted = {
+      {&problem.x, &pointers.x},
+      {&problem.w, &pointers.w},
+      {&problem.y, &pointers.y}};
+  if (problem.has_statistics) {
+    wanted.push_back({&problem.sum, &pointers.sum});
+    wanted.push_back({&problem.square_sum, &pointers.square_sum});
+  }
+  const auto count = static_cast<int64_t>(wanted.size());
+  std::vector<int64_t> ids(count);
+  std::vector<void*> given(count);
   void* workspace = nullptr;
   if (!plan.finalized || !pack.finalized ||
-      !pack.Get(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids, 3) ||
-      !pack.Get(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, given, 3) ||
+      !pack.Get(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, ids.data(), count) ||
+      !pack.Get(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, given.data(), count) ||
       !pack.Get(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, &workspace)) {
     return CUDNN_STATUS_BAD_PARAM;
   }
-  void* pointers[3] = {};
-  const int64_t wanted[3] = {plan.problem.x.id, plan.problem.w.id,
-                             plan.problem.y.id};
-  for (int i = 0; i < 3; ++i) {
-    for (int j = 0; j < 3; ++j) {
-      if (ids[j] == wanted[i]) pointers[i] = given[j];
-    }
-    if (pointers[i] == nullptr) return CUDNN_STATUS_BAD_PARAM;
+  for (const auto& [operand, pointer] : wanted) {
+    const auto found = std::find(ids.begin(), ids.end(), operand->id);
+    if (found == ids.end()) return CUDNN_STATUS_BAD_PARAM;
+    *pointer = given[found - ids.begin()];
+    if (*pointer == nullptr) return CUDNN_STATUS_BAD_PARAM;
   }
-  return Run(handle, plan.problem, plan.engine, pointers,
+  return Run(handle, problem, plan.engine, pointers,
              static_cast<char*>(workspace));
 }

@@ -1,5 +1,6 @@
 // The part of cuDNN that Facet calls, on the host: two-dimensional
-// convolutions by the graph API. Values of enumerators are cuDNN's.
+// convolutions, with or without statistics of the result, by the graph API.
+// Values of enumerators are cuDNN's.
 #ifndef FACET_THIRD_PARTY_CUDA_EMULATION_INCLUDE_CUDNN_H_
 #define FACET_THIRD_PARTY_CUDA_EMULATION_INCLUDE_CUDNN_H_
 
@@ -9,6 +10,7 @@
 #include "cuda_runtime.h"
 
 #define CUDNN_MAJOR 9
+#define CUDNN_VERSION 90000
 
 struct cudnnContext;
 using cudnnHandle_t = cudnnContext*;
@@ -33,6 +35,10 @@ enum cudnnConvolutionMode_t {
   CUDNN_CROSS_CORRELATION = 1,
 };
 
+enum cudnnGenStatsMode_t {
+  CUDNN_GENSTATS_SUM_SQSUM = 0,
+};
+
 enum cudnnBackendDescriptorType_t {
   CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR = 1,
   CUDNN_BACKEND_ENGINE_DESCRIPTOR = 2,
@@ -42,6 +48,7 @@ enum cudnnBackendDescriptorType_t {
   CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR = 10,
   CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR = 11,
   CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR = 12,
+  CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR = 14,
   CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR = 15,
   CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR = 16,
   CUDNN_BACKEND_TENSOR_DESCRIPTOR = 17,
@@ -80,6 +87,11 @@ enum cudnnBackendAttributeName_t {
   CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW = 715,
   CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X = 716,
   CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY = 717,
+  CUDNN_ATTR_OPERATION_GENSTATS_MODE = 770,
+  CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC = 771,
+  CUDNN_ATTR_OPERATION_GENSTATS_XDESC = 772,
+  CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC = 773,
+  CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC = 774,
   CUDNN_ATTR_OPERATIONGRAPH_HANDLE = 800,
   CUDNN_ATTR_OPERATIONGRAPH_OPS = 801,
   CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT = 900,
@@ -103,6 +115,7 @@ enum cudnnBackendAttributeType_t {
   CUDNN_TYPE_HEUR_MODE = 8,
   CUDNN_TYPE_NUMERICAL_NOTE = 11,
   CUDNN_TYPE_BACKEND_DESCRIPTOR = 15,
+  CUDNN_TYPE_GENSTATS_MODE = 16,
 };
 
 enum cudnnBackendNumericalNote_t {
@@ -134,7 +147,9 @@ const char* cudnnGetErrorString(cudnnStatus_t status);
 // one for tensor cores, which rounds float32 to TF32, needs 512 bytes of
 // workspace and in gradients is not deterministic; one for tensor cores that
 // needs nothing and is. The fallback is one that rounds nothing. A workspace is
-// spoiled.
+// spoiled. With statistics: the first two, as they are forward, for float16,
+// channels-last, of multiples of 8 channels; no fallback. The statistics are of
+// y before it is rounded.
 cudnnStatus_t cudnnBackendCreateDescriptor(
     cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t* descriptor);
 cudnnStatus_t cudnnBackendDestroyDescriptor(
