@@ -1,8 +1,11 @@
 // Whole steps on CUDA devices, emulated where there is none, against the
 // interpreter. The emulation fails on any access that no event, credit or
 // collective orders, whatever the timing was.
+#include <algorithm>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "gtest/gtest.h"
 #include "tests/training/cuda_backend.h"
 #include "tests/training/small_training.h"
@@ -114,6 +117,54 @@ TEST_P(CudaTrainingTest, HalfPrecisionTrainsAsOnCpus) {
                 expected->variables.at("loss_scale").data);
     }
   }
+}
+
+// Says that kernels take less time together than apart.
+class TogetherIsFaster : public placement::KernelTimer {
+ public:
+  std::vector<std::vector<double>> Seconds(
+      const std::vector<placement::KernelChoice>& choices) override {
+    std::vector<std::vector<double>> seconds;
+    for (const placement::KernelChoice& choice : choices) {
+      const double one = choice.op == "conv2d_statistics" ? 1e-6 : 1e-3;
+      seconds.emplace_back(choice.alternatives.size(), one);
+    }
+    return seconds;
+  }
+};
+
+// cuDNN's engine for a convolution and the statistics of its result.
+TEST_P(CudaTrainingTest, JoinedKernelsTrainAsTheyDoApart) {
+  TogetherIsFaster timer;
+  SmallTraining training = OnCuda();
+  training.options.precision = placement::Precision::kFloat16;
+  training.options.initial_loss_scale = 1024;
+  training.bn_groups = GetParam();  // Each device its own.
+  const auto apart = Train(training);
+  training.kernel_timer = &timer;
+  const auto joined = Train(training);
+  if (absl::IsUnimplemented(joined.status())) {
+    GTEST_SKIP() << joined.status().message();
+  }
+  ASSERT_TRUE(apart.ok() && joined.ok()) << apart.status() << joined.status();
+  auto count = [](const placement::Plan& plan, const std::string& op) {
+    return std::count_if(plan.tasks().begin(), plan.tasks().end(),
+                         [&](const auto& task) { return task.op() == op; });
+  };
+  const auto joint = count(joined->plan, "conv2d_statistics");
+  EXPECT_GT(joint, 0);
+  EXPECT_EQ(count(joined->plan, "conv2d") + joint,
+            count(apart->plan, "conv2d"));
+  EXPECT_EQ(count(joined->plan, "batch_norm_statistics") + joint,
+            count(apart->plan, "batch_norm_statistics"));
+  for (size_t step = 0; step < apart->losses.size(); ++step) {
+    EXPECT_NEAR(joined->losses[step], apart->losses[step],
+                5e-3 * apart->losses[step])
+        << "step " << step;
+  }
+  const auto again = RunPlan(training, joined->plan);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->losses, joined->losses);
 }
 
 // An overflow is found on the device and skips the step there, also where the

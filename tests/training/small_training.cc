@@ -162,6 +162,7 @@ placement::Cluster SmallCluster(const SmallTraining& t) {
     cluster.mesh[0].bytes_per_second /= 10;
   }
   cluster.kernels = t.backend.kernels;
+  cluster.kernel_timer = t.kernel_timer;
   cluster.host_memory_bytes = t.host_memory_bytes;
   return cluster;
 }

@@ -17,6 +17,7 @@
 #include "ops/kernel.h"
 #include "placement/cluster.h"
 #include "placement/compile.h"
+#include "placement/kernel_timer.h"
 #include "runtime/device/cpu_device.h"
 #include "runtime/session.h"
 
@@ -54,6 +55,8 @@ struct SmallTraining {
   bool tiny = false;
   // Names of the loss and pins: as in CompileOptions. `loss` is filled in.
   placement::CompileOptions options;
+  // As in Cluster.
+  placement::KernelTimer* kernel_timer = nullptr;
   // Every step sees the same images.
   bool same_batch = false;
   // All variables are read, and written back, after so many steps, too.
