@@ -116,6 +116,17 @@ struct SettleRule {
   std::vector<int> inputs;
 };
 
+// For an op that does in one what two ops do one after the other: it takes
+// their place where a kernel made for that is measured to be faster
+// (placement/passes/choose_kernels.h). `second` takes what `first` gives, its
+// only output, as its first input. Inputs are those of the first and the other
+// ones of the second, outputs those of both, attributes, too.
+struct JoinRule {
+  std::string first, second;  // Empty: none.
+  // False: what is between them is no output, so nobody else may read it.
+  bool keeps_between = true;
+};
+
 // A small application for the generic tests (tests/op_contract): every
 // signature that it has on 2, 3 and 4 devices is run and compared with one
 // device. Dims of 5 ... 13 give even and uneven splits. Empty domains:
@@ -165,12 +176,7 @@ struct OpDef {
   // short.
   bool fuse_saves_memory = false;
 
-  // Names of two ops that it does in one: of the first one's inputs the first
-  // one's outputs, and then those of the second, whose only input is the first
-  // one's first output; with the attributes of both. It takes their place where
-  // a kernel that joins them is measured to be faster
-  // (placement/passes/choose_kernels.h). Empty: none.
-  std::vector<std::string> joins;
+  JoinRule joins;
 
   // Inputs whose memory the op updates. They must be outputs of a variable.
   std::vector<int> mutates;

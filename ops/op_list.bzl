@@ -28,6 +28,7 @@ OPS = [
     ("batch_norm_add", ["batch_norm_add", "batch_norm_grad_input_add"]),
     ("matmul", ["matmul"]),
     ("bias_add", ["bias_add"]),
+    ("matmul_bias", ["matmul_bias"]),
     # Face head and loss.
     ("l2_normalize", ["l2_normalize", "l2_normalize_grad"]),
     ("combined_margin", ["combined_margin", "combined_margin_grad"]),

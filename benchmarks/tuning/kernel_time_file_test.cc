@@ -207,12 +207,14 @@ TEST(MachineText, NamesCpuAndLibrary) {
   EXPECT_EQ(text, MachineText());
 }
 
-TEST(MachineText, NamesGpuAndLibrary) {
+TEST(MachineText, NamesGpuAndLibraries) {
   runtime::CudaDeviceInfo gpu;
   gpu.name = "NVIDIA H200";
   gpu.cudnn_version = 91002;
-  EXPECT_THAT(MachineText(gpu),
-              testing::StartsWith("NVIDIA H200; cuDNN 91002; kernels "));
+  gpu.cublas_version = 130001;
+  EXPECT_THAT(
+      MachineText(gpu),
+      testing::StartsWith("NVIDIA H200; cuDNN 91002; cuBLAS 130001; kernels "));
 }
 
 }  // namespace

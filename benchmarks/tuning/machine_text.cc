@@ -22,8 +22,8 @@ std::string MachineText() {
 }
 
 std::string MachineText(const runtime::CudaDeviceInfo& gpu) {
-  return absl::StrFormat("%s; cuDNN %d; kernels %d", gpu.name,
-                         gpu.cudnn_version, kKernels);
+  return absl::StrFormat("%s; cuDNN %d; cuBLAS %d; kernels %d", gpu.name,
+                         gpu.cudnn_version, gpu.cublas_version, kKernels);
 }
 
 }  // namespace facet::benchmarks

@@ -27,6 +27,8 @@ TEST(BiasAddTest, Values) {
   ExpectMatchesReference(Case(7, 13), Reference);
   ExpectMatchesReference(Case(1, 1), Reference);
   ExpectMatchesReference(Case(130, 512), Reference);
+  ExpectMatchesReference(Case(0, 13), Reference);
+  ExpectMatchesReference(Case(7, 0), Reference);
 }
 
 TEST(BiasAddTest, Gradient) { ExpectGradientMatches(Case(5, 9), Reference); }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "ops/elementwise.h"
 #include "ops/half.h"
 #include "ops/kernel.h"
@@ -7,7 +9,7 @@ namespace {
 
 template <typename T>
 void AddBias(const T* x, const T* bias, int64_t rows, int64_t columns, T* y) {
-  ParallelFor(rows, kElementwiseGrain / columns + 1,
+  ParallelFor(rows, kElementwiseGrain / std::max<int64_t>(columns, 1) + 1,
               [&](int64_t begin, int64_t end) {
                 for (int64_t row = begin; row < end; ++row) {
                   const T* x_row = x + row * columns;

@@ -1,5 +1,5 @@
 // CPU kernel of conv2d_statistics: oneDNN has no such pass.
-#include "ops/conv2d_statistics/in_sequence.h"
+#include "ops/in_sequence.h"
 #include "ops/kernel.h"
 
 namespace facet::ops {
@@ -9,7 +9,10 @@ KernelDef Conv2dCpuKernel();
 KernelDef BatchNormStatisticsCpuKernel();
 
 KernelDef Conv2dStatisticsCpuKernel() {
-  return InSequence(Conv2dCpuKernel(), BatchNormStatisticsCpuKernel());
+  KernelDef def = InSequence(Conv2dCpuKernel(), BatchNormStatisticsCpuKernel(),
+                             /*first_inputs=*/2, /*keeps_between=*/true);
+  def.rounds_to_inputs = true;  // Sums of what was rounded.
+  return def;
 }
 
 }  // namespace facet::ops

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "ops/conv2d/device_convolution.h"
 #include "ops/conv2d/problem.h"
-#include "ops/conv2d_statistics/in_sequence.h"
+#include "ops/in_sequence.h"
 #include "ops/kernel.h"
 #include "ops/status_macros.h"
 
@@ -72,7 +72,8 @@ absl::StatusOr<Kernel> CreateJoined(const KernelSpec& spec) {
 
 KernelDef Conv2dStatisticsCudaKernel() {
   const KernelDef separate =
-      InSequence(Conv2dCudaKernel(), BatchNormStatisticsCudaKernel());
+      InSequence(Conv2dCudaKernel(), BatchNormStatisticsCudaKernel(),
+                 /*first_inputs=*/2, /*keeps_between=*/true);
   KernelDef def;
   def.alternatives = Alternatives;
   def.workspace_bytes =

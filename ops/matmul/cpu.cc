@@ -6,6 +6,7 @@
 #include "ops/elementwise.h"
 #include "ops/half.h"
 #include "ops/kernel.h"
+#include "ops/matmul/algorithm.h"
 #include "ops/matmul/sgemm.h"
 #include "ops/onednn.h"
 #include "ops/status_macros.h"
@@ -121,6 +122,7 @@ absl::StatusOr<int64_t> WorkspaceBytes(const KernelSpec& spec) {
 }
 
 absl::StatusOr<Kernel> Create(const KernelSpec& spec) {
+  RETURN_IF_ERROR(ExpectNoGpuAlgorithm(spec.attributes.String("algorithm")));
   const Problem p(spec);
   if (IsNative(p)) return NativeBFloat16(p);
   switch (p.dtype) {

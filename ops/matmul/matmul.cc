@@ -1,7 +1,11 @@
 // matmul: the product of two matrices, either of them transposed. Kernels:
 // cpu.cc.
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "ops/gradient.h"
+#include "ops/matmul/algorithm.h"
 #include "ops/may_round_attribute.h"
 #include "ops/op_def.h"
 #include "ops/status_macros.h"
@@ -38,6 +42,7 @@ absl::Status Infer(const OpCall& call, std::vector<TensorType>* outputs) {
                      " has ", b_inner, " rows (a is ", a.ToString(), ", b is ",
                      b.ToString(), "); check transpose_a and transpose_b"));
   }
+  RETURN_IF_ERROR(CheckMatmulAlgorithm(call.attributes.String("algorithm")));
   outputs->push_back(
       {a.dtype, {a.shape[transpose_a], b.shape[1 - transpose_b]}});
   return absl::OkStatus();
@@ -99,6 +104,9 @@ OpDef MatmulDef() {
   def.summary = "matrix product";
   def.attributes = {{"transpose_a", false, false, "a is [K, M], not [M, K]"},
                     {"transpose_b", false, false, "b is [N, K], not [K, N]"},
+                    {"algorithm", std::string("auto"), false,
+                     "\"auto\": the device decides; on GPUs also \"cublas\" "
+                     "and \"cublaslt:N\""},
                     MayRoundAttribute()};
   def.inputs = {"a", "b"};
   def.outputs = {"y"};

@@ -1,7 +1,11 @@
 #include <limits>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
+#include "ops/cuda_kernels.h"
 #include "ops/graph_builder.h"
 #include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
@@ -34,7 +38,9 @@ std::vector<Values> Reference(const Attributes& attributes,
 OpCase Case(int64_t m, int64_t n, int64_t k, bool ta, bool tb) {
   OpCase op_case;
   op_case.op = "matmul";
-  op_case.attributes = {{"transpose_a", ta}, {"transpose_b", tb}};
+  op_case.attributes = {{"transpose_a", ta},
+                        {"transpose_b", tb},
+                        {"algorithm", std::string("auto")}};
   op_case.inputs = {{DataType::kFloat32, ta ? Shape{k, m} : Shape{m, k}},
                     {DataType::kFloat32, tb ? Shape{n, k} : Shape{k, n}}};
   return op_case;
@@ -47,6 +53,62 @@ TEST(MatmulTest, ValuesOfAllTransposes) {
       ExpectMatchesReference(Case(33, 65, 130, ta, tb), Reference);
       ExpectMatchesReference(Case(1, 1, 1, ta, tb), Reference);
     }
+  }
+}
+
+TEST(MatmulTest, ValuesOfAllAlgorithms) {
+  for (bool ta : {false, true}) {
+    for (bool tb : {false, true}) {
+      OpCase op_case = Case(40, 64, 136, ta, tb);
+      op_case.every_alternative = true;
+      ExpectMatchesReference(op_case, Reference);
+    }
+  }
+}
+
+TEST(MatmulTest, OnCudaTheLibrariesAreTheAlternatives) {
+  auto algorithms = [](int64_t m, const std::string& algorithm) {
+    KernelSpec spec;
+    spec.attributes = {{"transpose_a", false},
+                       {"transpose_b", false},
+                       {"algorithm", algorithm},
+                       {kMayRound, false}};
+    const DataType f32 = DataType::kFloat32;
+    spec.inputs = {HostValue::Whole({f32, {m, 5}}).slice(),
+                   HostValue::Whole({f32, {5, 7}}).slice()};
+    spec.outputs = {HostValue::Whole({f32, {m, 7}}).slice()};
+    std::vector<std::string> all;
+    for (const Attributes& one :
+         CudaKernels().find("matmul")->alternatives(spec)) {
+      all.push_back(one.String("algorithm"));
+    }
+    return all;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(algorithms(6, "auto"), (Names{"cublas", "cublaslt:0", "cublaslt:1",
+                                          "cublaslt:2", "cublaslt:3"}));
+  EXPECT_EQ(algorithms(6, "cublaslt:2"), Names{"cublaslt:2"});
+  // Nothing to multiply.
+  EXPECT_EQ(algorithms(0, "auto"), Names{"cublas"});
+}
+
+TEST(MatmulTest, AlgorithmsAreChecked) {
+  KernelSpec spec;
+  spec.attributes = {{"algorithm", std::string("cublas")}};
+  EXPECT_EQ(CpuKernels().find("matmul")->create(spec).status(),
+            absl::UnimplementedError("algorithm \"cublas\" is for CUDA "
+                                     "devices; on a CPU use \"auto\""));
+  const OpCase op_case = Case(3, 4, 5, false, false);
+  Attributes attributes = op_case.attributes;
+  for (const char* algorithm :
+       {"fast", "cublaslt:", "cublaslt:-1", "cublaslt:01"}) {
+    attributes.Set("algorithm", std::string(algorithm));
+    std::vector<TensorType> y;
+    EXPECT_EQ(FindOp("matmul")->infer({attributes, op_case.inputs, {}}, &y),
+              absl::InvalidArgumentError(absl::StrCat(
+                  "algorithm is \"", algorithm,
+                  "\"; expected \"auto\", \"cublas\" or \"cublaslt:N\" with "
+                  "N from 0")));
   }
 }
 

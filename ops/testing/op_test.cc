@@ -221,6 +221,50 @@ double ToleranceOf(DataType dtype, double float_tolerance) {
   }
 }
 
+// What the attributes may be for this kernel.
+std::vector<Attributes> WaysToTry(const OpCase& op_case,
+                                  const KernelDef& kernel,
+                                  const Attributes& attributes,
+                                  const std::vector<HostValue>& inputs,
+                                  const std::vector<TensorSlice>& outputs) {
+  std::vector<Attributes> ways = {attributes};
+  if (!op_case.every_alternative || kernel.alternatives == nullptr) return ways;
+  KernelSpec spec;
+  spec.attributes = attributes;
+  for (const HostValue& input : inputs) spec.inputs.push_back(input.slice());
+  spec.outputs = outputs;
+  for (Attributes& way : kernel.alternatives(spec)) {
+    ways.push_back(std::move(way));
+  }
+  return ways;
+}
+
+void Compare(const KernelDef& kernel, const OpDef& def, const OpCase& op_case,
+             const std::vector<TensorType>& types,
+             const std::vector<HostValue>& inputs,
+             const std::vector<HostValue>& outputs,
+             const std::vector<Values>& want) {
+  std::vector<int> mutated;
+  for (int m : def.mutates) {
+    if (m < static_cast<int>(inputs.size())) mutated.push_back(m);
+  }
+  ASSERT_EQ(want.size(), outputs.size() + mutated.size())
+      << "the reference must give the outputs, then the mutated inputs";
+  for (size_t o = 0; o < outputs.size(); ++o) {
+    const DataType rounded_to =
+        RoundedTo(kernel, types, outputs[o].slice().dtype);
+    ExpectClose(outputs[o].ToDoubles(), want[o],
+                ToleranceOf(rounded_to, op_case.tolerance),
+                absl::StrCat("output ", o));
+  }
+  for (size_t m = 0; m < mutated.size(); ++m) {
+    const HostValue& value = inputs[mutated[m]];
+    ExpectClose(value.ToDoubles(), want[outputs.size() + m],
+                ToleranceOf(value.slice().dtype, op_case.tolerance),
+                absl::StrCat("mutated input ", mutated[m]));
+  }
+}
+
 void CompareOnce(const KernelLibrary& kernels, const OpDef& def,
                  const OpCase& op_case, const Reference& reference,
                  const Application& application,
@@ -238,28 +282,16 @@ void CompareOnce(const KernelLibrary& kernels, const OpDef& def,
     slices.push_back(
         Slice(application.type(node.outputs[o]), layouts.outputs[o]));
   }
-  const absl::StatusOr<std::vector<HostValue>> outputs =
-      RunOp(def, node.attributes, inputs, slices, RunOptions(), kernels);
-  ASSERT_TRUE(outputs.ok()) << outputs.status();
-  const std::vector<Values> want = reference(node.attributes, types, rounded);
-  std::vector<int> mutated;
-  for (int m : def.mutates) {
-    if (m < static_cast<int>(inputs.size())) mutated.push_back(m);
-  }
-  ASSERT_EQ(want.size(), outputs->size() + mutated.size())
-      << "the reference must give the outputs, then the mutated inputs";
-  const KernelDef& kernel = *kernels.find(def.name);
-  for (size_t o = 0; o < outputs->size(); ++o) {
-    const DataType rounded_to = RoundedTo(kernel, types, slices[o].dtype);
-    ExpectClose((*outputs)[o].ToDoubles(), want[o],
-                ToleranceOf(rounded_to, op_case.tolerance),
-                absl::StrCat("output ", o));
-  }
-  for (size_t m = 0; m < mutated.size(); ++m) {
-    const HostValue& value = inputs[mutated[m]];
-    ExpectClose(value.ToDoubles(), want[outputs->size() + m],
-                ToleranceOf(value.slice().dtype, op_case.tolerance),
-                absl::StrCat("mutated input ", mutated[m]));
+  for (const Attributes& way : WaysToTry(op_case, *kernels.find(def.name),
+                                         node.attributes, inputs, slices)) {
+    SCOPED_TRACE(way.Has("algorithm") ? way.String("algorithm") : "");
+    const auto outputs = RunOp(def, way, inputs, slices, RunOptions(), kernels);
+    if (op_case.every_alternative && absl::IsUnimplemented(outputs.status())) {
+      continue;
+    }
+    ASSERT_TRUE(outputs.ok()) << outputs.status();
+    Compare(*kernels.find(def.name), def, op_case, types, inputs, *outputs,
+            reference(node.attributes, types, rounded));
   }
 }
 

@@ -20,19 +20,23 @@ ops::Attributes Way(const std::string& way) {
   return {{"way", way}, {"kept", int64_t{7}}};
 }
 
-// "both" does what "work" and "sum" do.
+// "both" does what "work" and "sum" do, or what "work" and "shift" do, between
+// which nobody else may read.
 const std::vector<ops::OpDef>& Ops() {
   static const auto* const kOps = [] {
-    auto* ops = new std::vector<ops::OpDef>(1);
+    auto* ops = new std::vector<ops::OpDef>(2);
     ops->front().name = "both";
-    ops->front().joins = {"work", "sum"};
+    ops->front().joins = {"work", "sum", /*keeps_between=*/true};
+    ops->back().name = "both";
+    ops->back().joins = {"work", "shift", /*keeps_between=*/false};
     return ops;
   }();
   return *kOps;
 }
 
 const ops::OpDef* FindOp(absl::string_view name) {
-  return FindAnyOp(name == "both" || name == "sum" ? "work" : name);
+  return FindAnyOp(name == "both" || name == "sum" || name == "shift" ? "work"
+                                                                      : name);
 }
 
 // Kernels of "work" with a workspace that says which way they go: of shares of
@@ -373,6 +377,75 @@ TEST_F(JoinKernelsTest, NotWhatIsComputedAgain) {
   again.origin.again = true;
   graph.tasks.push_back(again);
   EXPECT_EQ(Chosen(graph, cluster), (Names{"work", "sum", "work"}));
+}
+
+// A node of "work", one of "report" that makes an offset, and one of "shift"
+// that reads both.
+class JoinWithoutBetweenTest : public JoinKernelsTest {
+ protected:
+  static TaskGraph Shifted(const Cluster& cluster) {
+    TaskGraph graph = Pair(cluster, 8);
+    LocalTask shift = graph.tasks.back();
+    shift.op = "shift";
+    graph.tasks.pop_back();
+    LocalTask source = graph.tasks[0];
+    source.name = "source";
+    source.node = 2;
+    source.op = "sum";
+    source.inputs = {};
+    source.outputs = {static_cast<int>(graph.registers.size())};
+    graph.registers.push_back(graph.registers[0]);
+    shift.inputs.push_back(source.outputs[0]);
+    graph.tasks.push_back(source);
+    graph.tasks.push_back(shift);
+    return graph;
+  }
+
+  FakeTimer timer_ = FakeTimer({{3, 1, 2}, {9, 2.5}, {2}});
+  FakeTimer asked_for_work_ = FakeTimer({{3, 1, 2}});  // Nothing to join.
+};
+
+TEST_F(JoinWithoutBetweenTest, WhatIsBetweenIsGone) {
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &timer_;
+  const TaskGraph graph = Shifted(cluster);
+  const auto chosen = ChooseKernels(graph, cluster, {}, Ops(), FindOp);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  // Behind what it has to wait for.
+  ASSERT_EQ(chosen->tasks.size(), 2u);
+  EXPECT_EQ(chosen->tasks[0].name, "source");
+  const LocalTask& joined = chosen->tasks[1];
+  EXPECT_EQ(joined.op, "both");
+  EXPECT_EQ(joined.name, "node0");
+  // Registers: x, what is between, y, the offset.
+  ASSERT_EQ(chosen->registers.size(), 3u);
+  EXPECT_EQ(joined.inputs, (std::vector<int>{0, 2}));
+  EXPECT_EQ(joined.outputs, std::vector<int>{1});
+  EXPECT_EQ(chosen->tasks[0].outputs, std::vector<int>{2});
+}
+
+TEST_F(JoinWithoutBetweenTest, NotIfOthersReadIt) {
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &asked_for_work_;
+  TaskGraph graph = Shifted(cluster);
+  LocalTask other = graph.tasks.back();
+  other.name = "other";
+  other.node = 3;
+  graph.tasks.push_back(other);
+  EXPECT_EQ(Chosen(graph, cluster).size(), 4u);
+}
+
+// The first one's work would come after that.
+TEST_F(JoinWithoutBetweenTest, NotIfWhatItReadsChangesBefore) {
+  Cluster cluster = Devices(1);
+  cluster.kernel_timer = &timer_;
+  TaskGraph graph = Shifted(cluster);
+  LocalTask& source = graph.tasks[1];
+  source.inputs = graph.tasks[0].inputs;
+  EXPECT_EQ(Chosen(graph, cluster), (Names{"sum", "both"}));
+  source.mutates = {0};
+  cluster.kernel_timer = &asked_for_work_;
+  EXPECT_EQ(Chosen(graph, cluster), (Names{"work", "sum", "shift"}));
 }
 
 TEST_F(JoinKernelsTest, OnlyTheFirstReader) {

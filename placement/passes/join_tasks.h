@@ -17,6 +17,7 @@ struct JoinableNodes {
   std::vector<int> first;   // Indices into TaskGraph::tasks.
   std::vector<int> second;  // Each reads the output of the same of `first`.
   std::vector<LocalTask> joined;
+  bool keeps_between = true;  // JoinRule's.
 };
 
 // In the order of `first`; a node is in one of them at most. Not what is
@@ -25,7 +26,8 @@ struct JoinableNodes {
 std::vector<JoinableNodes> FindJoinable(const TaskGraph& graph,
                                         absl::Span<const ops::OpDef> ops);
 
-// Puts `joined` where `first` was, and leaves out `second`.
+// Puts `joined` where `first` was, or, without what was between, where `second`
+// was, which may read what `first` had no need of. That register is gone.
 TaskGraph JoinTasks(TaskGraph graph, std::vector<JoinableNodes> nodes);
 
 }  // namespace facet::placement

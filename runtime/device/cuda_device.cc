@@ -1,5 +1,6 @@
 #include "runtime/device/cuda_device.h"
 
+#include <cublasLt.h>
 #include <cuda_runtime.h>
 #include <cudnn.h>
 
@@ -276,6 +277,7 @@ absl::StatusOr<CudaDeviceInfo> Describe(int device) {
   info.compute_capability = 10 * properties.major + properties.minor;
   info.multiprocessors = properties.multiProcessorCount;
   info.cudnn_version = static_cast<int64_t>(cudnnGetVersion());
+  info.cublas_version = static_cast<int64_t>(cublasLtGetVersion());
   RETURN_IF_CUDA_ERROR(cudaSetDevice(device));
   size_t free_bytes = 0, total_bytes = 0;
   RETURN_IF_CUDA_ERROR(cudaMemGetInfo(&free_bytes, &total_bytes));

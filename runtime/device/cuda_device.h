@@ -23,6 +23,7 @@ struct CudaDeviceInfo {
   double clock_hertz = 0;              // Of the multiprocessors, at most.
   double memory_bytes_per_second = 0;  // At most.
   int64_t cudnn_version = 0;           // That this process has: 91002.
+  int64_t cublas_version = 0;          // The same: 130000.
 };
 
 // Both functions: Unimplemented in a program that was built without CUDA.

@@ -126,14 +126,17 @@ class TogetherIsFaster : public placement::KernelTimer {
       const std::vector<placement::KernelChoice>& choices) override {
     std::vector<std::vector<double>> seconds;
     for (const placement::KernelChoice& choice : choices) {
-      const double one = choice.op == "conv2d_statistics" ? 1e-6 : 1e-3;
+      const bool joins =
+          choice.op == "conv2d_statistics" || choice.op == "matmul_bias";
+      const double one = joins ? 1e-6 : 1e-3;
       seconds.emplace_back(choice.alternatives.size(), one);
     }
     return seconds;
   }
 };
 
-// cuDNN's engine for a convolution and the statistics of its result.
+// cuDNN's engine for a convolution and the statistics of its result, and
+// cuBLASLt's bias.
 TEST_P(CudaTrainingTest, JoinedKernelsTrainAsTheyDoApart) {
   TogetherIsFaster timer;
   SmallTraining training = OnCuda();
@@ -151,12 +154,19 @@ TEST_P(CudaTrainingTest, JoinedKernelsTrainAsTheyDoApart) {
     return std::count_if(plan.tasks().begin(), plan.tasks().end(),
                          [&](const auto& task) { return task.op() == op; });
   };
-  const auto joint = count(joined->plan, "conv2d_statistics");
-  EXPECT_GT(joint, 0);
-  EXPECT_EQ(count(joined->plan, "conv2d") + joint,
-            count(apart->plan, "conv2d"));
-  EXPECT_EQ(count(joined->plan, "batch_norm_statistics") + joint,
-            count(apart->plan, "batch_norm_statistics"));
+  for (const std::vector<std::string>& ops :
+       {std::vector<std::string>{"conv2d_statistics", "conv2d",
+                                 "batch_norm_statistics"},
+        {"matmul_bias", "matmul", "bias_add"}}) {
+    SCOPED_TRACE(ops[0]);
+    const auto joint = count(joined->plan, ops[0]);
+    EXPECT_GT(joint, 0);
+    for (int part : {1, 2}) {
+      EXPECT_EQ(count(joined->plan, ops[part]) + joint,
+                count(apart->plan, ops[part]))
+          << ops[part];
+    }
+  }
   for (size_t step = 0; step < apart->losses.size(); ++step) {
     EXPECT_NEAR(joined->losses[step], apart->losses[step],
                 5e-3 * apart->losses[step])

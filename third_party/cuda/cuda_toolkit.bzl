@@ -41,7 +41,7 @@ cc_library(
 
 cc_library(
     name = "cublas",
-    linkopts = ["-lcublas"],
+    linkopts = ["-lcublas", "-lcublasLt"],
     deps = [":runtime"],
 )
 

@@ -2,6 +2,7 @@
 // would not tell.
 #include "third_party/cuda_emulation/emulation.h"
 
+#include <cublasLt.h>
 #include <cublas_v2.h>
 #include <nccl.h>
 
@@ -453,6 +454,60 @@ TEST_F(EmulationTest, ProductsSpoilTheirWorkspace) {
   ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
   EXPECT_EQ(workspace.Read().front(), -1);
   EXPECT_EQ(workspace.Read().back(), -1);
+  EXPECT_EQ(cublasDestroy(cublas), CUBLAS_STATUS_SUCCESS);
+}
+
+// 256 bytes, unless the preference says that they have less.
+TEST_F(EmulationTest, CublasLtCountsOnAlignedOperands) {
+  const Buffer matrices(64 * 3), workspace(256);
+  ASSERT_EQ(cudaMemsetAsync(matrices.data(), 0, matrices.bytes(), stream_),
+            cudaSuccess);
+  cublasHandle_t cublas = nullptr;
+  ASSERT_EQ(cublasCreate(&cublas), CUBLAS_STATUS_SUCCESS);
+  const auto lt = reinterpret_cast<cublasLtHandle_t>(cublas);
+  cublasLtMatmulDesc_t operation = nullptr;
+  cublasLtMatrixLayout_t one = nullptr;
+  ASSERT_EQ(
+      cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+      CUBLAS_STATUS_SUCCESS);
+  ASSERT_EQ(cublasLtMatrixLayoutCreate(&one, CUDA_R_32F, 1, 1, 1),
+            CUBLAS_STATUS_SUCCESS);
+  for (const uint32_t alignment : {256, 64}) {
+    cublasLtMatmulPreference_t preference = nullptr;
+    ASSERT_EQ(cublasLtMatmulPreferenceCreate(&preference),
+              CUBLAS_STATUS_SUCCESS);
+    if (alignment != 256) {
+      for (const auto attribute :
+           {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+        ASSERT_EQ(cublasLtMatmulPreferenceSetAttribute(
+                      preference, attribute, &alignment, sizeof(alignment)),
+                  CUBLAS_STATUS_SUCCESS);
+      }
+    }
+    cublasLtMatmulHeuristicResult_t results[8];
+    int count = 0;
+    ASSERT_EQ(cublasLtMatmulAlgoGetHeuristic(lt, operation, one, one, one, one,
+                                             preference, 8, results, &count),
+              CUBLAS_STATUS_SUCCESS);
+    // No workspace was allowed.
+    ASSERT_EQ(count, 1);
+    EXPECT_EQ(results[0].workspaceSize, 0u);
+    const float scale = 1, keep = 0;
+    int* const data = matrices.data();
+    EXPECT_EQ(
+        cublasLtMatmul(lt, operation, &scale, data, one, data + 16, one, &keep,
+                       data + 32, one, data + 32, one, &results[0].algo,
+                       workspace.data(), 0, stream_),
+        alignment == 256 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(cublasLtMatmulPreferenceDestroy(preference),
+              CUBLAS_STATUS_SUCCESS);
+  }
+  ASSERT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+  EXPECT_EQ(cublasLtMatrixLayoutDestroy(one), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(cublasLtMatmulDescDestroy(operation), CUBLAS_STATUS_SUCCESS);
   EXPECT_EQ(cublasDestroy(cublas), CUBLAS_STATUS_SUCCESS);
 }
 
