@@ -36,8 +36,9 @@ DEFINE_bool(cuda_graph, false,
             "every step as CUDA graphs, so that the host has less to do. Then "
             "the report does not say how long the phases take.");
 DEFINE_string(conv, "auto",
-              "How convolutions are computed. auto: each as is measured to be "
-              "the fastest here, once; the times are kept in "
+              "How convolutions, and on GPUs other products, are computed. "
+              "auto: each as is measured to be the fastest here, once; the "
+              "times are kept in "
               "${XDG_CACHE_HOME:-~/.cache}/facet. rule: on CPUs by Winograd's "
               "algorithm where it saves a third of the multiplications, on "
               "GPUs by what cuDNN's heuristics name first; nothing is "

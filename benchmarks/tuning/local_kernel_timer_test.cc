@@ -32,6 +32,7 @@ placement::KernelChoice Product(int64_t side, int cores) {
   for (bool transpose : {false, true}) {
     choice.alternatives.push_back({{"transpose_a", transpose},
                                    {"transpose_b", transpose},
+                                   {"algorithm", std::string("auto")},
                                    {"may_round", false}});
   }
   choice.spec.attributes = choice.alternatives[0];
