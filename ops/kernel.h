@@ -109,9 +109,10 @@ struct KernelDef {
   // would do, each complete, none twice. The first is what a rule takes that
   // knows no measurement. Attributes that leave nothing: they alone. At least
   // one setting is the same for all devices' shares of a node, so that they can
-  // agree. The compiler chooses (placement/passes/choose_kernels.h), so that
-  // the choice stands in the plan. Null: nothing is ever left. Deterministic
-  // on one machine.
+  // agree. A library may turn out to have none for this GPU: then `create` is
+  // Unimplemented. The compiler chooses (placement/passes/choose_kernels.h), so
+  // that the choice stands in the plan. Null: nothing is ever left.
+  // Deterministic on one machine.
   std::function<std::vector<Attributes>(const KernelSpec& spec)> alternatives =
       nullptr;
   // CUDA kernels: what they put into the stream is not the same in every run on

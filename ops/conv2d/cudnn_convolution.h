@@ -25,9 +25,9 @@ class CudnnConvolution {
   //
   // With `statistics`, of a forward convolution: in the same pass the sums over
   // N, OH and OW of y's values, and of their squares, whether before or after y
-  // is rounded. As cuDNN 9.19 says of 16-bit types: for float16,
-  // channels-last, multiples of 8 channels, on A100, H100 and their kin, and on
-  // B200 with bits that differ from run to run.
+  // is rounded. cuDNN 9.19 has engines for float16, channels-last, multiples of
+  // 8 channels: on A100 and H100; on B200 one whose bits differ from run to run
+  // (//tests/cudnn).
   //
   // x, w and y of the problem must have one floating type and one layout,
   // row-major or channels-last (of w: O KH KW C), and elements. Float32 is

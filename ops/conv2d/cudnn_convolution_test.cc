@@ -96,34 +96,51 @@ TEST_F(CudnnConvolutionTest, TakesWhatDoesNotRound) {
 // What a run is given counts, not what an earlier one was.
 TEST_F(CudnnConvolutionTest, RunsWhereItIsTold) {
   const ConvolutionProblem problem = Problem(Direction::kForward, 2);
-  auto convolution = Create(problem, 0);
-  ASSERT_TRUE(convolution.ok()) << convolution.status();
-  auto allocate = [](const TensorSlice& slice, int byte) {
+  auto allocate = [](int64_t size_bytes, int byte) {
     void* data = nullptr;
-    EXPECT_EQ(cudaMalloc(&data, slice.size_bytes()), cudaSuccess);
-    const std::vector<char> bytes(slice.size_bytes(), static_cast<char>(byte));
+    EXPECT_EQ(cudaMalloc(&data, size_bytes), cudaSuccess);
+    const std::vector<char> bytes(size_bytes, static_cast<char>(byte));
     EXPECT_EQ(
-        cudaMemcpy(data, bytes.data(), bytes.size(), cudaMemcpyHostToDevice),
+        cudaMemcpy(data, bytes.data(), size_bytes, cudaMemcpyHostToDevice),
         cudaSuccess);
     EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);  // Streams do not wait.
     return data;
   };
-  void* const x = allocate(problem.x, 0);
-  void* const w = allocate(problem.w, 0);
-  for (int run = 0; run < 2; ++run) {
-    void* const y = allocate(problem.y, 0x11);
+  auto expect_zeros = [](const void* data, int64_t size_bytes) {
+    std::vector<char> bytes(size_bytes);
+    ASSERT_EQ(
+        cudaMemcpy(bytes.data(), data, size_bytes, cudaMemcpyDeviceToHost),
+        cudaSuccess);
+    EXPECT_EQ(bytes, std::vector<char>(size_bytes, 0));
+  };
+  const int64_t y_bytes = problem.y.size_bytes();
+  const auto sum_bytes =
+      problem.y.shape[1] * static_cast<int64_t>(sizeof(float));
+  for (const bool statistics : {false, true}) {
+    auto convolution = Create(problem, 512, 0, statistics);
+    ASSERT_TRUE(convolution.ok()) << convolution.status();
     CudnnConvolution::Operands operands;
-    operands.x = x;
-    operands.w = w;
-    operands.y = y;
-    const absl::Status status = convolution->Run(cudnn(), operands);
-    ASSERT_TRUE(status.ok()) << status;
-    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-    std::vector<char> bytes(problem.y.size_bytes());
-    ASSERT_EQ(cudaMemcpy(bytes.data(), y, bytes.size(), cudaMemcpyDeviceToHost),
-              cudaSuccess);
-    EXPECT_EQ(bytes, std::vector<char>(bytes.size(), 0)) << run;
-    // The first y stays allocated, so that the second lies elsewhere.
+    operands.x = allocate(problem.x.size_bytes(), 0);
+    operands.w = allocate(problem.w.size_bytes(), 0);
+    operands.y = allocate(y_bytes, 0x11);
+    operands.workspace = allocate(512, 0x11);
+    for (int run = 0; run < 2; ++run) {
+      SCOPED_TRACE(run);
+      // What was first stays allocated, so that the second lies elsewhere: y,
+      // or the sums alone.
+      if (!statistics) operands.y = allocate(y_bytes, 0x11);
+      if (statistics) {
+        operands.sum = allocate(sum_bytes, 0x11);
+        operands.square_sum = allocate(sum_bytes, 0x11);
+      }
+      const absl::Status status = convolution->Run(cudnn(), operands);
+      ASSERT_TRUE(status.ok()) << status;
+      ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+      expect_zeros(operands.y, y_bytes);
+      if (!statistics) continue;
+      expect_zeros(operands.sum, sum_bytes);
+      expect_zeros(operands.square_sum, sum_bytes);
+    }
   }
 }
 

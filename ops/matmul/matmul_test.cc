@@ -7,6 +7,7 @@
 #include "ops/cpu_kernels.h"
 #include "ops/cuda_kernels.h"
 #include "ops/graph_builder.h"
+#include "ops/matmul/reference.h"
 #include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
@@ -15,25 +16,7 @@
 namespace facet::ops {
 namespace {
 
-std::vector<Values> Reference(const Attributes& attributes,
-                              const std::vector<TensorType>& types,
-                              const std::vector<Values>& inputs) {
-  const bool ta = attributes.Bool("transpose_a");
-  const bool tb = attributes.Bool("transpose_b");
-  const Shape& a = types[0].shape;
-  const Shape& b = types[1].shape;
-  const int64_t m = a[ta ? 1 : 0], k = a[ta ? 0 : 1], n = b[tb ? 0 : 1];
-  Values y(m * n);
-  for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      for (int64_t l = 0; l < k; ++l) {
-        y[i * n + j] += inputs[0][ta ? l * m + i : i * k + l] *
-                        inputs[1][tb ? j * k + l : l * n + j];
-      }
-    }
-  }
-  return {y};
-}
+constexpr auto& Reference = matmul_reference::Product;
 
 OpCase Case(int64_t m, int64_t n, int64_t k, bool ta, bool tb) {
   OpCase op_case;

@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "ops/cuda_kernels.h"
+#include "ops/matmul/reference.h"
 #include "ops/may_round_attribute.h"
 #include "ops/op_table.h"
 #include "ops/testing/interpreter.h"
@@ -16,21 +17,10 @@ namespace {
 std::vector<Values> Reference(const Attributes& attributes,
                               const std::vector<TensorType>& types,
                               const std::vector<Values>& inputs) {
-  const bool ta = attributes.Bool("transpose_a");
-  const bool tb = attributes.Bool("transpose_b");
-  const Shape& a = types[0].shape;
-  const int64_t m = a[ta ? 1 : 0], k = a[ta ? 0 : 1], n = types[2].shape[0];
-  Values y;
-  for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      y.push_back(inputs[2][j]);
-      for (int64_t l = 0; l < k; ++l) {
-        y.back() += inputs[0][ta ? l * m + i : i * k + l] *
-                    inputs[1][tb ? j * k + l : l * n + j];
-      }
-    }
-  }
-  return {y};
+  std::vector<Values> y = matmul_reference::Product(attributes, types, inputs);
+  const Values& bias = inputs[2];
+  for (size_t i = 0; i < y[0].size(); ++i) y[0][i] += bias[i % bias.size()];
+  return y;
 }
 
 OpCase Case(int64_t m, int64_t n, int64_t k, bool ta, bool tb) {

@@ -31,7 +31,7 @@ struct OpCase {
   std::vector<InputDomain> domains = {};  // As OpExample's.
   double tolerance = 1e-5;  // Relative to the output's largest value.
   // Each in every way that its kernels have (KernelDef::alternatives), but for
-  // those that are Unimplemented on the device that is here.
+  // those that are Unimplemented on the GPU that is here.
   bool every_alternative = false;
   // Overwrites inputs that are not free but follow from others (statistics of
   // x). Derivatives then include the path through them. Null: all are free.

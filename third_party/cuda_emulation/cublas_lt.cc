@@ -31,6 +31,7 @@ namespace {
 // What an algorithm's opaque data says.
 struct Algorithm {
   uint64_t workspace_bytes;
+  bool rounds;  // float32 sums, on the way.
   uint32_t alignment[4];
 };
 static_assert(sizeof(Algorithm) <= sizeof(cublasLtMatmulAlgo_t));
@@ -142,6 +143,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
       return CUBLAS_STATUS_INVALID_VALUE;
     }
   }
+  const bool may_round =
+      (preference->reduction_schemes &
+       ~uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE}) != 0;
   for (const uint64_t bytes : {kWorkspaceBytes, uint64_t{0}}) {
     if (bytes > preference->max_workspace_bytes || *count == requested)
       continue;
@@ -149,6 +153,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
     result = {};
     Algorithm algorithm = {};
     algorithm.workspace_bytes = bytes;
+    algorithm.rounds = may_round;
     std::copy_n(preference->alignment, 4, algorithm.alignment);
     std::memcpy(&result.algo, &algorithm, sizeof(algorithm));
     result.workspaceSize = bytes;
@@ -197,6 +202,9 @@ cublasStatus_t cublasLtMatmul(
   product.bias = has_bias ? desc->bias : nullptr;
   if (has_bias && desc->bias == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   product.compute = desc->compute;
+  if (chosen.rounds && product.a.type == CUDA_R_32F) {
+    product.compute = CUBLAS_COMPUTE_32F_FAST_TF32;
+  }
   product.workspace = workspace;
   product.workspace_bytes = static_cast<int64_t>(chosen.workspace_bytes);
   return cuda_emulation::EnqueueProduct(product, stream);

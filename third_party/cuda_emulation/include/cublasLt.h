@@ -86,7 +86,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(
 // Emulated algorithms, the fastest first: one that needs 512 bytes of
 // workspace, if that many may be used, and one that needs none. Both only run
 // on operands that are as aligned as the preference says (256 bytes, if it does
-// not).
+// not). Float32 sums are rounded on the way, unless the preference wants them
+// to be of the type that is computed in.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
     cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
     cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
