@@ -24,12 +24,14 @@ class DeviceBuffers {
     for (void* data : all_) (void)cudaFree(data);
   }
 
+  // Aligned to 64 bytes, as kernels may count on, and to no more.
   absl::StatusOr<void*> Allocate(int64_t size_bytes) {
+    constexpr int64_t kAlignment = 64;
     void* data = nullptr;
     if (size_bytes == 0) return data;
-    RETURN_IF_CUDA_ERROR(cudaMalloc(&data, size_bytes));
+    RETURN_IF_CUDA_ERROR(cudaMalloc(&data, kAlignment + size_bytes));
     all_.push_back(data);
-    return data;
+    return static_cast<char*>(data) + kAlignment;
   }
 
   // The device's copy of a host operand, which holds its values if `filled`.

@@ -363,6 +363,10 @@ TEST_F(JoinKernelsTest, OnlyWhatLooksTheSameOnAllDevices) {
   TaskGraph graph = Pair(cluster, 8);
   graph.tasks.pop_back();  // The second device reads it otherwise.
   EXPECT_EQ(Chosen(graph, cluster), (Names{"work", "work", "sum"}));
+  graph = Pair(cluster, 8);
+  graph.tasks.back().name = "another sum";
+  graph.tasks.back().node = 2;
+  EXPECT_EQ(Chosen(graph, cluster), (Names{"work", "work", "sum", "sum"}));
 }
 
 // The copy in the backward pass must have the same bits.
@@ -375,6 +379,8 @@ TEST_F(JoinKernelsTest, NotWhatIsComputedAgain) {
   again.name = "node0/again";
   again.node = 2;
   again.origin.again = true;
+  again.outputs = {static_cast<int>(graph.registers.size())};
+  graph.registers.push_back(graph.registers[0]);
   graph.tasks.push_back(again);
   EXPECT_EQ(Chosen(graph, cluster), (Names{"work", "sum", "work"}));
 }
