@@ -40,10 +40,13 @@ absl::Status Progress::OnFetch(int64_t step, absl::string_view name, int,
   Show(step, loss);
   if (std::isfinite(loss) || keep_going_) return absl::OkStatus();
   const std::string first =
-      first_non_finite_ != nullptr ? first_non_finite_() : "";
+      first_non_finite_ != nullptr ? first_non_finite_(step) : "";
   return absl::OutOfRangeError(absl::StrCat(
-      "the loss is ", loss, " in step ", step, ".",
-      first.empty() ? "" : absl::StrCat("\nFirst seen: ", first, "."),
+      "the loss is ", loss, " in step ", step, ".", "\n",
+      first.empty()
+          ? "--check_finite says where the first such value came from: it "
+            "looks at all of them, which is slow."
+          : absl::StrCat("First seen: ", first, "."),
       "\nWhat usually helps: a lower --lr, a warm-up, --clip_norm, images "
       "that are normalised, or float32 instead of --half_type=float16. "
       "--keep_going goes on regardless."));

@@ -23,8 +23,10 @@ class Progress : public ops::FetchSink {
   // run.
   void set_first_step(int64_t first_step) { first_step_ = first_step; }
 
-  // Asked when a loss is not finite: which tensor was the first.
-  void set_first_non_finite(std::function<std::string()> first_non_finite) {
+  // Asked when the loss of a step is not finite: which tensor was the first.
+  // Empty if that is not known.
+  void set_first_non_finite(
+      std::function<std::string(int64_t step)> first_non_finite) {
     first_non_finite_ = std::move(first_non_finite);
   }
 
@@ -45,7 +47,7 @@ class Progress : public ops::FetchSink {
   const int64_t batch_size_;
   const bool keep_going_;
   const bool is_terminal_;
-  std::function<std::string()> first_non_finite_;
+  std::function<std::string(int64_t step)> first_non_finite_;
   std::mutex mutex_;
   std::vector<double> losses_;
   std::chrono::steady_clock::time_point start_;

@@ -38,7 +38,8 @@ TEST(ProgressTest, ALossThatIsNotFiniteStopsWithWhatHelps) {
   for (float bad : {std::numeric_limits<float>::quiet_NaN(),
                     std::numeric_limits<float>::infinity()}) {
     Progress progress(9, 16, /*keep_going=*/false);
-    progress.set_first_non_finite([] { return "step 4: bn1 on cpu:1"; });
+    progress.set_first_non_finite(
+        [](int64_t step) { return step == 5 ? "step 4: bn1 on cpu:1" : ""; });
     testing::internal::CaptureStdout();
     const absl::Status status = Fetch(&progress, 5, bad);
     testing::internal::GetCapturedStdout();
@@ -48,6 +49,15 @@ TEST(ProgressTest, ALossThatIsNotFiniteStopsWithWhatHelps) {
                       HasSubstr("First seen: step 4: bn1 on cpu:1"),
                       HasSubstr("--lr"), HasSubstr("--keep_going")));
   }
+}
+
+TEST(ProgressTest, SaysHowToFindTheFirst) {
+  Progress progress(9, 16, /*keep_going=*/false);
+  testing::internal::CaptureStdout();
+  const absl::Status status = Fetch(&progress, 5, std::nanf(""));
+  testing::internal::GetCapturedStdout();
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("--check_finite"), Not(HasSubstr("First"))));
 }
 
 TEST(ProgressTest, KeepsGoingIfAsked) {

@@ -27,6 +27,11 @@ DEFINE_int64(held_out, 2,
              "each person are not trained on but tested with.");
 DEFINE_bool(keep_going, false,
             "Do not stop when the loss is not a finite number.");
+DEFINE_bool(check_finite, false,
+            "If the loss is not a finite number, say where the first such "
+            "value came from: after every task all that it wrote is looked "
+            "at, which is slow (on GPUs very). Without it some small tensors "
+            "are, on CPUs.");
 DEFINE_bool(limits, false,
             "Besides, measure matrix product, convolution and copy in "
             "isolation, and print how near each phase comes to them and where "
@@ -190,6 +195,12 @@ absl::StatusOr<Settings> ParseSettings(int* argc, char*** argv,
     return InvalidFlag("cuda_graph", "true",
                        "only CUDA devices have graphs; leave it out, or use "
                        "--devices=cuda:N");
+  }
+  s.check_finite = FLAGS_check_finite;
+  if (s.check_finite && s.cuda_graph) {
+    return InvalidFlag("check_finite", "true",
+                       "with --cuda_graph there is no time between tasks to "
+                       "look at what they wrote; leave one of them out");
   }
   s.held_out = FLAGS_held_out;
   s.conv = FLAGS_conv;

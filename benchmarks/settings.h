@@ -40,6 +40,7 @@ struct Settings : placement::Request {
   std::string data;  // "synthetic", or a folder's absolute path.
   int64_t max_shift = 0;
   bool keep_going = false;
+  bool check_finite = false;
   bool limits = false;
   bool cuda_graph = false;
   int64_t held_out = 0;

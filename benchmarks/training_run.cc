@@ -182,14 +182,22 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   options.seed = s.seed;
   options.processes = processes;
   options.replay = s.cuda_graph;
+  options.check_finite = s.check_finite;
   options.data_source = run->data_.get();
   options.fetch_sink = &run->progress_;
   options.timeline = run->timeline_.get();
   options.first_step = run->first_step_;
   ASSIGN_OR_RETURN(run->session_, runtime::Session::Create(
                                       run->plan_, run->job_.devices, options));
+  // With a loss scale, gradients that overflow are usual in a step, and are not
+  // taken: they explain nothing later.
+  const bool may_overflow = std::any_of(
+      run->plan_.tasks().begin(), run->plan_.tasks().end(),
+      [](const placement::Task& t) { return t.op() == "loss_scale_update"; });
   run->progress_.set_first_non_finite(
-      [session = run->session_.get()] { return session->FirstNonFinite(); });
+      [session = run->session_.get(), may_overflow](int64_t step) {
+        return session->FirstNonFinite(may_overflow ? step : -1);
+      });
   if (!s.resume.empty()) {
     RETURN_IF_ERROR(runtime::LoadCheckpoint(s.resume, run->session_.get()));
     absl::PrintF("goes on from %s, after step %d\n", s.resume,

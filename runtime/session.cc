@@ -1,9 +1,9 @@
 #include "runtime/session.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -58,7 +58,7 @@ class PlanSession : public Session {
   std::vector<std::string> VariableNames() const override {
     return variables_->Names();
   }
-  std::string FirstNonFinite() const override;
+  std::string FirstNonFinite(int64_t since) const override;
   std::vector<DeviceMemory> memory() const override;
 
  private:
@@ -99,9 +99,9 @@ class PlanSession : public Session {
 
   mutable std::mutex mutex_;
   std::condition_variable progress_;
-  absl::Status status_;           // Guarded by mutex_: the first error.
-  std::string first_non_finite_;  // Guarded by mutex_.
-  std::atomic<bool> was_non_finite_{false};
+  absl::Status status_;  // Guarded by mutex_: the first error.
+  // By step, as users know it. Guarded by mutex_.
+  std::map<int64_t, std::string> first_non_finite_;
 };
 
 absl::Status PlanSession::AllocateArenas() {
@@ -181,13 +181,18 @@ absl::Status PlanSession::CreateLanes() {
   shared_.first_step = options_.first_step;
   shared_.fail = [this](absl::Status status) { Fail(std::move(status)); };
   shared_.on_non_finite = [this](int task, int reg, int64_t step) {
-    if (was_non_finite_.exchange(true)) return;
-    const placement::Task& t = plan_.tasks(task);
+    constexpr size_t kKept = 8;
+    const int64_t known_as = options_.first_step + step;
     std::lock_guard<std::mutex> lock(mutex_);
-    first_non_finite_ = absl::StrCat(
-        "step ", options_.first_step + step, ": ", plan_.registers(reg).name(),
-        " on ", plan_.devices(t.device()).name(), ", written by ", t.name(),
+    if (first_non_finite_.count(known_as) > 0) return;
+    const placement::Task& t = plan_.tasks(task);
+    first_non_finite_[known_as] = absl::StrCat(
+        "step ", known_as, ": ", plan_.registers(reg).name(), " on ",
+        plan_.devices(t.device()).name(), ", written by ", t.name(),
         t.layer().empty() ? "" : absl::StrCat(" of layer ", t.layer()));
+    if (first_non_finite_.size() > kKept) {
+      first_non_finite_.erase(std::next(first_non_finite_.begin()));
+    }
   };
   shared_.on_progress = [this] {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -206,8 +211,8 @@ absl::Status PlanSession::CreateLanes() {
     tasks_of_lane[it->second].push_back(t);
   }
   const TaskEnvironment environment = {options_.seed, options_.data_source,
-                                       options_.fetch_sink,
-                                       options_.first_step};
+                                       options_.fetch_sink, options_.first_step,
+                                       options_.check_finite};
   for (std::vector<int>& tasks : tasks_of_lane) {
     const placement::Task& first = plan_.tasks(tasks.front());
     const int device = first.device();
@@ -223,7 +228,7 @@ absl::Status PlanSession::CreateLanes() {
           t.has_collective()
               ? communicators_[t.collective().group()][device].get()
               : nullptr;
-      return TaskRunner::Create(plan_, t, *devices_[device], stream,
+      return TaskRunner::Create(plan_, t, devices_[device], stream,
                                 ArenaOf(device), communicator, environment);
     };
     lanes_.push_back(std::make_unique<Lane>(&shared_, devices_[device], kind,
@@ -403,7 +408,7 @@ absl::Status PlanSession::Settle() {
     ASSIGN_OR_RETURN(
         TaskRunner runner,
         TaskRunner::Create(
-            plan_, task, *devices_[device], stream.get(), ArenaOf(device),
+            plan_, task, devices_[device], stream.get(), ArenaOf(device),
             /*communicator=*/nullptr,
             {.seed = options_.seed, .first_step = options_.first_step}));
     RETURN_IF_ERROR(runner.Run(steps_done_));
@@ -456,9 +461,10 @@ absl::Status PlanSession::WriteVariable(absl::string_view name,
   return WriteRows(name, 0, NumRows(type.shape), value.data.data());
 }
 
-std::string PlanSession::FirstNonFinite() const {
+std::string PlanSession::FirstNonFinite(int64_t since) const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return first_non_finite_;
+  const auto first = first_non_finite_.lower_bound(since);
+  return first == first_non_finite_.end() ? "" : first->second;
 }
 
 std::vector<Session::DeviceMemory> PlanSession::memory() const {

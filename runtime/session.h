@@ -57,6 +57,9 @@ struct SessionOptions {
   // What kernels, the data source and messages know the session's first step
   // as: how many an earlier session has done.
   int64_t first_step = 0;
+  // After every task looks at all that it wrote, on all kinds of devices, and
+  // waits for it: slow. Otherwise FirstNonFinite knows of some tensors only.
+  bool check_finite = false;
   Timeline* timeline = nullptr;  // If set, every task is recorded. Not owned.
   // A step in which nothing finishes for this long ends the run with a
   // DeadlineExceeded error that names the tasks that wait and for what. A task
@@ -107,11 +110,14 @@ class Session {
   virtual absl::Status WriteRows(absl::string_view name, int64_t begin,
                                  int64_t end, const char* rows) = 0;
 
-  // The first small tensor (see TaskRunner::NonFiniteOutput) that was not
-  // finite so far, by time: "step 12: layer3.4.bn2/statistics on cpu:1, from
-  // layer3.4.bn2". Empty if there was none. Any thread: a FetchSink that sees
-  // a bad loss asks this. For collectives and copies: where it first appeared.
-  virtual std::string FirstNonFinite() const = 0;
+  // The first tensor with a value that is not finite in step `since` or a later
+  // one, as far as the session looks (TaskRunner::NonFiniteOutput) and on this
+  // process's devices: "step 12: layer3.4.bn2/statistics on cpu:1, from
+  // layer3.4.bn2". Empty if there was none. A step's first by time; of steps
+  // between the very first and the last few none is kept. Any thread: a
+  // FetchSink that sees a bad loss asks this. For collectives and copies: where
+  // it first appeared.
+  virtual std::string FirstNonFinite(int64_t since) const = 0;
 
   // Bytes of each device's arena: what the plan predicted, and the most of it
   // that was resident (touched) so far. 0 where another process has it.

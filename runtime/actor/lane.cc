@@ -325,17 +325,16 @@ absl::Status Lane::Fire(int begin, int end, int64_t step) {
   const int64_t start_ns = NowNs();
   current_since_ns_.store(start_ns, std::memory_order_relaxed);
   current_task_.store(task, std::memory_order_relaxed);
-  const absl::Status status = RunTasks(begin, end, step);
+  absl::Status status = RunTasks(begin, end, step);
   // Before the tokens leave: sending them is the runtime's work, not the
   // task's.
   const int64_t end_ns = runners_[begin].works() ? NowNs() : start_ns;
-  if (status.ok()) {
-    Finish(begin, step);
-    for (int position = begin + 1; position < end; ++position) {
+  for (int position = begin; position < end && status.ok(); ++position) {
+    if (position > begin) {
       CHECK(shared_->firing->CanFire(tasks_[position]));
       shared_->firing->Begin(tasks_[position]);
-      Finish(position, step);
     }
+    status = Finish(position, step);
   }
   if (shared_->timeline != nullptr && step >= 0 && !device_->asynchronous()) {
     shared_->timeline->Record({task, step, start_ns, end_ns});
@@ -384,17 +383,21 @@ bool Lane::IsTimed(int64_t step) const {
   return clock_ != nullptr && step >= 0 && step < shared_->timeline->steps();
 }
 
-void Lane::Finish(int position, int64_t step) {
+absl::Status Lane::Finish(int position, int64_t step) {
   const int task = tasks_[position];
   // Before the tokens leave: then the output may be overwritten.
-  if (const int bad = runners_[position].NonFiniteOutput(); bad >= 0) {
-    shared_->on_non_finite(task, shared_->plan->tasks(task).outputs(bad), step);
+  const absl::StatusOr<int> bad = runners_[position].NonFiniteOutput();
+  RETURN_IF_ERROR(WithTask(bad.status(), *shared_, task, step));
+  if (*bad >= 0) {
+    shared_->on_non_finite(task, shared_->plan->tasks(task).outputs(*bad),
+                           step);
   }
   shared_->finished.fetch_add(1, std::memory_order_relaxed);
-  if (shared_->plan->tasks(task).once()) return;
+  if (shared_->plan->tasks(task).once()) return absl::OkStatus();
   for (int edge : shared_->firing->out_edges(task)) {
     shared_->lane_of_task[shared_->edges[edge].to]->Deliver(edge);
   }
+  return absl::OkStatus();
 }
 
 void Lane::Deliver(int edge) {

@@ -145,7 +145,7 @@ class Lane {
   // Their work, with the events that stand before and behind it.
   absl::Status RunTasks(int begin, int end, int64_t step);
   absl::Status RunTogether(int begin, int end, int64_t step);
-  void Finish(int position, int64_t step);
+  absl::Status Finish(int position, int64_t step);
   // Sets together_ and together_wait_.
   void FindTogether();
   // One past the last task that fires with this one, its first, in this step.

@@ -58,7 +58,7 @@ class Machine : public ops::DataSource, public ops::FetchSink {
       const int device = key.first;
       auto prepare = [this, device](int task, Stream* stream) {
         return TaskRunner::Create(
-            plan_, plan_.tasks(task), *devices_[device], stream,
+            plan_, plan_.tasks(task), devices_[device].get(), stream,
             static_cast<char*>(arenas_[device]->data()),
             plan_.tasks(task).has_collective() ? communicators_[device].get()
                                                : nullptr,

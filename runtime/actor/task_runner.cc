@@ -1,8 +1,8 @@
 #include "runtime/actor/task_runner.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -11,6 +11,7 @@
 #include "ops/status_macros.h"
 #include "placement/plan/attribute.h"
 #include "placement/plan/task_parts.h"
+#include "runtime/actor/non_finite.h"
 
 namespace facet::runtime {
 namespace {
@@ -45,12 +46,13 @@ ops::TensorSlice RegisterSlice(const placement::Register& reg) {
 }
 
 absl::StatusOr<TaskRunner> TaskRunner::Create(
-    const placement::Plan& plan, const placement::Task& task,
-    const Device& device, Stream* stream, char* arena,
-    Communicator* communicator, const TaskEnvironment& environment) {
+    const placement::Plan& plan, const placement::Task& task, Device* device,
+    Stream* stream, char* arena, Communicator* communicator,
+    const TaskEnvironment& environment) {
   TaskRunner runner;
   runner.stream_ = stream;
-  runner.outputs_readable_ = device.host_accessible();
+  runner.device_ = device;
+  runner.check_finite_ = environment.check_finite;
   auto add = [&](int register_id, bool is_input) {
     const placement::Register& reg = plan.registers(register_id);
     char* base = arena + reg.arena_offset();
@@ -90,11 +92,11 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
     return runner;
   }
 
-  const ops::KernelDef* def = device.kernels().find(task.op());
+  const ops::KernelDef* def = device->kernels().find(task.op());
   if (def == nullptr || def->create == nullptr) {
     return absl::UnimplementedError(
         absl::StrCat("task ", task.name(), ": op ", task.op(), " has no ",
-                     device.kernels().device_kind, " kernel"));
+                     device->kernels().device_kind, " kernel"));
   }
   const int parts = placement::NumParts(task);
   const size_t num_inputs = runner.inputs_.size() / parts;
@@ -140,7 +142,7 @@ absl::StatusOr<TaskRunner> TaskRunner::Create(
   }
   ASSIGN_OR_RETURN(runner.kernel_, ops::CreateGroupKernel(*def, specs));
   runner.is_same_in_every_step_ =
-      device.asynchronous() && !task.once() && task.every() <= 1 &&
+      device->asynchronous() && !task.once() && task.every() <= 1 &&
       runner.rotating_.empty() &&
       (def->depends_on_step == nullptr ||
        std::none_of(specs.begin(), specs.end(), def->depends_on_step));
@@ -164,20 +166,44 @@ absl::Status TaskRunner::Run(int64_t step) {
   return kernel_(parts_);
 }
 
-int TaskRunner::NonFiniteOutput() const {
+absl::StatusOr<int> TaskRunner::NonFiniteOutput() const {
   constexpr int64_t kFew = 4096;
-  if (!outputs_readable_ || !works_) return -1;
+  const bool is_readable = device_->host_accessible();
+  if (!works_ || !(check_finite_ || is_readable)) return -1;
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const ops::TensorView& view = outputs_[i];
     const int64_t count = view.slice.num_elements();
-    if (view.dtype() != ops::DataType::kFloat32 || count > kFew) continue;
-    const float* values = view.as<float>();
-    if (!std::all_of(values, values + count,
-                     [](float x) { return std::isfinite(x); })) {
-      return static_cast<int>(i);
+    const bool is_small =
+        view.dtype() == ops::DataType::kFloat32 && count <= kFew;
+    if (!check_finite_ && !is_small) continue;
+    bool found = false;
+    if (is_readable) {
+      found = HasNonFinite(view.dtype(), view.data, count);
+    } else {
+      ASSIGN_OR_RETURN(found, HasNonFiniteOnDevice(view));
     }
+    if (found) return static_cast<int>(i);
   }
   return -1;
+}
+
+// In pieces: a share of the class weights has gigabytes.
+absl::StatusOr<bool> TaskRunner::HasNonFiniteOnDevice(
+    const ops::TensorView& view) const {
+  constexpr int64_t kPieceBytes = int64_t{64} << 20;
+  const int64_t element_bytes = ops::SizeInBytes(view.dtype());
+  const int64_t bytes = view.slice.num_elements() * element_bytes;
+  std::vector<char> piece(std::min(bytes, kPieceBytes));
+  RETURN_IF_ERROR(stream_->Synchronize());
+  for (int64_t begin = 0; begin < bytes; begin += kPieceBytes) {
+    const int64_t size = std::min(kPieceBytes, bytes - begin);
+    RETURN_IF_ERROR(
+        device_->CopyToHost(view.as<const char>() + begin, piece.data(), size));
+    if (HasNonFinite(view.dtype(), piece.data(), size / element_bytes)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 absl::Status TaskRunner::RunCollective() {

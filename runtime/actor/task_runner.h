@@ -23,7 +23,8 @@ struct TaskEnvironment {
   int64_t seed = 0;
   ops::DataSource* data_source = nullptr;
   ops::FetchSink* fetch_sink = nullptr;
-  int64_t first_step = 0;  // What kernels know the session's step 0 as.
+  int64_t first_step = 0;     // What kernels know the session's step 0 as.
+  bool check_finite = false;  // NonFiniteOutput looks at everything.
 };
 
 class TaskRunner {
@@ -35,7 +36,7 @@ class TaskRunner {
   // was compiled for another one.
   static absl::StatusOr<TaskRunner> Create(const placement::Plan& plan,
                                            const placement::Task& task,
-                                           const Device& device, Stream* stream,
+                                           Device* device, Stream* stream,
                                            char* arena,
                                            Communicator* communicator,
                                            const TaskEnvironment& environment);
@@ -51,12 +52,13 @@ class TaskRunner {
   // replayed.
   bool is_same_in_every_step() const { return is_same_in_every_step_; }
 
-  // After Run: the first float32 output that holds a value that is not finite,
-  // -1 if there is none. Looks only at outputs of a few thousand elements:
-  // losses, norms, and the statistics that every layer's batch norm takes of
-  // its input, so it costs nothing and yet finds the layer. Always -1 on a
-  // device whose memory the host cannot read.
-  int NonFiniteOutput() const;
+  // After Run: the first output that has a value as HasNonFinite finds, -1 if
+  // there is none. Looks only at float32 outputs of a few thousand elements in
+  // memory that the host can read: losses, norms, and the statistics that every
+  // layer's batch norm takes of its input, so it costs nothing and yet finds
+  // the layer. With TaskEnvironment::check_finite it waits for the stream and
+  // looks at everything. An error if a copy from the device fails.
+  absl::StatusOr<int> NonFiniteOutput() const;
 
  private:
   TaskRunner() = default;
@@ -71,11 +73,13 @@ class TaskRunner {
   };
 
   absl::Status RunCollective();
+  absl::StatusOr<bool> HasNonFiniteOnDevice(const ops::TensorView& view) const;
 
+  Device* device_ = nullptr;
+  bool check_finite_ = false;
   Stream* stream_ = nullptr;
   std::vector<ops::TensorView> inputs_;
   std::vector<ops::TensorView> outputs_;
-  bool outputs_readable_ = false;  // By host code.
   std::vector<Rotating> rotating_;
   int64_t first_step_ = 0;
   int every_ = 1;

@@ -68,7 +68,7 @@ class TaskRunnerTest : public testing::Test {
  protected:
   absl::StatusOr<TaskRunner> Make(const char* task) {
     return TaskRunner::Create(
-        plan_, plan_.tasks(placement::TaskNamed(plan_, task, 0)), *device_,
+        plan_, plan_.tasks(placement::TaskNamed(plan_, task, 0)), device_.get(),
         &stream_, data(), &communicator_, {0, &source_, nullptr});
   }
   char* data() const { return static_cast<char*>(arena_->data()); }
@@ -160,12 +160,12 @@ TEST_F(TaskRunnerTest, FindsValuesThatAreNotFinite) {
   ASSERT_TRUE(runner.ok());
   std::fill_n(At("z"), 16, 1.0f);
   ASSERT_TRUE(runner->Run(0).ok());
-  EXPECT_EQ(runner->NonFiniteOutput(), -1);
+  EXPECT_EQ(*runner->NonFiniteOutput(), -1);
   for (float bad : {std::numeric_limits<float>::infinity(),
                     std::numeric_limits<float>::quiet_NaN()}) {
     At("z")[15] = bad;
     ASSERT_TRUE(runner->Run(0).ok());
-    EXPECT_EQ(runner->NonFiniteOutput(), 0);
+    EXPECT_EQ(*runner->NonFiniteOutput(), 0);
   }
 }
 

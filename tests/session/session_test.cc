@@ -14,6 +14,7 @@
 #include <new>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ops/cpu_kernels.h"
@@ -66,10 +67,15 @@ struct Running {
   std::unique_ptr<Session> session;
 };
 
+// Nothing here takes long.
+SessionOptions Impatient() {
+  SessionOptions options;
+  options.stall_timeout = absl::Minutes(1);
+  return options;
+}
+
 absl::StatusOr<Running> Start(const placement::Plan& plan, World* world,
-                              absl::Duration stall = absl::Minutes(1),
-                              Timeline* timeline = nullptr,
-                              bool replay = false) {
+                              SessionOptions options = Impatient()) {
   Running running;
   const int count = plan.devices_size();
   auto created = plan.devices(0).kind() == "cpu" ? CreateCpuDevices(count)
@@ -78,12 +84,8 @@ absl::StatusOr<Running> Start(const placement::Plan& plan, World* world,
   running.devices = *std::move(created);
   std::vector<Device*> devices;
   for (const auto& device : running.devices) devices.push_back(device.get());
-  SessionOptions options;
   options.data_source = world;
   options.fetch_sink = world;
-  options.stall_timeout = stall;
-  options.timeline = timeline;
-  options.replay = replay;
   auto session = Session::Create(plan, devices, options);
   if (!session.ok()) return session.status();
   running.session = *std::move(session);
@@ -221,7 +223,9 @@ TEST_P(SessionTest, TheTimelineHasEveryTaskOfItsSteps) {
   constexpr int64_t kRecorded = 3, kSteps = 7;
   Timeline timeline(plan, kRecorded);
   const auto begin = std::chrono::steady_clock::now();
-  auto running = Start(plan, &world, absl::Minutes(1), &timeline);
+  SessionOptions options = Impatient();
+  options.timeline = &timeline;
+  auto running = Start(plan, &world, options);
   ASSERT_TRUE(running.ok()) << running.status();
   ASSERT_TRUE(running->session->Run(4).ok());
   ASSERT_TRUE(running->session->Run(kSteps - 4).ok());
@@ -261,7 +265,10 @@ TEST_P(SessionTest, WhatIsTheSameInEveryStepIsReplayed) {
   for (bool replay : {false, true}) {
     World world;
     Timeline timeline(plan, kSteps);
-    auto running = Start(plan, &world, absl::Minutes(1), &timeline, replay);
+    SessionOptions options = Impatient();
+    options.timeline = &timeline;
+    options.replay = replay;
+    auto running = Start(plan, &world, options);
     ASSERT_TRUE(running.ok()) << running.status();
     const absl::Status status = running->session->Run(kSteps);
     ASSERT_TRUE(status.ok()) << status;
@@ -302,11 +309,46 @@ TEST_P(SessionTest, EndsIdleUnusedOrBesideOthers) {
   }
 }
 
+TEST_P(SessionTest, NamesTheFirstValueThatIsNoNumber) {
+  for (bool check : {false, true}) {
+    SCOPED_TRACE(check);
+    World world;
+    world.no_number_from = 3;
+    SessionOptions options = Impatient();
+    options.check_finite = check;
+    options.first_step = 100;  // What it says counts from there, as does World.
+    world.no_number_from += options.first_step;
+    auto running = Start(SmallPlan(2, true, kind()), &world, options);
+    ASSERT_TRUE(running.ok()) << running.status();
+    const Session& session = *running->session;
+    ASSERT_TRUE(running->session->Run(2).ok());
+    EXPECT_EQ(session.FirstNonFinite(-1), "");
+    ASSERT_TRUE(running->session->Run(28).ok());
+    if (!check && kind() == "cuda") {
+      EXPECT_EQ(session.FirstNonFinite(-1), "");
+      continue;
+    }
+    // Where it is looked at: the images are no small tensor.
+    const std::string first = check ? "images" : "y";
+    EXPECT_THAT(
+        session.FirstNonFinite(-1),
+        AllOf(HasSubstr("step 103: " + first), HasSubstr(" on " + kind()),
+              HasSubstr("written by " + first)));
+    // Of the steps between some are forgotten, of the last ones none.
+    for (int64_t since : {128, 129}) {
+      EXPECT_THAT(session.FirstNonFinite(since),
+                  HasSubstr(absl::StrCat("step ", since, ": " + first)));
+    }
+    EXPECT_EQ(session.FirstNonFinite(130), "");
+  }
+}
+
 TEST_P(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
   World world;
   world.block_at = 1;
-  auto running =
-      Start(SmallPlan(2, false, kind()), &world, absl::Milliseconds(300));
+  SessionOptions options;
+  options.stall_timeout = absl::Milliseconds(300);
+  auto running = Start(SmallPlan(2, false, kind()), &world, options);
   ASSERT_TRUE(running.ok());
   // Nobody releases the blocked task before Run is back.
   const absl::Status status = running->session->Run(3);
@@ -320,8 +362,9 @@ TEST_P(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
 TEST_P(SessionTest, ASlowStepIsNoStallForThePatient) {
   World world;
   world.block_at = 1;
-  auto running =
-      Start(SmallPlan(2, false, kind()), &world, absl::InfiniteDuration());
+  SessionOptions options;
+  options.stall_timeout = absl::InfiniteDuration();
+  auto running = Start(SmallPlan(2, false, kind()), &world, options);
   ASSERT_TRUE(running.ok());
   std::thread releaser([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -22,8 +23,7 @@ inline constexpr int64_t kBatch = 6;
 inline constexpr int64_t kPixels = int64_t{3} * 112 * 112;
 
 // images -> flatten -> matmul with a variable -> half of it -> loss-like sum,
-// fetched. No
-// convolution: oneDNN allocates a little whenever one runs.
+// fetched. No convolution: oneDNN allocates a little whenever one runs.
 placement::Plan SmallPlan(int devices, bool split_weight,
                           const std::string& kind = "cpu");
 
@@ -46,6 +46,9 @@ class World : public ops::DataSource, public ops::FetchSink {
       for (int64_t p = 0; p < kPixels; ++p) {
         images[(i - begin) * kPixels + p] =
             static_cast<float>((i + step + p) % 7) - 3;
+      }
+      if (step >= no_number_from && i == kBatch - 1) {
+        images[(i - begin + 1) * kPixels - 1] = std::nanf("");
       }
       labels[i - begin] = static_cast<int32_t>(i);
     }
@@ -74,7 +77,8 @@ class World : public ops::DataSource, public ops::FetchSink {
   }
 
   int64_t fail_read_at = -1, block_at = -1, fail_fetch_at = -1;
-  int64_t fail_from_image = 0;  // Of the global batch.
+  int64_t fail_from_image = 0;         // Of the global batch.
+  int64_t no_number_from = INT64_MAX;  // The last pixel of the last image.
   int64_t wait_for_read_of = -1;
   int64_t last_read = -1, last_fetched = -1, most_ahead = 0;
   bool saw_work_ahead = false;
