@@ -2,10 +2,12 @@
 // interpreter. The emulation fails on any access that no event, credit or
 // collective orders, whatever the timing was.
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "ops/testing/cuda_on_host.h"
 #include "tests/training/cuda_backend.h"
@@ -199,6 +201,34 @@ TEST_P(CudaTrainingTest, AnOverflowSkipsTheStep) {
     EXPECT_EQ(after->variables.at("loss_scale").as<float>()[0], 512);
     EXPECT_EQ(before->variables.at("head.weight").data,
               after->variables.at("head.weight").data);
+  }
+}
+
+// Looking at what tasks wrote changes nothing, and all of it is written: the
+// emulation does not let memory be read that is not.
+TEST_P(CudaTrainingTest, FindsTheFirstValueThatIsNotFinite) {
+  SmallTraining whole = OnCuda();
+  SmallTraining partial_fc = OnCuda();
+  partial_fc.classes = 200;
+  partial_fc.sample_rate = 0.2;
+  partial_fc.class_groups = 4;
+  partial_fc.options.precision = placement::Precision::kFloat16;
+  partial_fc.options.initial_loss_scale = 1024;
+  for (SmallTraining training : {whole, partial_fc}) {
+    training.steps = 3;
+    training.spoiled_step = 2;
+    training.spoil = INFINITY;
+    const auto expected = Train(training);
+    training.check_finite = true;
+    const auto result = Train(training);
+    ASSERT_TRUE(expected.ok() && result.ok())
+        << expected.status() << result.status();
+    EXPECT_EQ(expected->first_non_finite, "");
+    EXPECT_THAT(result->first_non_finite,
+                testing::HasSubstr("step 2: images on cuda:"));
+    for (int step : {0, 1}) {
+      EXPECT_EQ(result->losses[step], expected->losses[step]);
+    }
   }
 }
 

@@ -199,6 +199,7 @@ absl::StatusOr<TrainingResult> RunProcess(
   options.fetch_sink = &losses;
   options.stall_timeout = t.stall_timeout;
   options.replay = t.replay;
+  options.check_finite = t.check_finite;
   options.processes = processes;
   if (!t.resume.empty()) {
     ASSIGN_OR_RETURN(options.first_step, runtime::CheckpointStep(t.resume));
@@ -218,6 +219,7 @@ absl::StatusOr<TrainingResult> RunProcess(
   }
   RETURN_IF_ERROR(session->Run(t.steps - t.read_after));
   result.losses = losses.losses;
+  result.first_non_finite = session->FirstNonFinite(-1);
   if (!t.checkpoint.empty()) {
     RETURN_IF_ERROR(runtime::SaveCheckpoint(
         t.checkpoint, options.first_step + t.steps, {}, session.get()));

@@ -72,6 +72,7 @@ struct SmallTraining {
   // As in SessionOptions.
   absl::Duration stall_timeout = absl::Minutes(10);
   bool replay = false;
+  bool check_finite = false;
   // "Processes" that are threads, each with as many of the devices; 0: one that
   // knows of no others. The result is that of process 0.
   int processes = 0;
@@ -80,6 +81,7 @@ struct SmallTraining {
 struct TrainingResult {
   placement::Plan plan;
   std::vector<float> losses;
+  std::string first_non_finite;  // Of all steps.
   std::map<std::string, runtime::HostTensor> variables;
 };
 
