@@ -2,24 +2,29 @@
 # What every CUDA kernel needs on every architecture, as a table: registers per
 # thread, bytes of stack, of static shared memory, and of spilled registers.
 # Fails if any kernel spills. Needs the toolkit, no GPU.
-#   tools/kernel_resources.sh [architectures, default 80,90] [bazel options]
+#
+#   bazel run //tools:kernel_resources -- [bazel options]
+#
+# Of the architectures that are built: --define=cuda_archs=80,90 for fewer.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-architectures=${1:-80,90}
-shift || true
-options=(--config=cuda "--define=cuda_archs=${architectures}" "$@")
-mapfile -t targets < <(bazel query 'kind(nvcc_library, //...)' 2> /dev/null)
+cd "${BUILD_WORKSPACE_DIRECTORY:-$(dirname "${BASH_SOURCE[0]}")/..}"
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
+  sed -n '2,8s/^# \{0,1\}//p' tools/kernel_resources.sh
+  exit
+fi
+options=(--config=cuda "$@")
+mapfile -t targets < <(./bazelw query 'kind(nvcc_library, //...)' 2> /dev/null)
 if ((${#targets[@]} == 0)); then
   echo "kernel_resources.sh: bazel query finds no nvcc_library" >&2
   exit 1
 fi
 # What the compiler prints meanwhile is what the reports hold.
-if ! log=$(bazel build "${options[@]}" --output_groups=kernel_resources \
+if ! log=$(./bazelw build "${options[@]}" --output_groups=kernel_resources \
   "${targets[@]}" 2>&1); then
   echo "${log}" >&2
   exit 1
 fi
-bin=$(bazel info "${options[@]}" bazel-bin 2> /dev/null)
+bin=$(./bazelw info "${options[@]}" bazel-bin 2> /dev/null)
 reports=()
 for target in "${targets[@]}"; do
   name=${target#//}
@@ -39,6 +44,6 @@ awk '
   }
   BEGIN { printf "%-7s %9s %6s %7s %8s  %s\n", "arch", "registers", "stack", "shared", "spilled", "kernel" }
   END {
-    printf "%d of %d spill registers\n", bad, count
+    printf "%d of %d kernels spill registers\n", bad, count
     exit bad > 0 || count == 0
   }' "${reports[@]}" | c++filt

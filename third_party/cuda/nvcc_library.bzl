@@ -1,6 +1,6 @@
 """nvcc_library: cc_library whose sources nvcc compiles. What its assembler
 says of each kernel (registers, spills, shared memory) is printed, and kept in
-the output group "kernel_resources"; see tools/kernel_resources.sh."""
+the output group "kernel_resources"; see //tools:kernel_resources."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 
