@@ -32,7 +32,7 @@ Reference WithStatistics(const Sizes& s, int64_t groups) {
 
 TEST(Conv2dStatistics, IsTheDefinition) {
   for (const Sizes& s :
-       {Sizes{5, 16, 7, 5, 24, 3, 3, 1, 1}, Sizes{4, 3, 6, 5, 7, 3, 3, 2, 1},
+       {Sizes{5, 8, 5, 4, 16, 3, 3, 1, 1}, Sizes{4, 3, 6, 5, 7, 3, 3, 2, 1},
         Sizes{3, 8, 4, 4, 8, 1, 1, 2, 0}}) {
     for (int64_t groups : {1, 2, 3}) {
       SCOPED_TRACE(absl::StrCat(s.x().ToString(), " in ", groups));
