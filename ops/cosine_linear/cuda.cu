@@ -111,9 +111,10 @@ absl::Status GradInput(const Head& head, const KernelContext& context) {
 }
 
 // A warp has a class of the tile. `element`: the tile's first, of the logical
-// w.
+// w. A row that is not kept in registers leaves so few in use that ptxas 13
+// aims at 8 blocks, and spills; with 4 it need not.
 template <int kWidth, int kVectors, typename W, typename M>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, kVectors == 0 ? 4 : 0)
     UpdateClassesKernel(SgdStep step, DeviceSgdScalars scalars, float eps,
                         RandomStream rounding, int64_t element, int64_t columns,
                         DeviceSpan<const float> products, DeviceSpan<W> weight,

@@ -129,6 +129,18 @@ __device__ inline void StepLines(const Step& step, int64_t i, int64_t stride,
   }
 }
 
+// Blocks of ChannelLinesKernel that a multiprocessor is to hold; 0: as ptxas
+// likes. Of three float32 operands it spills registers on B200 (13.0) unless it
+// is told that 4 are enough.
+constexpr int LeastBlocks([[maybe_unused]] int inputs,
+                          [[maybe_unused]] int width) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+  return inputs == 3 && width == 4 ? 4 : 0;
+#else
+  return 0;
+#endif
+}
+
 // Lines of channels: threads of a block have different channels, and keep them.
 
 // A thread that sums, or has many constants to keep (so that few warps run),
@@ -136,7 +148,8 @@ __device__ inline void StepLines(const Step& step, int64_t i, int64_t stride,
 // fifth less time so on an H200. Other steps took a tenth to a third more and
 // load a line at a time.
 template <int kWidth, bool kStore, typename Step, typename Y, typename... X>
-__global__ void __launch_bounds__(kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads,
+                                  LeastBlocks(sizeof...(X), kWidth))
     ChannelLinesKernel(ChannelWalk walk, Step step,
                        DeviceSpan<const float> constants,
                        DeviceSpan<double> partial, DeviceSpan<Y> y,
