@@ -41,12 +41,16 @@ absl::Status Progress::OnFetch(int64_t step, absl::string_view name, int,
   if (std::isfinite(loss) || keep_going_) return absl::OkStatus();
   const std::string first =
       first_non_finite_ != nullptr ? first_non_finite_(step) : "";
+  std::string where;
+  if (!first.empty()) {
+    where = absl::StrCat("\nFirst seen: ", first, ".");
+  } else if (!looks_at_all_) {
+    where =
+        "\n--check_finite says where the first such value came from: it looks "
+        "at all of them, which is slow.";
+  }
   return absl::OutOfRangeError(absl::StrCat(
-      "the loss is ", loss, " in step ", step, ".", "\n",
-      first.empty()
-          ? "--check_finite says where the first such value came from: it "
-            "looks at all of them, which is slow."
-          : absl::StrCat("First seen: ", first, "."),
+      "the loss is ", loss, " in step ", step, ".", where,
       "\nWhat usually helps: a lower --lr, a warm-up, --clip_norm, images "
       "that are normalised, or float32 instead of --half_type=float16. "
       "--keep_going goes on regardless."));

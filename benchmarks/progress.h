@@ -24,10 +24,12 @@ class Progress : public ops::FetchSink {
   void set_first_step(int64_t first_step) { first_step_ = first_step; }
 
   // Asked when the loss of a step is not finite: which tensor was the first.
-  // Empty if that is not known.
+  // Empty if that is not known. `looks_at_all`: --check_finite is given.
   void set_first_non_finite(
-      std::function<std::string(int64_t step)> first_non_finite) {
+      std::function<std::string(int64_t step)> first_non_finite,
+      bool looks_at_all) {
     first_non_finite_ = std::move(first_non_finite);
+    looks_at_all_ = looks_at_all;
   }
 
   absl::Status OnFetch(int64_t step, absl::string_view name, int rank,
@@ -48,6 +50,7 @@ class Progress : public ops::FetchSink {
   const bool keep_going_;
   const bool is_terminal_;
   std::function<std::string(int64_t step)> first_non_finite_;
+  bool looks_at_all_ = false;
   std::mutex mutex_;
   std::vector<double> losses_;
   std::chrono::steady_clock::time_point start_;

@@ -39,7 +39,8 @@ TEST(ProgressTest, ALossThatIsNotFiniteStopsWithWhatHelps) {
                     std::numeric_limits<float>::infinity()}) {
     Progress progress(9, 16, /*keep_going=*/false);
     progress.set_first_non_finite(
-        [](int64_t step) { return step == 5 ? "step 4: bn1 on cpu:1" : ""; });
+        [](int64_t step) { return step == 5 ? "step 4: bn1 on cpu:1" : ""; },
+        /*looks_at_all=*/false);
     testing::internal::CaptureStdout();
     const absl::Status status = Fetch(&progress, 5, bad);
     testing::internal::GetCapturedStdout();
@@ -51,13 +52,18 @@ TEST(ProgressTest, ALossThatIsNotFiniteStopsWithWhatHelps) {
   }
 }
 
-TEST(ProgressTest, SaysHowToFindTheFirst) {
-  Progress progress(9, 16, /*keep_going=*/false);
-  testing::internal::CaptureStdout();
-  const absl::Status status = Fetch(&progress, 5, std::nanf(""));
-  testing::internal::GetCapturedStdout();
-  EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("--check_finite"), Not(HasSubstr("First"))));
+TEST(ProgressTest, SaysHowToFindTheFirstUnlessThatWasTried) {
+  for (bool looks_at_all : {false, true}) {
+    Progress progress(9, 16, /*keep_going=*/false);
+    progress.set_first_non_finite([](int64_t) { return ""; }, looks_at_all);
+    testing::internal::CaptureStdout();
+    const absl::Status status = Fetch(&progress, 5, std::nanf(""));
+    testing::internal::GetCapturedStdout();
+    const std::string message(status.message());
+    EXPECT_THAT(message, Not(HasSubstr("First")));
+    EXPECT_EQ(message.find("--check_finite") == std::string::npos,
+              looks_at_all);
+  }
 }
 
 TEST(ProgressTest, KeepsGoingIfAsked) {

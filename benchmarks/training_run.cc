@@ -197,7 +197,8 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Create(
   run->progress_.set_first_non_finite(
       [session = run->session_.get(), may_overflow](int64_t step) {
         return session->FirstNonFinite(may_overflow ? step : -1);
-      });
+      },
+      s.check_finite);
   if (!s.resume.empty()) {
     RETURN_IF_ERROR(runtime::LoadCheckpoint(s.resume, run->session_.get()));
     absl::PrintF("goes on from %s, after step %d\n", s.resume,

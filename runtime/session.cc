@@ -482,6 +482,11 @@ std::vector<Session::DeviceMemory> PlanSession::memory() const {
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(
     const placement::Plan& plan, const std::vector<Device*>& devices,
     const SessionOptions& options) {
+  if (options.replay && options.check_finite) {
+    return absl::InvalidArgumentError(
+        "tasks that are replayed together cannot be looked at one by one: "
+        "either replay or check_finite");
+  }
   auto session = std::make_unique<PlanSession>(plan, devices, options);
   RETURN_IF_ERROR(session->Start());
   return session;

@@ -58,7 +58,8 @@ struct SessionOptions {
   // as: how many an earlier session has done.
   int64_t first_step = 0;
   // After every task looks at all that it wrote, on all kinds of devices, and
-  // waits for it: slow. Otherwise FirstNonFinite knows of some tensors only.
+  // waits for it: slow; not with `replay`. Otherwise FirstNonFinite knows of
+  // some tensors only.
   bool check_finite = false;
   Timeline* timeline = nullptr;  // If set, every task is recorded. Not owned.
   // A step in which nothing finishes for this long ends the run with a

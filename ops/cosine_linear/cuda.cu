@@ -111,8 +111,8 @@ absl::Status GradInput(const Head& head, const KernelContext& context) {
 }
 
 // A warp has a class of the tile. `element`: the tile's first, of the logical
-// w. A row that is not kept in registers leaves so few in use that ptxas 13
-// aims at 8 blocks, and spills; with 4 it need not.
+// w. Where rows are not kept in registers ptxas 13.0 uses 32 and spills, unless
+// it is told that 4 blocks of a multiprocessor are enough.
 template <int kWidth, int kVectors, typename W, typename M>
 __global__ void __launch_bounds__(kBlockThreads, kVectors == 0 ? 4 : 0)
     UpdateClassesKernel(SgdStep step, DeviceSgdScalars scalars, float eps,

@@ -187,14 +187,13 @@ absl::StatusOr<int> TaskRunner::NonFiniteOutput() const {
   return -1;
 }
 
-// In pieces: a share of the class weights has gigabytes.
+// In pieces: a share of the class weights has gigabytes. CopyToHost waits.
 absl::StatusOr<bool> TaskRunner::HasNonFiniteOnDevice(
     const ops::TensorView& view) const {
-  constexpr int64_t kPieceBytes = int64_t{64} << 20;
+  constexpr int64_t kPieceBytes = int64_t{256} << 10;
   const int64_t element_bytes = ops::SizeInBytes(view.dtype());
   const int64_t bytes = view.slice.num_elements() * element_bytes;
   std::vector<char> piece(std::min(bytes, kPieceBytes));
-  RETURN_IF_ERROR(stream_->Synchronize());
   for (int64_t begin = 0; begin < bytes; begin += kPieceBytes) {
     const int64_t size = std::min(kPieceBytes, bytes - begin);
     RETURN_IF_ERROR(

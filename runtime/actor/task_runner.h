@@ -56,7 +56,7 @@ class TaskRunner {
   // there is none. Looks only at float32 outputs of a few thousand elements in
   // memory that the host can read: losses, norms, and the statistics that every
   // layer's batch norm takes of its input, so it costs nothing and yet finds
-  // the layer. With TaskEnvironment::check_finite it waits for the stream and
+  // the layer. With TaskEnvironment::check_finite it waits for the device and
   // looks at everything. An error if a copy from the device fails.
   absl::StatusOr<int> NonFiniteOutput() const;
 

@@ -343,6 +343,14 @@ TEST_P(SessionTest, NamesTheFirstValueThatIsNoNumber) {
   }
 }
 
+TEST_P(SessionTest, WhatIsReplayedCannotBeLookedAt) {
+  World world;
+  SessionOptions options = Impatient();
+  options.replay = options.check_finite = true;
+  EXPECT_EQ(Start(SmallPlan(1, false, kind()), &world, options).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
   World world;
   world.block_at = 1;
