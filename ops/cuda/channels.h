@@ -130,12 +130,18 @@ __device__ inline void StepLines(const Step& step, int64_t i, int64_t stride,
 }
 
 // Blocks of ChannelLinesKernel that a multiprocessor is to hold; 0: as ptxas
-// likes. Of three float32 operands it spills registers on B200 (13.0) unless it
-// is told that 4 are enough.
+// likes. For one more block it would spill registers of these, unless it is
+// told that 4 are enough: of three float32 operands on B200 (13.0), and (11.8)
+// of one of 16 bits or two of float32 where it stores.
 constexpr int LeastBlocks([[maybe_unused]] int inputs,
-                          [[maybe_unused]] int width) {
+                          [[maybe_unused]] int width,
+                          [[maybe_unused]] bool stores) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
   return inputs == 3 && width == 4 ? 4 : 0;
+#elif defined(__CUDACC_VER_MAJOR__) && __CUDACC_VER_MAJOR__ < 12
+  return stores && ((inputs == 1 && width == 8) || (inputs == 2 && width == 4))
+             ? 4
+             : 0;
 #else
   return 0;
 #endif
@@ -149,7 +155,7 @@ constexpr int LeastBlocks([[maybe_unused]] int inputs,
 // load a line at a time.
 template <int kWidth, bool kStore, typename Step, typename Y, typename... X>
 __global__ void __launch_bounds__(kBlockThreads,
-                                  LeastBlocks(sizeof...(X), kWidth))
+                                  LeastBlocks(sizeof...(X), kWidth, kStore))
     ChannelLinesKernel(ChannelWalk walk, Step step,
                        DeviceSpan<const float> constants,
                        DeviceSpan<double> partial, DeviceSpan<Y> y,

@@ -5,6 +5,13 @@
 # them: V100, T4, A100, H100, B200.
 _ARCHITECTURES = ["70", "75", "80", "90", "100"]
 
+# Installed beside the toolkit or, by their own packages, where compilers look.
+_LIBRARIES = {
+    "cudnn.h": "cuDNN (NVIDIA's package libcudnn9-dev-cuda-13, or -12)",
+    "nccl.h": "NCCL (NVIDIA's package libnccl-dev)",
+}
+_INCLUDE_DIRECTORIES = ["/usr/local/include", "/usr/include", "/usr/include/x86_64-linux-gnu"]
+
 _BUILD = """\
 load("@rules_cc//cc:defs.bzl", "cc_library")
 load("@facet//third_party/cuda:nvcc_library.bzl", "cuda_toolkit_info")
@@ -27,6 +34,7 @@ cc_library(
             "include/crt/**",
             "include/nccl_device/**",
         ],
+        allow_empty = True,
     ),
     includes = ["include"],
     linkopts = ["-L{lib}", "-Wl,-rpath,{lib}", "-lcudart"],
@@ -59,7 +67,7 @@ cc_library(
 """
 
 def _cuda_toolkit_impl(context):
-    home = context.os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    home = context.os.environ.get("CUDA_HOME", "/usr/local/cuda").rstrip("/")
     nvcc = home + "/bin/nvcc"
     result = context.execute([nvcc, "--list-gpu-arch"])
     if result.return_code != 0:
@@ -73,7 +81,20 @@ def _cuda_toolkit_impl(context):
         for line in result.stdout.split("\n")
         if line.startswith("compute_")
     ]
-    context.symlink(home + "/include", "include")
+
+    directories = [home + "/include"] + [d for d in _INCLUDE_DIRECTORIES if d != home + "/include"]
+    for header, library in _LIBRARIES.items():
+        if not [d for d in directories if context.path(d + "/" + header).exists]:
+            fail("no {}: {} is in none of {}; install it, or build without --config=cuda".format(
+                library,
+                header,
+                ", ".join(directories),
+            ))
+
+    # /usr/include is searched without being named, and named it would come
+    # before the C++ library's own headers.
+    if home != "/usr":
+        context.symlink(home + "/include", "include")
     lib = home + "/lib64"
     if not context.path(lib).exists:
         lib = home + "/lib"
