@@ -244,7 +244,11 @@ absl::Status Lane::AwaitDevice(int64_t step) {
   current_since_ns_.store(NowNs());
   awaits_device_.store(true);
   // Asks instead of sleeping in the driver: a session that stops must not wait
-  // for a device that hangs.
+  // for a device that hangs. Less often the longer it takes (3 % late, or 1
+  // ms): of 8 devices 32 lanes ask.
+  std::chrono::duration<double> pause = std::chrono::microseconds(50);
+  constexpr std::chrono::duration<double> kLongest =
+      std::chrono::milliseconds(1);
   while (!shared_->stop.load()) {
     absl::StatusOr<bool> passed = StepEvent(step).HasPassed();
     if (!passed.ok()) {
@@ -254,7 +258,8 @@ absl::Status Lane::AwaitDevice(int64_t step) {
                        ", step ", step, ": ", passed.status().message()));
     }
     if (*passed) break;
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * (1 + 1. / 32), kLongest);
   }
   awaits_device_.store(false);
   if (shared_->stop.load()) return absl::OkStatus();
