@@ -33,7 +33,8 @@ class CudaTrainingTest : public testing::TestWithParam<int> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Devices, CudaTrainingTest, testing::Values(1, 2, 4));
+INSTANTIATE_TEST_SUITE_P(Devices, CudaTrainingTest, testing::Values(1, 2, 4),
+                         testing::PrintToStringParamName());
 
 void ExpectSame(const TrainingResult& expected, const TrainingResult& result,
                 double tolerance) {
