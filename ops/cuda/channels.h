@@ -130,9 +130,9 @@ __device__ inline void StepLines(const Step& step, int64_t i, int64_t stride,
 }
 
 // Blocks of ChannelLinesKernel that a multiprocessor is to hold; 0: as ptxas
-// likes. For one more block it would spill registers of these, unless it is
-// told that 4 are enough: of three float32 operands on B200 (13.0), and (11.8)
-// of one of 16 bits or two of float32 where it stores.
+// likes. It spills registers of these unless it is told that 4 are enough: of
+// three float32 operands on B200 (13.0), and (11.8) of one of 16 bits or two of
+// float32 where it stores.
 constexpr int LeastBlocks([[maybe_unused]] int inputs,
                           [[maybe_unused]] int width,
                           [[maybe_unused]] bool stores) {

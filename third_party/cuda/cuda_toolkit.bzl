@@ -67,7 +67,7 @@ cc_library(
 """
 
 def _cuda_toolkit_impl(context):
-    home = context.os.environ.get("CUDA_HOME", "/usr/local/cuda").rstrip("/")
+    home = (context.os.environ.get("CUDA_HOME") or "/usr/local/cuda").rstrip("/")
     nvcc = home + "/bin/nvcc"
     result = context.execute([nvcc, "--list-gpu-arch"])
     if result.return_code != 0:
@@ -85,10 +85,11 @@ def _cuda_toolkit_impl(context):
     directories = [home + "/include"] + [d for d in _INCLUDE_DIRECTORIES if d != home + "/include"]
     for header, library in _LIBRARIES.items():
         if not [d for d in directories if context.path(d + "/" + header).exists]:
-            fail("no {}: {} is in none of {}; install it, or build without --config=cuda".format(
+            fail("no {}: {} is in none of {}; install it, link it into {} if it is elsewhere, or build without --config=cuda".format(
                 library,
                 header,
                 ", ".join(directories),
+                home,
             ))
 
     # /usr/include is searched without being named, and named it would come
