@@ -83,6 +83,24 @@ class EmulationTest : public testing::Test {
   cudaStream_t other_ = nullptr;
 };
 
+#ifdef __SANITIZE_ADDRESS__
+// The frame of a kernel stays guarded when its threads switch.
+TEST_F(EmulationTest, AddressSanitizerSeesKernels) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto kernel = [](int size) {
+    return [size] {
+      char local[32];
+      void* volatile bytes = local;
+      __syncthreads();
+      std::memset(bytes, 1, size);
+      __syncthreads();
+    };
+  };
+  EXPECT_EQ(Run(dim3(2), dim3(256), {}, kernel(32)), "");
+  EXPECT_DEATH(Run(dim3(1), dim3(32), {}, kernel(33)), "stack-buffer-overflow");
+}
+#endif
+
 TEST_F(EmulationTest, EveryThreadRunsOnce) {
   std::vector<int> count(2 * 3 * 4 * 5 * 2);
   EXPECT_EQ(Run(dim3(2, 3), dim3(4, 5, 2), {},
