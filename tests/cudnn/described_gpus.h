@@ -3,6 +3,7 @@
 #define FACET_TESTS_CUDNN_DESCRIBED_GPUS_H_
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,10 @@ struct DescribedGpu {
   int threads_per_multiprocessor = 2048;
   int blocks_per_multiprocessor = 32;
 };
+
+inline void PrintTo(const DescribedGpu& gpu, std::ostream* out) {
+  *out << gpu.name;
+}
 
 inline std::vector<DescribedGpu> DescribedGpus() {
   constexpr int64_t kMiB = int64_t{1} << 20, kGiB = int64_t{1} << 30;

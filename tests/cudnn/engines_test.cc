@@ -131,20 +131,21 @@ TEST_P(CudnnEnginesTest, ThereIsOneForEveryConvolution) {
 }
 
 // Convolutions with the statistics of their results: on A100 and H100 for all
-// but the stem, whose images have three channels.
+// whose images have a multiple of 8 channels. Whether the stem, whose images
+// have three, has an engine depends on whether a driver is installed.
 TEST_P(CudnnEnginesTest, SomeHaveStatisticsToo) {
+  const int capability = GetParam().compute_capability;
   int found = 0, all = 0;
   for (const auto& [name, problem] : Convolutions(DataType::kFloat16)) {
     const absl::Status status = Create(target(), problem, 0, true);
     EXPECT_TRUE(status.ok() || absl::IsUnimplemented(status)) << status;
+    if ((capability == 80 || capability == 90) && problem.x.shape[1] % 8 == 0) {
+      EXPECT_TRUE(status.ok()) << name << ": " << status;
+    }
     found += status.ok();
     ++all;
   }
   std::printf("%s: %d of %d\n", GetParam().name.c_str(), found, all);
-  const int capability = GetParam().compute_capability;
-  if (capability == 80 || capability == 90) {
-    EXPECT_EQ(found, all - 1);
-  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Gpus, CudnnEnginesTest,
