@@ -73,6 +73,9 @@ class PlanSession : public Session {
   absl::Status CreateLanes();
   // Brings variables up to date that the steps leave behind.
   absl::Status Settle();
+  // Makes the stream of the task's device if there is none yet.
+  absl::Status RunSettleTask(const placement::Task& task,
+                             std::unique_ptr<Stream>* stream);
   // Waits until every lane has done `steps` steps, or the first error.
   absl::Status WaitForLanes(int64_t steps);
   absl::Status DescribeStall();
@@ -399,23 +402,32 @@ absl::Status PlanSession::Settle() {
   for (const placement::Task& task : plan_.settle_tasks()) {
     const int device = task.device();
     if (!IsHere(device)) continue;
-    std::unique_ptr<Stream>& stream = streams[device];
-    if (stream == nullptr) {
-      RETURN_IF_ERROR(devices_[device]->Synchronize());
-      ASSIGN_OR_RETURN(
-          stream, devices_[device]->CreateStream(ops::StreamKind::kCompute));
+    const absl::Status status = RunSettleTask(task, &streams[device]);
+    if (!status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat(plan_.devices(device).name(), ", task ",
+                                       task.name(), ": ", status.message()));
     }
-    ASSIGN_OR_RETURN(
-        TaskRunner runner,
-        TaskRunner::Create(
-            plan_, task, devices_[device], stream.get(), ArenaOf(device),
-            /*communicator=*/nullptr,
-            {.seed = options_.seed, .first_step = options_.first_step}));
-    RETURN_IF_ERROR(runner.Run(steps_done_));
-    RETURN_IF_ERROR(stream->Synchronize());
   }
   settled_steps_ = steps_done_;
   return absl::OkStatus();
+}
+
+absl::Status PlanSession::RunSettleTask(const placement::Task& task,
+                                        std::unique_ptr<Stream>* stream) {
+  Device* const device = devices_[task.device()];
+  if (*stream == nullptr) {
+    RETURN_IF_ERROR(device->Synchronize());
+    ASSIGN_OR_RETURN(*stream, device->CreateStream(ops::StreamKind::kCompute));
+  }
+  ASSIGN_OR_RETURN(
+      TaskRunner runner,
+      TaskRunner::Create(
+          plan_, task, device, stream->get(), ArenaOf(task.device()),
+          /*communicator=*/nullptr,
+          {.seed = options_.seed, .first_step = options_.first_step}));
+  RETURN_IF_ERROR(runner.Run(steps_done_));
+  return (*stream)->Synchronize();
 }
 
 absl::Status PlanSession::ReadRows(absl::string_view name, int64_t begin,

@@ -1,5 +1,6 @@
 #include "ops/cuda/cuda_error.h"
 
+#include <cstdlib>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -23,13 +24,43 @@ absl::Status LibraryError(absl::string_view call, absl::string_view text) {
   return absl::InternalError(message);
 }
 
+constexpr bool IsOfHardware(cudaError_t error) {
+  return error == cudaErrorECCUncorrectable ||
+         error == cudaErrorNvlinkUncorrectable ||
+         error == cudaErrorHardwareStackError;
+}
+
+// Of a kernel, long after the call that started it.
+constexpr bool IsOfKernel(cudaError_t error) {
+  return error == cudaErrorIllegalAddress || error == cudaErrorLaunchTimeout ||
+         error == cudaErrorAssert ||
+         (error > cudaErrorHardwareStackError &&
+          error <= cudaErrorLaunchFailure);
+}
+
+// What else the user can find out.
+absl::string_view Advice(cudaError_t error) {
+  if (IsOfHardware(error)) {
+    return "; an error of the hardware: `dmesg | grep Xid` and `nvidia-smi -q` "
+           "say more, CUDA_VISIBLE_DEVICES leaves a GPU out, --resume goes on "
+           "from the last checkpoint";
+  }
+  const char* const blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
+  if (IsOfKernel(error) && (blocking == nullptr || *blocking != '1')) {
+    return "; a task of this step or of the one before caused it: with "
+           "CUDA_LAUNCH_BLOCKING=1 in the environment the error names it; "
+           "`dmesg | grep Xid` says more";
+  }
+  return "";
+}
+
 }  // namespace
 
 absl::Status ToStatus(cudaError_t error, absl::string_view call) {
   if (error == cudaSuccess) return absl::OkStatus();
   const std::string message =
       absl::StrCat(FunctionOf(call), ": ", cudaGetErrorString(error), " (",
-                   cudaGetErrorName(error), ")");
+                   cudaGetErrorName(error), ")", Advice(error));
   switch (error) {
     case cudaErrorMemoryAllocation:
       return absl::ResourceExhaustedError(message);

@@ -11,8 +11,8 @@ namespace facet::ops {
 
 // "cudaMalloc: out of memory (cudaErrorMemoryAllocation)". ResourceExhausted
 // for memory, FailedPrecondition where there is no device or an old driver,
-// Internal for the rest: what an earlier kernel did wrong is reported by
-// whichever call comes next.
+// Internal for the rest. What an earlier kernel did wrong, or the hardware, is
+// reported by whichever call comes next: the message says so, and what to do.
 absl::Status ToStatus(cudaError_t error, absl::string_view call);
 
 }  // namespace facet::ops

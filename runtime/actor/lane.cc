@@ -38,6 +38,11 @@ size_t MailboxCapacity(const LaneShared& shared,
   return capacity;
 }
 
+// As the user counts steps.
+int64_t KnownAs(const LaneShared& shared, int64_t step) {
+  return shared.first_step + step;
+}
+
 absl::Status WithTask(const absl::Status& status, const LaneShared& shared,
                       int task, int64_t step) {
   if (status.ok()) return status;
@@ -48,8 +53,8 @@ absl::Status WithTask(const absl::Status& status, const LaneShared& shared,
       absl::StrCat(
           plan.devices(t.device()).name(), ", task ", t.name(),
           t.op().empty() ? "" : absl::StrCat(" (", t.op(), ")"),
-          step >= 0 ? absl::StrCat(", step ", shared.first_step + step) : "",
-          ": ", status.message()));
+          step >= 0 ? absl::StrCat(", step ", KnownAs(shared, step)) : "", ": ",
+          status.message()));
 }
 
 }  // namespace
@@ -137,12 +142,36 @@ void Lane::Main() {
   shared_->on_progress();
 }
 
-absl::Status Lane::PrepareTasks() {
+absl::Status Lane::WithStream(const absl::Status& status, int64_t step) const {
+  if (status.ok()) return status;
+  return absl::Status(
+      status.code(),
+      absl::StrCat(
+          device_->name(), ", stream ", ops::StreamKindName(kind_),
+          step >= 0 ? absl::StrCat(", step ", KnownAs(*shared_, step)) : "",
+          ": ", status.message()));
+}
+
+absl::Status Lane::OpenStream() {
   RETURN_IF_ERROR(device_->EnterStream(kind_));
   ASSIGN_OR_RETURN(stream_, device_->CreateStream(kind_));
   for (std::unique_ptr<Event>& event : step_events_) {
     ASSIGN_OR_RETURN(event, device_->CreateEvent(/*timed=*/false));
   }
+  return absl::OkStatus();
+}
+
+absl::Status Lane::StartClock() {
+  if (!device_->asynchronous() || shared_->timeline == nullptr) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(clock_, DeviceClock::Create(device_, stream_.get(),
+                                               tasks_.size(), kStepsAhead));
+  return absl::OkStatus();
+}
+
+absl::Status Lane::PrepareTasks() {
+  RETURN_IF_ERROR(WithStream(OpenStream(), -1));
   const placement::Plan& plan = *shared_->plan;
   for (int task : tasks_) {
     if (shared_->stop.load()) return absl::OkStatus();
@@ -156,10 +185,7 @@ absl::Status Lane::PrepareTasks() {
     if (shared_->stop.load()) return absl::OkStatus();
     RETURN_IF_ERROR(Fire(i, i + 1, -1));
   }
-  if (device_->asynchronous() && shared_->timeline != nullptr) {
-    ASSIGN_OR_RETURN(clock_, DeviceClock::Create(device_, stream_.get(),
-                                                 tasks_.size(), kStepsAhead));
-  }
+  RETURN_IF_ERROR(WithStream(StartClock(), -1));
   return EndStep(-1);
 }
 
@@ -236,7 +262,7 @@ absl::Status Lane::RunStep(int64_t step) {
 
 absl::Status Lane::EndStep(int64_t step) {
   if (!device_->asynchronous()) return absl::OkStatus();
-  return stream_->Record(StepEvent(step));
+  return WithStream(stream_->Record(StepEvent(step)), step);
 }
 
 absl::Status Lane::AwaitDevice(int64_t step) {
@@ -251,12 +277,7 @@ absl::Status Lane::AwaitDevice(int64_t step) {
       std::chrono::milliseconds(1);
   while (!shared_->stop.load()) {
     absl::StatusOr<bool> passed = StepEvent(step).HasPassed();
-    if (!passed.ok()) {
-      return absl::Status(
-          passed.status().code(),
-          absl::StrCat(device_->name(), ", stream ", ops::StreamKindName(kind_),
-                       ", step ", step, ": ", passed.status().message()));
-    }
+    RETURN_IF_ERROR(WithStream(passed.status(), step));
     if (*passed) break;
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * (1 + 1. / 32), kLongest);
@@ -264,7 +285,9 @@ absl::Status Lane::AwaitDevice(int64_t step) {
   awaits_device_.store(false);
   if (shared_->stop.load()) return absl::OkStatus();
   while (first_unrecorded_step_ <= step) {
-    RETURN_IF_ERROR(RecordStep(first_unrecorded_step_++));
+    RETURN_IF_ERROR(
+        WithStream(RecordStep(first_unrecorded_step_), first_unrecorded_step_));
+    ++first_unrecorded_step_;
   }
   return absl::OkStatus();
 }
@@ -348,7 +371,17 @@ absl::Status Lane::Fire(int begin, int end, int64_t step) {
 }
 
 absl::Status Lane::RunTasks(int begin, int end, int64_t step) {
-  if (end > begin + 1) {
+  const bool together = end > begin + 1;
+  RETURN_IF_ERROR(WithTask(BeginTasks(begin, together, step), *shared_,
+                           tasks_[begin], step));
+  RETURN_IF_ERROR(together ? RunTogether(begin, end, step)
+                           : WithTask(runners_[begin].Run(step), *shared_,
+                                      tasks_[begin], step));
+  return WithTask(EndTasks(begin, end, step), *shared_, tasks_[end - 1], step);
+}
+
+absl::Status Lane::BeginTasks(int begin, bool together, int64_t step) {
+  if (together) {
     for (const Event* event : together_wait_[begin]) {
       RETURN_IF_ERROR(stream_->Wait(*event));
     }
@@ -357,20 +390,22 @@ absl::Status Lane::RunTasks(int begin, int end, int64_t step) {
       RETURN_IF_ERROR(stream_->Wait(*shared_->task_events[task]));
     }
   }
-  const bool is_timed = IsTimed(step);
-  if (is_timed) RETURN_IF_ERROR(clock_->Begin(begin, step));
-  RETURN_IF_ERROR(end > begin + 1 ? RunTogether(begin, end, step)
-                                  : WithTask(runners_[begin].Run(step),
-                                             *shared_, tasks_[begin], step));
-  if (is_timed) RETURN_IF_ERROR(clock_->End(begin, step));
+  return IsTimed(step) ? clock_->Begin(begin, step) : absl::OkStatus();
+}
+
+absl::Status Lane::EndTasks(int begin, int end, int64_t step) {
+  if (IsTimed(step)) RETURN_IF_ERROR(clock_->End(begin, step));
   Event* event = shared_->task_events[tasks_[end - 1]].get();
   return event == nullptr ? absl::OkStatus() : stream_->Record(*event);
 }
 
 absl::Status Lane::RunTogether(int begin, int end, int64_t step) {
+  auto with_first = [&](const absl::Status& status) {
+    return WithTask(status, *shared_, tasks_[begin], step);
+  };
   std::unique_ptr<RecordedWork>& recorded = recorded_[begin];
   if (recorded == nullptr) {
-    RETURN_IF_ERROR(stream_->BeginRecording());
+    RETURN_IF_ERROR(with_first(stream_->BeginRecording()));
     absl::Status status;
     for (int position = begin; position < end && status.ok(); ++position) {
       status = WithTask(runners_[position].Run(step), *shared_,
@@ -378,10 +413,10 @@ absl::Status Lane::RunTogether(int begin, int end, int64_t step) {
     }
     auto ended = stream_->EndRecording();
     RETURN_IF_ERROR(status);
-    RETURN_IF_ERROR(ended.status());
+    RETURN_IF_ERROR(with_first(ended.status()));
     recorded = *std::move(ended);
   }
-  return WithTask(stream_->Replay(*recorded), *shared_, tasks_[begin], step);
+  return with_first(stream_->Replay(*recorded));
 }
 
 bool Lane::IsTimed(int64_t step) const {

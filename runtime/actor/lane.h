@@ -122,6 +122,10 @@ class Lane {
  private:
   void Main();
   absl::Status RunSteps();
+  // An error of the stream, not of a task, with where and when it was.
+  absl::Status WithStream(const absl::Status& status, int64_t step) const;
+  absl::Status OpenStream();
+  absl::Status StartClock();
   // Makes the tasks ready and runs those that are `once`.
   absl::Status PrepareTasks();
   absl::Status RunStep(int64_t step);
@@ -142,8 +146,11 @@ class Lane {
   bool AwaitTogether(int begin, int end);
   // Fires them.
   absl::Status Fire(int begin, int end, int64_t step);
-  // Their work, with the events that stand before and behind it.
+  // Their work, with the events that stand before and behind it. Errors name a
+  // task.
   absl::Status RunTasks(int begin, int end, int64_t step);
+  absl::Status BeginTasks(int begin, bool together, int64_t step);
+  absl::Status EndTasks(int begin, int end, int64_t step);
   absl::Status RunTogether(int begin, int end, int64_t step);
   absl::Status Finish(int position, int64_t step);
   // Sets together_ and together_wait_.

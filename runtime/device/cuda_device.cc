@@ -50,14 +50,8 @@ class CudaEvent : public Event {
   absl::StatusOr<bool> HasPassed() const override {
     const cudaError_t result = cudaEventQuery(event_);
     if (result == cudaErrorNotReady) return false;
-    const absl::Status status = ops::ToStatus(result, "cudaEventQuery");
-    if (status.ok()) return true;
-    return absl::Status(
-        status.code(),
-        absl::StrCat(status.message(),
-                     "; a task of this step or of the one before caused it: "
-                     "with CUDA_LAUNCH_BLOCKING=1 in the environment the error "
-                     "names it"));
+    RETURN_IF_ERROR(ops::ToStatus(result, "cudaEventQuery"));
+    return true;
   }
 
   absl::StatusOr<double> SecondsSince(const Event& earlier) const override {
@@ -160,19 +154,20 @@ class CudaDevice : public Device {
   }
 
   absl::Status Synchronize() override {
-    RETURN_IF_CUDA_ERROR(cudaSetDevice(index_));
-    return ops::ToStatus(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+    RETURN_IF_ERROR(Named(cudaSetDevice(index_), "cudaSetDevice"));
+    return Named(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   }
 
   absl::StatusOr<std::unique_ptr<Arena>> Allocate(int64_t size_bytes) override {
     CHECK_GE(size_bytes, 0);
-    RETURN_IF_CUDA_ERROR(cudaSetDevice(index_));
+    RETURN_IF_ERROR(Named(cudaSetDevice(index_), "cudaSetDevice"));
     if (size_bytes == 0) return std::make_unique<CudaArena>(index_, nullptr, 0);
     size_t free_bytes = 0, total_bytes = 0;
-    RETURN_IF_CUDA_ERROR(cudaMemGetInfo(&free_bytes, &total_bytes));
+    RETURN_IF_ERROR(
+        Named(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo"));
     void* data = nullptr;
     const absl::Status status =
-        ops::ToStatus(cudaMalloc(&data, size_bytes), "cudaMalloc");
+        Named(cudaMalloc(&data, size_bytes), "cudaMalloc");
     if (absl::IsResourceExhausted(status)) {
       return absl::ResourceExhaustedError(absl::StrFormat(
           "%s: cannot allocate its arena of %.2f GiB: %.2f of %.2f GiB are "
@@ -224,8 +219,17 @@ class CudaDevice : public Device {
     // The streams do not wait for cudaMemcpy's, nor it for them. It returns
     // when the bytes have left the host; they may not have arrived.
     RETURN_IF_ERROR(Synchronize());
-    RETURN_IF_CUDA_ERROR(cudaMemcpy(to, from, size_bytes, kind));
+    RETURN_IF_ERROR(
+        Named(cudaMemcpy(to, from, size_bytes, kind), "cudaMemcpy"));
     return Synchronize();
+  }
+
+  // For calls that belong to no task and no stream.
+  absl::Status Named(cudaError_t error, absl::string_view call) const {
+    const absl::Status status = ops::ToStatus(error, call);
+    if (status.ok()) return status;
+    return absl::Status(status.code(),
+                        absl::StrCat(name_, ": ", status.message()));
   }
 
   const int index_;

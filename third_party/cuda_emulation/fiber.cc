@@ -6,6 +6,9 @@
 #include <cstdlib>
 #include <utility>
 
+#ifdef __SANITIZE_THREAD__
+#error "thread sanitizer must not see fibers: compile with --config=tsan"
+#endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -26,8 +29,7 @@ thread_local Fiber* entering = nullptr;
 #define UNSEEN_BY_ASAN __attribute__((no_sanitize_address))
 
 // Not within the function that called __builtin_setjmp.
-[[noreturn]] __attribute__((noinline)) UNSEEN_BY_TSAN UNSEEN_BY_ASAN void Jump(
-    void** to) {
+[[noreturn]] __attribute__((noinline)) UNSEEN_BY_ASAN void Jump(void** to) {
   __builtin_longjmp(to, 1);
 }
 
@@ -58,7 +60,7 @@ Fiber::~Fiber() {
   munmap(stack_, kStackBytes);
 }
 
-UNSEEN_BY_TSAN void Fiber::Enter() {
+void Fiber::Enter() {
   Fiber* self = entering;
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_finish_switch_fiber(nullptr, &self->resumer_stack_,
@@ -68,7 +70,7 @@ UNSEEN_BY_TSAN void Fiber::Enter() {
   Die("a fiber's function returned");
 }
 
-UNSEEN_BY_TSAN UNSEEN_BY_ASAN void Fiber::Resume() {
+UNSEEN_BY_ASAN void Fiber::Resume() {
   entering = this;
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_start_switch_fiber(&asan_resumer_fake_stack_, stack_,
@@ -85,7 +87,7 @@ UNSEEN_BY_TSAN UNSEEN_BY_ASAN void Fiber::Resume() {
 #endif
 }
 
-UNSEEN_BY_TSAN UNSEEN_BY_ASAN void Fiber::Suspend() {
+UNSEEN_BY_ASAN void Fiber::Suspend() {
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_start_switch_fiber(&asan_fake_stack_, resumer_stack_,
                                  resumer_stack_bytes_);

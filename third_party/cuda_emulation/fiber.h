@@ -1,7 +1,12 @@
 // Fiber: a function with a stack of its own, which runs when it is resumed and
 // gives control back where it likes. ucontext makes the stack and enters it;
 // later switches are the compiler's setjmp and longjmp, which make no system
-// calls. Address sanitizer is told of them.
+// calls. Address sanitizer is told of them. To thread sanitizer they are calls
+// of the thread that resumes, which orders all that fibers do, as a switch
+// that it knows would. (With those every switch takes as long as there are
+// fibers.) Its stack of calls must be as high when a fiber stops for another
+// thread to go on with as it was before: --config=tsan compiles the functions
+// that a fiber is in at that time, fiber.cc and grid.cc, without it.
 #ifndef FACET_THIRD_PARTY_CUDA_EMULATION_FIBER_H_
 #define FACET_THIRD_PARTY_CUDA_EMULATION_FIBER_H_
 
@@ -9,14 +14,6 @@
 
 #include <cstddef>
 #include <functional>
-
-// Thread sanitizer is not told of fibers: to it, they are calls of the thread
-// that resumes them, which orders all that they do, as a switch between fibers
-// that it knows would. (With those every switch takes as long as there are
-// fibers.) Its stack of calls must then be as high when a fiber stops for
-// another thread to go on with as it was before: functions that a fiber is in
-// at that time are not to be seen.
-#define UNSEEN_BY_TSAN __attribute__((no_sanitize_thread))
 
 namespace cuda_emulation {
 

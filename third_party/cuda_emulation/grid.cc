@@ -12,6 +12,10 @@
 #include "third_party/cuda_emulation/emulation.h"
 #include "third_party/cuda_emulation/fiber.h"
 
+#ifdef __SANITIZE_THREAD__
+#error "thread sanitizer must not see fibers: compile with --config=tsan"
+#endif
+
 constinit thread_local uint3 threadIdx = {0, 0, 0};
 constinit thread_local uint3 blockIdx = {0, 0, 0};
 constinit thread_local dim3 blockDim;
@@ -151,7 +155,7 @@ void Block::Run(dim3 block, size_t shared_bytes, bool descending,
 
 // Runs threads one after the other; whoever waits keeps this worker until the
 // end of its thread.
-UNSEEN_BY_TSAN void Block::WorkerMain(int worker) {
+void Block::WorkerMain(int worker) {
   for (;;) {
     while (started_ < num_threads_) {
       const int position = started_++;
