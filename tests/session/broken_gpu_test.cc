@@ -1,10 +1,12 @@
-// A GPU that breaks while a session runs: emulated.
+// A GPU that breaks while a session runs. Emulated in any build: real ones do
+// not break on demand.
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "ops/cuda_kernels.h"
 #include "runtime/device/cuda_device.h"
 #include "runtime/session.h"
 #include "tests/session/small_session.h"
@@ -36,7 +38,8 @@ INSTANTIATE_TEST_SUITE_P(Graphs, BrokenGpuTest, testing::Bool(),
                          });
 
 TEST_P(BrokenGpuTest, EndsTheRunWithDeviceAndStep) {
-  const placement::Plan plan = SmallPlan(2, /*split_weight=*/true, "cuda");
+  const placement::Plan plan =
+      SmallPlan(2, /*split_weight=*/true, &ops::CudaKernels());
   auto owned = CreateCudaDevices(2);
   ASSERT_TRUE(owned.ok()) << owned.status();
   std::vector<Device*> devices;

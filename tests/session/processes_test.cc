@@ -9,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "ops/cuda_kernels.h"
 #include "runtime/device/cpu_device.h"
 #include "runtime/device/cuda_device.h"
 #include "runtime/processes/in_memory.h"
@@ -36,7 +37,8 @@ class ProcessesTest : public testing::TestWithParam<std::string> {
   }
 
   placement::Plan Plan(bool split) const {
-    return SmallPlan(kDevices, split, GetParam());
+    return SmallPlan(kDevices, split,
+                     GetParam() == "cuda" ? &ops::CudaKernels() : nullptr);
   }
 
   std::vector<Device*> DevicesOf(const ProcessGroup* process) const {

@@ -103,6 +103,9 @@ class SessionTest : public testing::TestWithParam<std::string> {
     }
   }
   std::string kind() const { return GetParam(); }
+  const ops::KernelLibrary* cuda() const {
+    return kind() == "cuda" ? &ops::CudaKernels() : nullptr;
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(Kinds, SessionTest, testing::Values("cpu", "cuda"),
@@ -114,7 +117,7 @@ TEST_P(SessionTest, TheSameValueOnAnyNumberOfDevices) {
   float expected = 0;
   for (int devices : {1, 2, 3}) {
     World world;
-    auto running = Start(SmallPlan(devices, false, kind()), &world);
+    auto running = Start(SmallPlan(devices, false, cuda()), &world);
     ASSERT_TRUE(running.ok()) << running.status();
     ASSERT_TRUE(running->session->Run(3).ok());
     EXPECT_EQ(running->session->steps_done(), 3);
@@ -128,7 +131,7 @@ TEST_P(SessionTest, VariablesAreReadAndWrittenWhole) {
   HostTensor initial;
   for (bool split : {false, true}) {
     World world;
-    auto running = Start(SmallPlan(3, split, kind()), &world);
+    auto running = Start(SmallPlan(3, split, cuda()), &world);
     ASSERT_TRUE(running.ok()) << running.status();
     Session& session = *running->session;
     auto weight = session.ReadVariable("weight");
@@ -168,7 +171,7 @@ TEST_P(SessionTest, VariablesAreReadAndWrittenWhole) {
 TEST_P(SessionTest, DataIsReadAheadButNoFurtherThanTheCredits) {
   World world;
   world.wait_for_read_of = 3;
-  auto running = Start(SmallPlan(1, false, kind()), &world);
+  auto running = Start(SmallPlan(1, false, cuda()), &world);
   ASSERT_TRUE(running.ok()) << running.status();
   ASSERT_TRUE(running->session->Run(12).ok());
   EXPECT_TRUE(world.saw_work_ahead);
@@ -182,7 +185,7 @@ TEST_P(SessionTest, TheFirstErrorStopsAllAndStays) {
   for (int devices : {1, 3}) {
     World world;
     world.fail_read_at = 4;
-    auto running = Start(SmallPlan(devices, false, kind()), &world);
+    auto running = Start(SmallPlan(devices, false, cuda()), &world);
     ASSERT_TRUE(running.ok()) << running.status();
     const absl::Status status = running->session->Run(10);
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
@@ -193,7 +196,7 @@ TEST_P(SessionTest, TheFirstErrorStopsAllAndStays) {
   }
   World world;
   world.fail_fetch_at = 2;
-  auto running = Start(SmallPlan(2, false, kind()), &world);
+  auto running = Start(SmallPlan(2, false, cuda()), &world);
   ASSERT_TRUE(running.ok());
   const absl::Status status = running->session->Run(5);
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
@@ -206,7 +209,7 @@ TEST_P(SessionTest, AnErrorOnOneDeviceFreesTheOthersAtOnce) {
   World world;
   world.fail_read_at = 3;
   world.fail_from_image = 4;  // Images 4 and 5: the last device.
-  auto running = Start(SmallPlan(3, false, kind()), &world);
+  auto running = Start(SmallPlan(3, false, cuda()), &world);
   ASSERT_TRUE(running.ok()) << running.status();
   const auto start = std::chrono::steady_clock::now();
   const absl::Status status = running->session->Run(100);
@@ -219,7 +222,7 @@ TEST_P(SessionTest, AnErrorOnOneDeviceFreesTheOthersAtOnce) {
 
 TEST_P(SessionTest, TheTimelineHasEveryTaskOfItsSteps) {
   World world;
-  const placement::Plan plan = SmallPlan(2, true, kind());
+  const placement::Plan plan = SmallPlan(2, true, cuda());
   constexpr int64_t kRecorded = 3, kSteps = 7;
   Timeline timeline(plan, kRecorded);
   const auto begin = std::chrono::steady_clock::now();
@@ -259,7 +262,7 @@ TEST_P(SessionTest, TheTimelineHasEveryTaskOfItsSteps) {
 
 // The images are in another slot in each step: what reads them is not replayed.
 TEST_P(SessionTest, WhatIsTheSameInEveryStepIsReplayed) {
-  const placement::Plan plan = SmallPlan(1, false, kind());
+  const placement::Plan plan = SmallPlan(1, false, cuda());
   constexpr int64_t kSteps = 4;
   std::vector<float> values;
   for (bool replay : {false, true}) {
@@ -289,11 +292,11 @@ TEST_P(SessionTest, WhatIsTheSameInEveryStepIsReplayed) {
 
 TEST_P(SessionTest, EndsIdleUnusedOrBesideOthers) {
   World first_world, second_world;
-  auto unused = Start(SmallPlan(2, false, kind()), &first_world);
+  auto unused = Start(SmallPlan(2, false, cuda()), &first_world);
   ASSERT_TRUE(unused.ok());
   unused->session.reset();
-  auto first = Start(SmallPlan(2, false, kind()), &first_world);
-  auto second = Start(SmallPlan(3, true, kind()), &second_world);
+  auto first = Start(SmallPlan(2, false, cuda()), &first_world);
+  auto second = Start(SmallPlan(3, true, cuda()), &second_world);
   ASSERT_TRUE(first.ok() && second.ok());
   ASSERT_TRUE(first->session->Run(2).ok());
   ASSERT_TRUE(second->session->Run(1).ok());
@@ -318,7 +321,7 @@ TEST_P(SessionTest, NamesTheFirstValueThatIsNoNumber) {
     options.check_finite = check;
     options.first_step = 100;  // What it says counts from there, as does World.
     world.no_number_from += options.first_step;
-    auto running = Start(SmallPlan(2, true, kind()), &world, options);
+    auto running = Start(SmallPlan(2, true, cuda()), &world, options);
     ASSERT_TRUE(running.ok()) << running.status();
     const Session& session = *running->session;
     ASSERT_TRUE(running->session->Run(2).ok());
@@ -347,7 +350,7 @@ TEST_P(SessionTest, WhatIsReplayedCannotBeLookedAt) {
   World world;
   SessionOptions options = Impatient();
   options.replay = options.check_finite = true;
-  EXPECT_EQ(Start(SmallPlan(1, false, kind()), &world, options).status().code(),
+  EXPECT_EQ(Start(SmallPlan(1, false, cuda()), &world, options).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 
@@ -356,7 +359,7 @@ TEST_P(SessionTest, AStalledRunNamesWhoWaitsForWhat) {
   world.block_at = 1;
   SessionOptions options;
   options.stall_timeout = absl::Milliseconds(300);
-  auto running = Start(SmallPlan(2, false, kind()), &world, options);
+  auto running = Start(SmallPlan(2, false, cuda()), &world, options);
   ASSERT_TRUE(running.ok());
   // Nobody releases the blocked task before Run is back.
   const absl::Status status = running->session->Run(3);
@@ -372,7 +375,7 @@ TEST_P(SessionTest, ASlowStepIsNoStallForThePatient) {
   world.block_at = 1;
   SessionOptions options;
   options.stall_timeout = absl::InfiniteDuration();
-  auto running = Start(SmallPlan(2, false, kind()), &world, options);
+  auto running = Start(SmallPlan(2, false, cuda()), &world, options);
   ASSERT_TRUE(running.ok());
   std::thread releaser([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));

@@ -4,7 +4,6 @@
 
 #include "absl/status/statusor.h"
 #include "ops/cpu_kernels.h"
-#include "ops/cuda_kernels.h"
 #include "ops/graph_builder.h"
 #include "ops/op_table.h"
 #include "placement/cluster.h"
@@ -15,7 +14,7 @@ namespace facet::runtime {
 using ops::TensorId;
 
 placement::Plan SmallPlan(int devices, bool split_weight,
-                          const std::string& kind) {
+                          const ops::KernelLibrary* cuda) {
   ops::Graph graph;
   graph.name = "session_test";
   ops::GraphBuilder b(&graph, ops::FindOp);
@@ -34,9 +33,9 @@ placement::Plan SmallPlan(int devices, bool split_weight,
   b.Add1("fetch", "fetch", {square}, {{"name", std::string("square")}});
   EXPECT_TRUE(b.status().ok()) << b.status();
   placement::DeviceSpec device;
-  device.kind = kind;
+  device.kind = cuda == nullptr ? "cpu" : "cuda";
   placement::Cluster cluster = placement::UniformCluster(devices, device, {});
-  cluster.kernels = kind == "cpu" ? &ops::CpuKernels() : &ops::CudaKernels();
+  cluster.kernels = cuda == nullptr ? &ops::CpuKernels() : cuda;
   placement::CompileOptions options;
   if (devices > 1) {
     options.pins["images"] = ops::Sbp::S(0);

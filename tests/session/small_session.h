@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "ops/data_source.h"
 #include "ops/fetch_sink.h"
+#include "ops/kernel.h"
 #include "placement/plan/plan.pb.h"
 
 namespace facet::runtime {
@@ -24,8 +25,9 @@ inline constexpr int64_t kPixels = int64_t{3} * 112 * 112;
 
 // images -> flatten -> matmul with a variable -> half of it -> loss-like sum,
 // fetched. No convolution: oneDNN allocates a little whenever one runs.
+// On CUDA devices with the kernels `cuda`, which are real or emulated, or CPUs.
 placement::Plan SmallPlan(int devices, bool split_weight,
-                          const std::string& kind = "cpu");
+                          const ops::KernelLibrary* cuda = nullptr);
 
 // Records reads and fetches; can fail or block at a step.
 class World : public ops::DataSource, public ops::FetchSink {
