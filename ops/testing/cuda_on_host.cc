@@ -98,18 +98,28 @@ absl::Status Replayed(cudaStream_t stream,
   return ToStatus(cudaGraphExecDestroy(executable), "cudaGraphExecDestroy");
 }
 
+// One for all runs of a thread: a stream and the libraries' handles take longer
+// to make than most runs.
+absl::StatusOr<CudaContext*> ThisThreadsContext() {
+  thread_local std::unique_ptr<CudaContext> context;
+  if (context == nullptr) {
+    ASSIGN_OR_RETURN(context,
+                     CudaContext::Create(/*device=*/0, /*urgent=*/false));
+  }
+  return context.get();
+}
+
 absl::Status RunOnHost(const KernelDef& def, std::vector<KernelSpec> planned,
                        absl::Span<const KernelContext> hosts) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<CudaContext> cuda,
-                   CudaContext::Create(/*device=*/0, /*urgent=*/false));
+  ASSIGN_OR_RETURN(CudaContext* const cuda, ThisThreadsContext());
   DeviceBuffers buffers;
   std::vector<OnDevice> devices(hosts.size());
   std::vector<KernelContext> contexts;
   for (size_t i = 0; i < hosts.size(); ++i) {
     RETURN_IF_ERROR(
-        BringIn(def, planned[i], hosts[i], cuda.get(), &buffers, &devices[i]));
+        BringIn(def, planned[i], hosts[i], cuda, &buffers, &devices[i]));
     contexts.push_back(devices[i].context);
-    planned[i].cuda = cuda.get();
+    planned[i].cuda = cuda;
   }
   ASSIGN_OR_RETURN(const GroupKernel kernel, CreateGroupKernel(def, planned));
   // The copies have left the host; the kernel's stream does not wait for them.
