@@ -329,6 +329,9 @@ std::vector<double> Read(const char* what, const Operand& operand, bool rounds,
 template <typename Visit>
 void ForEachProduct(const Problem& conv, const Visit& visit) {
   const Operand &x = conv.x, &w = conv.w, &y = conv.y;
+  // Of the innermost loop, where all the time goes.
+  const int64_t channels = x.dim[1];
+  const int64_t x_step = x.stride[1], w_step = w.stride[1];
   for (int64_t n = 0; n < y.dim[0]; ++n) {
     for (int64_t k = 0; k < y.dim[1]; ++k) {
       for (int64_t p = 0; p < y.dim[2]; ++p) {
@@ -341,8 +344,12 @@ void ForEachProduct(const Problem& conv, const Visit& visit) {
               const int64_t v =
                   q * conv.stride[1] - conv.pad[1] + s * conv.dilation[1];
               if (v < 0 || v >= x.dim[3]) continue;
-              for (int64_t c = 0; c < x.dim[1]; ++c) {
-                visit(x.At(n, c, h, v), w.At(k, c, r, s), y.At(n, k, p, q));
+              int64_t x_at = x.At(n, 0, h, v), w_at = w.At(k, 0, r, s);
+              const int64_t y_at = y.At(n, k, p, q);
+              for (int64_t c = 0; c < channels; ++c) {
+                visit(x_at, w_at, y_at);
+                x_at += x_step;
+                w_at += w_step;
               }
             }
           }
@@ -353,22 +360,22 @@ void ForEachProduct(const Problem& conv, const Visit& visit) {
 }
 
 // Adds up the products of two operands in the third, by direction.
-void Accumulate(const Problem& problem, const std::vector<double>& a,
-                const std::vector<double>& b, std::vector<double>* sums) {
+void Accumulate(const Problem& problem, const double* a, const double* b,
+                double* sums) {
   switch (problem.direction) {
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR:
-      ForEachProduct(problem, [&](int64_t x, int64_t w, int64_t y) {
-        (*sums)[x] += a[w] * b[y];
+      ForEachProduct(problem, [=](int64_t x, int64_t w, int64_t y) {
+        sums[x] += a[w] * b[y];
       });
       return;
     case CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR:
-      ForEachProduct(problem, [&](int64_t x, int64_t w, int64_t y) {
-        (*sums)[w] += a[x] * b[y];
+      ForEachProduct(problem, [=](int64_t x, int64_t w, int64_t y) {
+        sums[w] += a[x] * b[y];
       });
       return;
     default:
-      ForEachProduct(problem, [&](int64_t x, int64_t w, int64_t y) {
-        (*sums)[y] += a[x] * b[w];
+      ForEachProduct(problem, [=](int64_t x, int64_t w, int64_t y) {
+        sums[y] += a[x] * b[w];
       });
   }
 }
@@ -427,8 +434,8 @@ cudnnStatus_t Run(cudnnHandle_t handle, const Problem& problem,
       kName, handle->stream, accesses,
       [=, first = *a, second = *b, third = *out] {
         std::vector<double> sums(third.size());
-        Accumulate(problem, Read(kName, first, rounds, a_data),
-                   Read(kName, second, rounds, b_data), &sums);
+        Accumulate(problem, Read(kName, first, rounds, a_data).data(),
+                   Read(kName, second, rounds, b_data).data(), sums.data());
         for (int64_t i = 0; i < third.size(); ++i) {
           double value = problem.alpha * sums[i];
           if (problem.beta != 0) {
