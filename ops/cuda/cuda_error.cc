@@ -15,15 +15,6 @@ absl::string_view FunctionOf(absl::string_view call) {
   return call.substr(0, call.find('('));
 }
 
-absl::Status LibraryError(absl::string_view call, absl::string_view text) {
-  std::string message = absl::StrCat(FunctionOf(call), ": ", text);
-  const cudaError_t device = cudaPeekAtLastError();
-  if (device != cudaSuccess) {
-    absl::StrAppend(&message, "; the device: ", cudaGetErrorString(device));
-  }
-  return absl::InternalError(message);
-}
-
 constexpr bool IsOfHardware(cudaError_t error) {
   return error == cudaErrorECCUncorrectable ||
          error == cudaErrorNvlinkUncorrectable ||
@@ -48,10 +39,20 @@ absl::string_view Advice(cudaError_t error) {
   const char* const blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
   if (IsOfKernel(error) && (blocking == nullptr || *blocking != '1')) {
     return "; a task of this step or of the one before caused it: with "
-           "CUDA_LAUNCH_BLOCKING=1 in the environment the error names it; "
-           "`dmesg | grep Xid` says more";
+           "CUDA_LAUNCH_BLOCKING=1 in the environment, and without "
+           "--cuda_graph, the error names it; `dmesg | grep Xid` says more";
   }
   return "";
+}
+
+absl::Status LibraryError(absl::string_view call, absl::string_view text) {
+  std::string message = absl::StrCat(FunctionOf(call), ": ", text);
+  const cudaError_t device = cudaPeekAtLastError();
+  if (device != cudaSuccess) {
+    absl::StrAppend(&message, "; the device: ", cudaGetErrorString(device),
+                    Advice(device));
+  }
+  return absl::InternalError(message);
 }
 
 }  // namespace

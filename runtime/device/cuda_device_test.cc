@@ -8,6 +8,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "ops/cuda/cublas_error.h"
+#include "ops/cuda/cuda_error.h"
 #include "third_party/cuda_emulation/emulation.h"
 
 namespace facet::runtime {
@@ -128,6 +130,18 @@ TEST_F(CudaDeviceTest, CopiesNameTheDevice) {
     EXPECT_THAT(Text(status), AllOf(HasSubstr("cuda:1: cuda"),
                                     HasSubstr("cudaErrorECCUncorrectable")));
   }
+}
+
+// Libraries only say that they failed.
+TEST_F(CudaDeviceTest, AFailedLibraryIsAskedForTheDevicesError) {
+  cuda_emulation::InjectError(cudaErrorECCUncorrectable);
+  ASSERT_EQ(cudaSetDevice(0), cudaErrorECCUncorrectable);
+  EXPECT_THAT(Text(ops::ToStatus(CUBLAS_STATUS_EXECUTION_FAILED,
+                                 "cublasGemmEx(handle, m)")),
+              AllOf(HasSubstr("cublasGemmEx: "),
+                    HasSubstr("the device: cudaErrorECCUncorrectable"),
+                    HasSubstr("Xid")));
+  (void)cudaGetLastError();
 }
 
 // The caller's, which no kernel is to blame for.
