@@ -101,11 +101,13 @@ absl::Status Replayed(cudaStream_t stream,
 // One for all runs of a thread: a stream and the libraries' handles take longer
 // to make than most runs.
 absl::StatusOr<CudaContext*> ThisThreadsContext() {
+  constexpr int kDevice = 0;
   thread_local std::unique_ptr<CudaContext> context;
   if (context == nullptr) {
-    ASSIGN_OR_RETURN(context,
-                     CudaContext::Create(/*device=*/0, /*urgent=*/false));
+    ASSIGN_OR_RETURN(context, CudaContext::Create(kDevice, /*urgent=*/false));
   }
+  // The test may have gone to another since.
+  RETURN_IF_CUDA_ERROR(cudaSetDevice(kDevice));
   return context.get();
 }
 
