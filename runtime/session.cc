@@ -18,6 +18,7 @@
 #include "placement/plan/firing.h"
 #include "placement/plan/stated_devices.h"
 #include "placement/plan/validate.h"
+#include "runtime/actor/error_place.h"
 #include "runtime/actor/lane.h"
 #include "runtime/device/host_memory.h"
 #include "runtime/variable_rows.h"
@@ -402,12 +403,8 @@ absl::Status PlanSession::Settle() {
   for (const placement::Task& task : plan_.settle_tasks()) {
     const int device = task.device();
     if (!IsHere(device)) continue;
-    const absl::Status status = RunSettleTask(task, &streams[device]);
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat(plan_.devices(device).name(), ", task ",
-                                       task.name(), ": ", status.message()));
-    }
+    RETURN_IF_ERROR(WithTask(RunSettleTask(task, &streams[device]), plan_, task,
+                             ErrorStep()));
   }
   settled_steps_ = steps_done_;
   return absl::OkStatus();

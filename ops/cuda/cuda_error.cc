@@ -38,7 +38,7 @@ absl::string_view Advice(cudaError_t error) {
   }
   const char* const blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
   if (IsOfKernel(error) && (blocking == nullptr || *blocking != '1')) {
-    return "; a task of this step or of the one before caused it: with "
+    return "; work that was started earlier may have caused it: with "
            "CUDA_LAUNCH_BLOCKING=1 in the environment, and without "
            "--cuda_graph, the error names it; `dmesg | grep Xid` says more";
   }

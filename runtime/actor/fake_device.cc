@@ -84,9 +84,41 @@ class HeapArena : public Arena {
   int64_t size_bytes_;
 };
 
+absl::Status Broken(const char* call) {
+  return absl::InternalError(std::string(call) + ": broken");
+}
+
+class FakeEvent : public Event {
+ public:
+  explicit FakeEvent(const FailingCalls* failing) : failing_(failing) {}
+  absl::StatusOr<bool> HasPassed() const override {
+    if (failing_->has_passed) return Broken("HasPassed");
+    return true;
+  }
+  absl::StatusOr<double> SecondsSince(const Event&) const override { return 0; }
+
+ private:
+  const FailingCalls* const failing_;
+};
+
+class FakeStream : public Stream {
+ public:
+  explicit FakeStream(const FailingCalls* failing) : failing_(failing) {}
+  absl::Status Record(Event&) override {
+    return failing_->record ? Broken("Record") : absl::OkStatus();
+  }
+  absl::Status Wait(const Event&) override {
+    return failing_->wait ? Broken("Wait") : absl::OkStatus();
+  }
+
+ private:
+  const FailingCalls* const failing_;
+};
+
 class FakeDevice : public Device {
  public:
-  explicit FakeDevice(std::string name) : name_(std::move(name)) {}
+  FakeDevice(std::string name, const FailingCalls* failing)
+      : name_(std::move(name)), failing_(failing) {}
 
   const std::string& name() const override { return name_; }
   const ops::KernelLibrary& kernels() const override {
@@ -94,6 +126,10 @@ class FakeDevice : public Device {
     return kLibrary;
   }
   bool host_accessible() const override { return true; }
+  bool asynchronous() const override { return failing_ != nullptr; }
+  absl::StatusOr<std::unique_ptr<Event>> CreateEvent(bool) override {
+    return std::make_unique<FakeEvent>(failing_);
+  }
   absl::StatusOr<std::unique_ptr<Arena>> Allocate(int64_t size_bytes) override {
     return std::make_unique<HeapArena>(size_bytes);
   }
@@ -102,6 +138,7 @@ class FakeDevice : public Device {
   }
   absl::StatusOr<std::unique_ptr<Stream>> CreateStream(
       ops::StreamKind) override {
+    if (failing_ != nullptr) return std::make_unique<FakeStream>(failing_);
     return std::make_unique<Stream>();
   }
   absl::StatusOr<std::vector<std::unique_ptr<Communicator>>>
@@ -122,12 +159,14 @@ class FakeDevice : public Device {
 
  private:
   const std::string name_;
+  const FailingCalls* const failing_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> CreateFakeDevice(std::string name) {
-  return std::make_unique<FakeDevice>(std::move(name));
+std::unique_ptr<Device> CreateFakeDevice(std::string name,
+                                         const FailingCalls* failing) {
+  return std::make_unique<FakeDevice>(std::move(name), failing);
 }
 
 }  // namespace facet::runtime

@@ -38,25 +38,6 @@ size_t MailboxCapacity(const LaneShared& shared,
   return capacity;
 }
 
-// As the user counts steps.
-int64_t KnownAs(const LaneShared& shared, int64_t step) {
-  return shared.first_step + step;
-}
-
-absl::Status WithTask(const absl::Status& status, const LaneShared& shared,
-                      int task, int64_t step) {
-  if (status.ok()) return status;
-  const placement::Plan& plan = *shared.plan;
-  const placement::Task& t = plan.tasks(task);
-  return absl::Status(
-      status.code(),
-      absl::StrCat(
-          plan.devices(t.device()).name(), ", task ", t.name(),
-          t.op().empty() ? "" : absl::StrCat(" (", t.op(), ")"),
-          step >= 0 ? absl::StrCat(", step ", KnownAs(shared, step)) : "", ": ",
-          status.message()));
-}
-
 }  // namespace
 
 absl::Status CreateTaskEvents(const std::vector<Device*>& devices,
@@ -142,14 +123,18 @@ void Lane::Main() {
   shared_->on_progress();
 }
 
-absl::Status Lane::WithStream(const absl::Status& status, int64_t step) const {
-  if (status.ok()) return status;
-  return absl::Status(
-      status.code(),
-      absl::StrCat(
-          device_->name(), ", stream ", ops::StreamKindName(kind_),
-          step >= 0 ? absl::StrCat(", step ", KnownAs(*shared_, step)) : "",
-          ": ", status.message()));
+absl::Status Lane::OfTask(const absl::Status& status, int position,
+                          int64_t step) const {
+  return WithTask(status, *shared_->plan,
+                  shared_->plan->tasks(tasks_[position]), KnownAs(step));
+}
+
+absl::Status Lane::OfStream(const absl::Status& status, int64_t step) const {
+  return WithStream(status, device_->name(), kind_, KnownAs(step));
+}
+
+ErrorStep Lane::KnownAs(int64_t step) const {
+  return step < 0 ? ErrorStep() : shared_->first_step + step;
 }
 
 absl::Status Lane::OpenStream() {
@@ -171,12 +156,13 @@ absl::Status Lane::StartClock() {
 }
 
 absl::Status Lane::PrepareTasks() {
-  RETURN_IF_ERROR(WithStream(OpenStream(), -1));
+  RETURN_IF_ERROR(OfStream(OpenStream(), -1));
   const placement::Plan& plan = *shared_->plan;
   for (int task : tasks_) {
     if (shared_->stop.load()) return absl::OkStatus();
     absl::StatusOr<TaskRunner> runner = prepare_(task, stream_.get());
-    RETURN_IF_ERROR(WithTask(runner.status(), *shared_, task, -1));
+    RETURN_IF_ERROR(
+        OfTask(runner.status(), static_cast<int>(runners_.size()), -1));
     runners_.push_back(*std::move(runner));
   }
   FindTogether();
@@ -185,7 +171,7 @@ absl::Status Lane::PrepareTasks() {
     if (shared_->stop.load()) return absl::OkStatus();
     RETURN_IF_ERROR(Fire(i, i + 1, -1));
   }
-  RETURN_IF_ERROR(WithStream(StartClock(), -1));
+  RETURN_IF_ERROR(OfStream(StartClock(), -1));
   return EndStep(-1);
 }
 
@@ -262,7 +248,7 @@ absl::Status Lane::RunStep(int64_t step) {
 
 absl::Status Lane::EndStep(int64_t step) {
   if (!device_->asynchronous()) return absl::OkStatus();
-  return WithStream(stream_->Record(StepEvent(step)), step);
+  return OfStream(stream_->Record(StepEvent(step)), step);
 }
 
 absl::Status Lane::AwaitDevice(int64_t step) {
@@ -277,7 +263,7 @@ absl::Status Lane::AwaitDevice(int64_t step) {
       std::chrono::milliseconds(1);
   while (!shared_->stop.load()) {
     absl::StatusOr<bool> passed = StepEvent(step).HasPassed();
-    RETURN_IF_ERROR(WithStream(passed.status(), step));
+    RETURN_IF_ERROR(OfStream(passed.status(), step));
     if (*passed) break;
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * (1 + 1. / 32), kLongest);
@@ -286,7 +272,7 @@ absl::Status Lane::AwaitDevice(int64_t step) {
   if (shared_->stop.load()) return absl::OkStatus();
   while (first_unrecorded_step_ <= step) {
     RETURN_IF_ERROR(
-        WithStream(RecordStep(first_unrecorded_step_), first_unrecorded_step_));
+        OfStream(RecordStep(first_unrecorded_step_), first_unrecorded_step_));
     ++first_unrecorded_step_;
   }
   return absl::OkStatus();
@@ -372,12 +358,10 @@ absl::Status Lane::Fire(int begin, int end, int64_t step) {
 
 absl::Status Lane::RunTasks(int begin, int end, int64_t step) {
   const bool together = end > begin + 1;
-  RETURN_IF_ERROR(WithTask(BeginTasks(begin, together, step), *shared_,
-                           tasks_[begin], step));
+  RETURN_IF_ERROR(OfTask(BeginTasks(begin, together, step), begin, step));
   RETURN_IF_ERROR(together ? RunTogether(begin, end, step)
-                           : WithTask(runners_[begin].Run(step), *shared_,
-                                      tasks_[begin], step));
-  return WithTask(EndTasks(begin, end, step), *shared_, tasks_[end - 1], step);
+                           : OfTask(runners_[begin].Run(step), begin, step));
+  return OfTask(EndTasks(begin, end, step), end - 1, step);
 }
 
 absl::Status Lane::BeginTasks(int begin, bool together, int64_t step) {
@@ -400,23 +384,19 @@ absl::Status Lane::EndTasks(int begin, int end, int64_t step) {
 }
 
 absl::Status Lane::RunTogether(int begin, int end, int64_t step) {
-  auto with_first = [&](const absl::Status& status) {
-    return WithTask(status, *shared_, tasks_[begin], step);
-  };
   std::unique_ptr<RecordedWork>& recorded = recorded_[begin];
   if (recorded == nullptr) {
-    RETURN_IF_ERROR(with_first(stream_->BeginRecording()));
+    RETURN_IF_ERROR(OfTask(stream_->BeginRecording(), begin, step));
     absl::Status status;
     for (int position = begin; position < end && status.ok(); ++position) {
-      status = WithTask(runners_[position].Run(step), *shared_,
-                        tasks_[position], step);
+      status = OfTask(runners_[position].Run(step), position, step);
     }
     auto ended = stream_->EndRecording();
     RETURN_IF_ERROR(status);
-    RETURN_IF_ERROR(with_first(ended.status()));
+    RETURN_IF_ERROR(OfTask(ended.status(), begin, step));
     recorded = *std::move(ended);
   }
-  return with_first(stream_->Replay(*recorded));
+  return OfTask(stream_->Replay(*recorded), begin, step);
 }
 
 bool Lane::IsTimed(int64_t step) const {
@@ -427,7 +407,7 @@ absl::Status Lane::Finish(int position, int64_t step) {
   const int task = tasks_[position];
   // Before the tokens leave: then the output may be overwritten.
   const absl::StatusOr<int> bad = runners_[position].NonFiniteOutput();
-  RETURN_IF_ERROR(WithTask(bad.status(), *shared_, task, step));
+  RETURN_IF_ERROR(OfTask(bad.status(), position, step));
   if (*bad >= 0) {
     shared_->on_non_finite(task, shared_->plan->tasks(task).outputs(*bad),
                            step);

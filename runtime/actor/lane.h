@@ -28,6 +28,7 @@
 #include "placement/plan/firing.h"
 #include "placement/plan/plan.pb.h"
 #include "runtime/actor/device_clock.h"
+#include "runtime/actor/error_place.h"
 #include "runtime/actor/mailbox.h"
 #include "runtime/actor/task_runner.h"
 #include "runtime/device/device.h"
@@ -122,8 +123,12 @@ class Lane {
  private:
   void Main();
   absl::Status RunSteps();
-  // An error of the stream, not of a task, with where and when it was.
-  absl::Status WithStream(const absl::Status& status, int64_t step) const;
+  // An error of a task, or of the stream alone, with where and when it was;
+  // before the first step: -1.
+  absl::Status OfTask(const absl::Status& status, int position,
+                      int64_t step) const;
+  absl::Status OfStream(const absl::Status& status, int64_t step) const;
+  ErrorStep KnownAs(int64_t step) const;
   absl::Status OpenStream();
   absl::Status StartClock();
   // Makes the tasks ready and runs those that are `once`.

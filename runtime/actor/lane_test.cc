@@ -1,5 +1,5 @@
-// Actors on the small plan: values over many steps; errors; stalls. Lanes of
-// asynchronous devices: tests/session.
+// Actors on the small plan: values over many steps; errors; stalls. More of
+// lanes of asynchronous devices: tests/session.
 
 #include "runtime/actor/lane.h"
 
@@ -24,17 +24,21 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::MatchesRegex;
 
 // Lanes of the small plan on two fake devices, and the world around them.
 class Machine : public ops::DataSource, public ops::FetchSink {
  public:
-  Machine() : plan_(placement::SmallPlan()) {
+  explicit Machine(const FailingCalls* failing = nullptr,
+                   int64_t first_step = 0)
+      : plan_(placement::SmallPlan()) {
     communicators_ = CreateSharedMemoryCommunicators(2);
     for (int d = 0; d < 2; ++d) {
-      devices_.push_back(CreateFakeDevice(plan_.devices(d).name()));
+      devices_.push_back(CreateFakeDevice(plan_.devices(d).name(), failing));
       arenas_.push_back(*devices_[d]->Allocate(plan_.devices(d).arena_bytes()));
     }
     shared_.plan = &plan_;
+    shared_.first_step = first_step;
     shared_.edges = placement::FiringEdges(plan_);
     shared_.firing = std::make_unique<placement::FiringState>(
         shared_.edges, plan_.tasks_size());
@@ -195,6 +199,27 @@ TEST(LaneTest, AnErrorNamesDeviceTaskAndStepAndStopsAllLanes) {
               AllOf(HasSubstr("cpu:"), HasSubstr("task x (source)"),
                     HasSubstr("step 2"), HasSubstr("no such image")));
   EXPECT_LE(machine.reports().size(), 2u);
+}
+
+// Of a training that goes on at step 1000; whatever call it is that fails.
+TEST(LaneTest, ErrorsOfAsynchronousDevicesHaveAPlace) {
+  auto fails = [](std::atomic<bool> FailingCalls::*call) {
+    FailingCalls failing;
+    Machine machine(&failing, /*first_step=*/1000);
+    EXPECT_TRUE(machine.Run(2).ok());
+    failing.*call = true;
+    return std::string(machine.Run(4).message());
+  };
+  // Begins the third step by asking for the end of the first.
+  EXPECT_THAT(
+      fails(&FailingCalls::has_passed),
+      MatchesRegex("cpu:[01], stream compute, step 1000: HasPassed: broken"));
+  EXPECT_THAT(
+      fails(&FailingCalls::wait),
+      MatchesRegex("cpu:[01], task .+ \\(.+\\), step 1002: Wait: broken"));
+  EXPECT_THAT(fails(&FailingCalls::record),
+              MatchesRegex("cpu:[01], (task .+ \\(.+\\)|stream compute), step "
+                           "1002: Record: broken"));
 }
 
 TEST(LaneTest, SaysWhoWaitsForWhat) {
